@@ -1,0 +1,5 @@
+//! The admin listener: health, readiness, metrics and the status that people read.
+
+mod status;
+
+pub use status::{GroupPartition, PartitionStatus, QueueStatus, SinkStatus, SourceStatus, Status};

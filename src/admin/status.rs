@@ -1,0 +1,146 @@
+//! One picture of the agent, from which `/status`, `/metrics` and `forebay status` are made.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// How the agent stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the program.
+    pub version: String,
+    /// Process ID.
+    pub pid: u32,
+    /// `running` or `draining`.
+    pub state: String,
+    /// Start, ms since the Unix epoch.
+    pub started_ms: u64,
+    /// When this picture was taken, ms since the Unix epoch.
+    pub now_ms: u64,
+    /// Resident memory, bytes.
+    pub resident_bytes: u64,
+    /// Sources by name.
+    pub sources: BTreeMap<String, SourceStatus>,
+    /// The queue.
+    pub queue: QueueStatus,
+    /// Sinks by name.
+    pub sinks: BTreeMap<String, SinkStatus>,
+}
+
+/// How a source stands. Counters count from the start of the process.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SourceStatus {
+    /// Files that are followed.
+    pub files: u64,
+    /// Files that are open.
+    pub open_files: u64,
+    /// Bytes read from files.
+    pub read_bytes: u64,
+    /// Events handed to the queue.
+    pub read_events: u64,
+    /// Bytes on disk that are not read yet.
+    pub unread_bytes: u64,
+    /// Rotations seen.
+    pub rotations: u64,
+    /// Truncations seen.
+    pub truncations: u64,
+    /// Events cut at `max_line_bytes`.
+    pub cut_events: u64,
+    /// Bytes cut off them.
+    pub cut_bytes: u64,
+    /// Bytes known to be lost (deleted or truncated before they were read).
+    pub lost_bytes: u64,
+    /// The last error, in words; empty when all is well.
+    pub last_error: String,
+}
+
+/// How the queue stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct QueueStatus {
+    /// `ok`, `full` or `degraded`.
+    pub state: String,
+    /// Why it is not `ok`, and what happens to the data.
+    pub reason: String,
+    /// Bytes on disk.
+    pub disk_bytes: u64,
+    /// Most bytes on disk.
+    pub max_bytes: u64,
+    /// Bytes of memory that hold data.
+    pub memory_bytes: u64,
+    /// Cap on them.
+    pub memory_cap: u64,
+    /// Events lost to damage of the queue's files since the start.
+    pub lost_events: u64,
+    /// Failed writes and syncs since the start.
+    pub disk_errors: u64,
+    /// Syncs since the start.
+    pub syncs: u64,
+    /// Partitions of all topics.
+    pub partitions: Vec<PartitionStatus>,
+}
+
+/// How a partition stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PartitionStatus {
+    /// Topic.
+    pub topic: String,
+    /// Partition.
+    pub partition: u32,
+    /// First retained offset.
+    pub first_offset: u64,
+    /// Offset after the last event that is written.
+    pub end_offset: u64,
+    /// Offset after the last event that consumers may see.
+    pub durable_offset: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Segment files.
+    pub segments: u64,
+}
+
+/// How a sink stands. Counters count from the start of the process.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SinkStatus {
+    /// Kind of sink.
+    pub kind: String,
+    /// `idle`, `sending`, `retrying` or `held`.
+    pub state: String,
+    /// Why it is retrying or held, and what happens to the data.
+    pub reason: String,
+    /// Events in the queue that are not delivered.
+    pub lag_events: u64,
+    /// Bytes of them, about.
+    pub lag_bytes: u64,
+    /// Age of the oldest of them, seconds.
+    pub lag_seconds: f64,
+    /// Events delivered.
+    pub delivered_events: u64,
+    /// Bytes of events delivered (as read, not as encoded).
+    pub delivered_bytes: u64,
+    /// Events that the receiver had already (409 at Elasticsearch).
+    pub already_there: u64,
+    /// Requests sent.
+    pub batches_sent: u64,
+    /// Requests that were sent again.
+    pub batches_retried: u64,
+    /// Requests that were refused.
+    pub batches_refused: u64,
+    /// Events in the dead-letter topic because of this sink.
+    pub dead_lettered: u64,
+    /// Batches in flight.
+    pub in_flight: u64,
+    /// Offsets by partition.
+    pub partitions: Vec<GroupPartition>,
+}
+
+/// A consumer group's place in a partition.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GroupPartition {
+    /// Topic.
+    pub topic: String,
+    /// Partition.
+    pub partition: u32,
+    /// Offset below which all is delivered.
+    pub committed: u64,
+    /// Offset after the last event that the group may see.
+    pub end: u64,
+}

@@ -1,0 +1,47 @@
+//! The whole configuration, checked.
+
+use crate::queue::QueueOptions;
+use crate::sink::SinkOptions;
+use crate::source::file::FileOptions;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Form of the agent's own log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `admin:`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminOptions {
+    /// Loopback address to listen on; `None` with `admin: off`.
+    pub listen: Option<SocketAddr>,
+    /// Whether the address was asked for by name: then a taken port is an error.
+    pub explicit: bool,
+}
+
+/// A checked configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `agent.id` if set; else machine ID, host name and pod UID name the agent.
+    pub agent_id: Option<String>,
+    /// `host.name` of the documents; the host's own name by default.
+    pub host_name: String,
+    /// `queue:` with `data_dir:`.
+    pub queue: QueueOptions,
+    /// `sources:`.
+    pub sources: Vec<FileOptions>,
+    /// `sinks:`.
+    pub sinks: Vec<SinkOptions>,
+    /// `admin:`.
+    pub admin: AdminOptions,
+    /// `shutdown.drain`: how long to go on shipping after SIGTERM.
+    pub drain: Duration,
+    /// Things worth saying that are not errors.
+    pub warnings: Vec<String>,
+}

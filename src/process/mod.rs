@@ -1,0 +1,2 @@
+//! What happens to events between queue and sink: identity and the document.
+pub mod identity;

@@ -1,0 +1,195 @@
+//! The two sides of the queue as traits, so that another queue (Kafka) can stand in their place.
+
+use super::{Block, Buffer, Events, RecordBatch, Stream, StreamSpec};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why a block was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The queue is closing; the block is not in it, and will be read again from its source.
+    #[error("the queue is closing")]
+    Closed,
+    /// There was no room within `max_block`.
+    #[error("no room in the queue for {waited_ms} ms: {reason}")]
+    TimedOut {
+        /// How long the producer waited, ms.
+        waited_ms: u64,
+        /// Why there is no room, in words.
+        reason: String,
+    },
+}
+
+/// The side of the queue that sources see.
+pub trait Producer: Send + Sync {
+    /// All streams that the queue remembers, with the position at which each goes on.
+    fn streams(&self) -> Vec<Arc<Stream>>;
+
+    /// Makes a stream known. It is stored with its first block; nothing is written before.
+    fn declare(&self, spec: StreamSpec) -> Arc<Stream>;
+
+    /// Replaces what is known of a stream (its head has grown, its path is another); stored with its next block.
+    fn amend(&self, stream: &Arc<Stream>, spec: StreamSpec);
+
+    /// Memory for a block, or `None` when the cap (`buffer_memory`) leaves no room within `wait`.
+    fn buffer(&self, len: usize, wait: Duration) -> Option<Buffer>;
+
+    /// Hands over a block. Blocks of one stream are stored in the order in which they are handed over.
+    ///
+    /// # Errors
+    /// [`AppendError::Closed`] at shutdown, [`AppendError::TimedOut`] after `max_block` without room.
+    fn append(&self, block: Block) -> Result<(), AppendError>;
+}
+
+/// What a consumer wants in one batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most bytes: those of the events plus `overhead` for each. One larger event comes alone.
+    pub max_bytes: usize,
+    /// Bytes that the sink's encoding adds to each event, about.
+    pub overhead: usize,
+    /// Most events.
+    pub max_events: u32,
+    /// How long to wait for more, once there is something.
+    pub linger: Duration,
+}
+
+/// Names one batch, the same at every retry, also after a restart and after `kill -9`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BatchId {
+    /// UUID of the queue.
+    pub queue: u128,
+    /// The consumer group: the sink's name.
+    pub group: Arc<str>,
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition.
+    pub partition: u32,
+    /// Epoch of the queue in which the events were appended.
+    pub epoch: u32,
+    /// Offset of the first event.
+    pub first: u64,
+    /// Offset of the last event.
+    pub last: u64,
+    /// Version of the sink's processing: other processing gives other bytes, so another ID.
+    pub pipeline: u32,
+}
+
+impl fmt::Display for BatchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:032x}-{}-{}-{}-{}-{}-{}-{:08x}",
+            self.queue, self.group, self.topic, self.partition, self.epoch, self.first, self.last, self.pipeline
+        )
+    }
+}
+
+/// Part of a [`Batch`]: consecutive events of one record batch.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The record batch.
+    pub batch: Arc<RecordBatch>,
+    /// Index of the first event in it.
+    pub skip: u32,
+    /// Number of events.
+    pub count: u32,
+}
+
+/// Consecutive events of one partition for one consumer group.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The batch's name; its range of offsets is in the group's journal already.
+    pub id: BatchId,
+    /// The events.
+    pub parts: Vec<Part>,
+    /// Number of events.
+    pub events: u32,
+    /// Bytes of the events.
+    pub bytes: usize,
+}
+
+/// The events of a [`Batch`] that belong to one run of one stream.
+#[derive(Clone, Debug)]
+pub struct RunSlice<'a> {
+    /// The run, for its stream and flags.
+    pub run: &'a super::Run,
+    /// When it was appended, ms since the Unix epoch.
+    pub append_ms: u64,
+    /// Epoch of the queue in which it was appended.
+    pub epoch: u32,
+    /// The events.
+    pub events: Events<'a>,
+}
+
+impl Batch {
+    /// The runs of the batch in the order of offsets.
+    pub fn runs(&self) -> impl Iterator<Item = RunSlice<'_>> {
+        self.parts.iter().flat_map(|part| {
+            let (mut offset, mut skip, mut left) = (part.batch.base_offset, part.skip, part.count);
+            part.batch.runs.iter().filter_map(move |run| {
+                let (base, dropped) = (offset, skip.min(run.count));
+                let taken = left.min(run.count - dropped);
+                offset += u64::from(run.count);
+                skip -= dropped;
+                left -= taken;
+                (taken > 0).then(|| RunSlice {
+                    run,
+                    append_ms: part.batch.append_ms,
+                    epoch: part.batch.epoch,
+                    events: Events::new(run, base, dropped, taken),
+                })
+            })
+        })
+    }
+}
+
+/// Why a fetch failed.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The queue is closing.
+    #[error("the queue is closing")]
+    Closed,
+    /// The disk failed; the consumer may try again.
+    #[error("cannot read {what}: {source}")]
+    Io {
+        /// The file.
+        what: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+}
+
+/// The side of the queue that a sink sees: one consumer group over the partitions of its topics.
+pub trait Consumer: Send {
+    /// The next batch, waiting at most `wait` for one; `None` when there is nothing.
+    ///
+    /// Ranges that were in flight when an earlier process died come first, cut exactly as before.
+    /// The range of what is returned is in the group's journal before this returns.
+    ///
+    /// # Errors
+    /// [`FetchError`] when the disk fails or the queue closes.
+    fn poll(&mut self, limits: &Limits, wait: Duration) -> Result<Option<Batch>, FetchError>;
+
+    /// The handle with which batches are acked, from any thread.
+    fn acker(&self) -> Arc<dyn Acker>;
+}
+
+/// Acks batches of one consumer group; the commit is the low-water mark of what is acked.
+pub trait Acker: Send + Sync {
+    /// The batch is delivered (or dead-lettered, durably): its range need not be sent again.
+    fn ack(&self, id: &BatchId);
+
+    /// Events that were delivered nowhere yet: visible end minus committed offset, over all partitions.
+    fn lag_events(&self) -> u64;
+}
+
+/// Where sinks put what can never be delivered.
+pub trait DeadLetters: Send + Sync {
+    /// Appends records (one JSON object each, without newline) to the dead-letter topic and waits until they are durable.
+    ///
+    /// # Errors
+    /// [`AppendError`]: nothing may be acked then.
+    fn put(&self, records: Vec<Vec<u8>>) -> Result<(), AppendError>;
+}

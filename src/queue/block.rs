@@ -1,0 +1,174 @@
+//! What a source hands to the queue: a block of whole events, and the pooled memory it lives in.
+
+use super::Stream;
+use bytes::Bytes;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+/// Facts about the bytes of a run, found once when they are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunFlags(pub u32);
+
+impl RunFlags {
+    /// All bytes (delimiters aside) can stand in a JSON string as they are.
+    pub const JSON_CLEAN: u32 = 1;
+    /// All bytes are valid UTF-8.
+    pub const UTF8: u32 = 1 << 1;
+    /// The run is one event that was cut at `max_line_bytes`: it covers more of the source than it holds.
+    pub const CUT: u32 = 1 << 2;
+    /// The stream has no positions of its own; start and end are sequence numbers.
+    pub const NO_POSITION: u32 = 1 << 3;
+
+    /// Whether all bits of `flag` are set.
+    pub fn has(self, flag: u32) -> bool {
+        self.0 & flag == flag
+    }
+}
+
+/// Length and CRC32C of the last bytes of the source before a position.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tail {
+    /// Bytes covered, at most [`Tail::MAX`].
+    pub len: u32,
+    /// CRC32C of them.
+    pub crc: u32,
+}
+
+impl Tail {
+    /// A tail covers at most this many bytes.
+    pub const MAX: usize = 256;
+
+    /// The tail of a source whose last bytes are `bytes` (only the last [`Tail::MAX`] count).
+    pub fn of(bytes: &[u8]) -> Tail {
+        let bytes = &bytes[bytes.len().saturating_sub(Self::MAX)..];
+        Tail { len: bytes.len() as u32, crc: crc32c::crc32c(bytes) }
+    }
+}
+
+/// A run of whole events of one stream, exactly as they were read, delimiters included.
+///
+/// `data` holds the events end to end; `lens` holds their lengths (with delimiter) as LEB128
+/// varints, so that event *i* starts at `source_start + sum(lens[..i])` in the source. Where the
+/// source has a gap (a skipped or cut event), a new block begins.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// The stream the events belong to.
+    pub stream: Arc<Stream>,
+    /// Byte of the source where the first event begins.
+    pub source_start: u64,
+    /// Byte of the source after the last event.
+    pub source_end: u64,
+    /// Number of events; at least 1.
+    pub count: u32,
+    /// Lengths of the events in `data`, LEB128.
+    pub lens: Bytes,
+    /// The events.
+    pub data: Bytes,
+    /// See [`RunFlags`].
+    pub flags: RunFlags,
+    /// The source's last bytes before `source_end`.
+    pub tail: Tail,
+}
+
+/// Appends `value` to `out` as an unsigned LEB128 varint.
+pub fn put_varint(out: &mut Vec<u8>, mut value: u32) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+struct PoolState {
+    used: usize,
+    free: Vec<Vec<u8>>,
+}
+
+/// Memory for blocks under one hard cap (`queue.buffer_memory`); buffers come back when their last user drops them.
+pub struct BufferPool {
+    cap: usize,
+    block: usize,
+    state: Mutex<PoolState>,
+    freed: Condvar,
+}
+
+impl BufferPool {
+    /// A pool of at most `cap` bytes that keeps buffers of `block` bytes for reuse.
+    pub fn new(cap: usize, block: usize) -> Arc<BufferPool> {
+        Arc::new(BufferPool { cap, block, state: Mutex::new(PoolState { used: 0, free: Vec::new() }), freed: Condvar::new() })
+    }
+
+    /// Bytes in use now.
+    pub fn used(&self) -> usize {
+        self.state.lock().unwrap_or_else(|e| e.into_inner()).used
+    }
+
+    /// The cap, bytes.
+    pub fn cap(&self) -> usize {
+        self.cap
+    }
+
+    /// A buffer of `len` bytes, or `None` when there is no room within `wait`. One buffer larger than the
+    /// whole cap is granted when nothing else is in use, so that no event can wait for ever.
+    pub fn take(self: &Arc<Self>, len: usize, wait: Duration) -> Option<Buffer> {
+        let until = Instant::now() + wait;
+        let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        while state.used > 0 && state.used + len > self.cap {
+            let now = Instant::now();
+            if now >= until {
+                return None;
+            }
+            state = self.freed.wait_timeout(state, until - now).unwrap_or_else(|e| e.into_inner()).0;
+        }
+        state.used += len;
+        let bytes = if len == self.block { state.free.pop() } else { None };
+        drop(state);
+        Some(Buffer { bytes: bytes.unwrap_or_else(|| vec![0; len]), charged: len, pool: self.clone() })
+    }
+}
+
+/// Memory from a [`BufferPool`]; [`Buffer::freeze`] makes it shareable without a copy.
+pub struct Buffer {
+    bytes: Vec<u8>,
+    charged: usize,
+    pool: Arc<BufferPool>,
+}
+
+impl Buffer {
+    /// Makes the buffer immutable and cheap to share; it returns to the pool when the last slice is dropped.
+    pub fn freeze(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl std::ops::Deref for Buffer {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl std::ops::DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let mut state = self.pool.state.lock().unwrap_or_else(|e| e.into_inner());
+        state.used -= self.charged;
+        // A few idle buffers are worth keeping; more would be memory that nobody counts.
+        if self.bytes.len() == self.pool.block && state.free.len() < 4 {
+            state.free.push(std::mem::take(&mut self.bytes));
+        }
+        drop(state);
+        self.pool.freed.notify_all();
+    }
+}

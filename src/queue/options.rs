@@ -1,0 +1,79 @@
+//! `queue:` in the configuration.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// When an append counts as done (Kafka's `acks` 0, 1, all).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acks {
+    /// As soon as it is in memory.
+    None,
+    /// When it is written to the file: survives `kill -9`, not a power cut.
+    Written,
+    /// When it is synced to the disk: survives a power cut.
+    Synced,
+}
+
+/// What happens when `max_bytes` is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFull {
+    /// Sources wait; files simply stay on disk.
+    Block,
+}
+
+/// How long records are kept after every group has acknowledged them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Acknowledged bytes to keep for a replay.
+    pub bytes: u64,
+    /// Keep acknowledged records no longer than this.
+    pub age: Duration,
+}
+
+/// Options of the embedded queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueOptions {
+    /// `data_dir`: where all state lives.
+    pub dir: PathBuf,
+    /// Bytes of a segment file.
+    pub segment_bytes: u64,
+    /// Bytes of events that a record batch is filled to.
+    pub batch_size: usize,
+    /// How long a record batch that is not full may wait for more.
+    pub linger: Duration,
+    /// See [`Acks`].
+    pub acks: Acks,
+    /// Longest time from write to sync.
+    pub sync_interval: Duration,
+    /// Cap on all memory that holds data, bytes.
+    pub buffer_memory: usize,
+    /// How long a push input may wait for room.
+    pub max_block: Duration,
+    /// Most bytes on disk, over all topics.
+    pub max_bytes: u64,
+    /// See [`OnFull`].
+    pub on_full: OnFull,
+    /// See [`Retention`].
+    pub retention: Retention,
+    /// Partitions of each topic.
+    pub partitions: u32,
+}
+
+impl Default for QueueOptions {
+    fn default() -> Self {
+        QueueOptions {
+            dir: PathBuf::from("forebay-data"),
+            segment_bytes: 64 << 20,
+            batch_size: 1 << 20,
+            linger: Duration::from_millis(5),
+            acks: Acks::Synced,
+            sync_interval: Duration::from_millis(25),
+            buffer_memory: 24 << 20,
+            max_block: Duration::from_secs(60),
+            max_bytes: 10 << 30,
+            on_full: OnFull::Block,
+            retention: Retention { bytes: 1 << 30, age: Duration::from_secs(7 * 86_400) },
+            partitions: 1,
+        }
+    }
+}

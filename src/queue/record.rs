@@ -1,0 +1,142 @@
+//! Record batches in memory: what consumers see, whether it came from the tail cache or from disk.
+
+use super::{RunFlags, Stream, Tail};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// A run of events of one stream inside a record batch.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The stream.
+    pub stream: Arc<Stream>,
+    /// Byte of the source where the first event begins.
+    pub source_start: u64,
+    /// Byte of the source after the last event.
+    pub source_end: u64,
+    /// Number of events.
+    pub count: u32,
+    /// See [`RunFlags`].
+    pub flags: RunFlags,
+    /// The source's last bytes before `source_end`.
+    pub tail: Tail,
+    /// Lengths of the events, LEB128.
+    pub lens: Bytes,
+    /// The events end to end, delimiters included.
+    pub data: Bytes,
+}
+
+/// The unit of append, checksum and fetch: consecutive offsets of one partition.
+#[derive(Clone, Debug)]
+pub struct RecordBatch {
+    /// Offset of the first event.
+    pub base_offset: u64,
+    /// Number of events.
+    pub count: u32,
+    /// Epoch of the queue in which the batch was first appended.
+    pub epoch: u32,
+    /// When it was appended, ms since the Unix epoch; never goes back within a partition.
+    pub append_ms: u64,
+    /// The events by stream.
+    pub runs: Vec<Run>,
+}
+
+impl RecordBatch {
+    /// Offset after the last event.
+    pub fn end_offset(&self) -> u64 {
+        self.base_offset + u64::from(self.count)
+    }
+
+    /// Bytes of all events.
+    pub fn data_len(&self) -> usize {
+        self.runs.iter().map(|r| r.data.len()).sum()
+    }
+}
+
+/// One event, borrowed from a record batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// Offset in the partition.
+    pub offset: u64,
+    /// Byte of the source where the event begins.
+    pub position: u64,
+    /// The event's bytes without the delimiter (`\n` or `\r\n`) at its end.
+    pub bytes: &'a [u8],
+    /// The event's bytes as stored, with the delimiter.
+    pub raw: &'a [u8],
+}
+
+/// The events of a run, in order.
+#[derive(Clone, Debug)]
+pub struct Events<'a> {
+    lens: &'a [u8],
+    data: &'a [u8],
+    offset: u64,
+    position: u64,
+    left: u32,
+}
+
+impl<'a> Events<'a> {
+    /// Events of `run`, whose first event has `offset`, leaving out the first `skip`, at most `take`.
+    pub fn new(run: &'a Run, offset: u64, skip: u32, take: u32) -> Events<'a> {
+        let mut events = Events { lens: &run.lens, data: &run.data, offset, position: run.source_start, left: run.count };
+        for _ in 0..skip {
+            if events.next().is_none() {
+                break;
+            }
+        }
+        events.left = events.left.min(take);
+        events
+    }
+
+    fn take_len(&mut self) -> Option<usize> {
+        let (mut value, mut shift) = (0u32, 0);
+        loop {
+            let (&byte, rest) = self.lens.split_first()?;
+            self.lens = rest;
+            value |= u32::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some(value as usize);
+            }
+            shift += 7;
+            if shift > 28 {
+                return None;
+            }
+        }
+    }
+}
+
+/// `raw` without the line delimiter at its end: one `\n`, with the `\r` before it.
+#[inline]
+pub fn without_delimiter(raw: &[u8]) -> &[u8] {
+    match raw {
+        [body @ .., b'\r', b'\n'] => body,
+        [body @ .., b'\n'] => body,
+        _ => raw,
+    }
+}
+
+impl<'a> Iterator for Events<'a> {
+    type Item = Event<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Event<'a>> {
+        if self.left == 0 {
+            return None;
+        }
+        let len = self.take_len()?;
+        if len > self.data.len() {
+            return None;
+        }
+        let (raw, rest) = self.data.split_at(len);
+        let event = Event { offset: self.offset, position: self.position, bytes: without_delimiter(raw), raw };
+        self.data = rest;
+        self.offset += 1;
+        self.position += len as u64;
+        self.left -= 1;
+        Some(event)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, Some(self.left as usize))
+    }
+}

@@ -1,0 +1,80 @@
+//! `sinks.NAME` with `type: elasticsearch` in the configuration.
+
+use crate::config::Secret;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How to log in.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Auth {
+    /// Not at all.
+    #[default]
+    None,
+    /// `auth: {user: …, password: …}`.
+    Basic {
+        /// User name.
+        user: String,
+        /// Password.
+        password: Secret,
+    },
+    /// `auth: {api_key: …}`: the base64 form that Elasticsearch hands out.
+    ApiKey(Secret),
+    /// `auth: {bearer: …}`.
+    Bearer(Secret),
+}
+
+/// Compression of request bodies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Compression {
+    /// As they are.
+    #[default]
+    None,
+    /// `gzip` at this level (1 to 9).
+    Gzip(u32),
+}
+
+/// TLS of an HTTP client; verified unless told otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct TlsOptions {
+    /// PEM file of the certificate authorities to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM file of the client's certificate chain.
+    pub cert_file: Option<PathBuf>,
+    /// PEM file of the client's key.
+    pub key_file: Option<PathBuf>,
+    /// `verify: false` accepts any certificate (said loudly at each start).
+    pub insecure: bool,
+}
+
+/// Options of an Elasticsearch sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ElasticsearchOptions {
+    /// Base URLs, such as `https://search:9200`.
+    pub endpoints: Vec<String>,
+    /// Index; `%Y`, `%m`, `%d` are the UTC date of the event.
+    pub index: String,
+    /// Ingest pipeline.
+    pub pipeline: Option<String>,
+    /// See [`Auth`].
+    pub auth: Auth,
+    /// See [`TlsOptions`].
+    pub tls: TlsOptions,
+    /// See [`Compression`].
+    pub compression: Compression,
+    /// Longest wait for an answer.
+    pub timeout: Duration,
+}
+
+impl Default for ElasticsearchOptions {
+    fn default() -> Self {
+        ElasticsearchOptions {
+            endpoints: Vec::new(),
+            index: "logs-forebay".into(),
+            pipeline: None,
+            auth: Auth::None,
+            tls: TlsOptions::default(),
+            compression: Compression::None,
+            timeout: Duration::from_secs(30),
+        }
+    }
+}

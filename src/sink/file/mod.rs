@@ -1,0 +1,5 @@
+//! Rotating NDJSON files on this machine.
+
+mod options;
+
+pub use options::FileSinkOptions;
