@@ -32,6 +32,9 @@ pub trait Producer: Send + Sync {
     /// Replaces what is known of a stream (its head has grown, its path is another); stored with its next block.
     fn amend(&self, stream: &Arc<Stream>, spec: StreamSpec);
 
+    /// The stream's file is gone and read to its end: its record may go when its records are recycled.
+    fn forget(&self, _stream: &Arc<Stream>) {}
+
     /// Memory for a block, or `None` when the cap (`buffer_memory`) leaves no room within `wait`.
     fn buffer(&self, len: usize, wait: Duration) -> Option<Buffer>;
 

@@ -6,14 +6,43 @@
 //! in one sync: the queue is the registry. A sink is a consumer group: it polls
 //! [`Batch`]es, each a range of offsets with a stable [`BatchId`], and acks them.
 
+mod admission;
 mod api;
+mod append;
 mod block;
+mod clock;
+mod codec;
+mod consumer;
+mod dead_letter;
+mod disk;
+mod embedded;
+mod fetch;
+mod format;
+mod groups;
+mod index;
+mod log;
+mod meta;
 mod options;
+mod partition;
 mod record;
+mod recovery;
+mod registry;
+mod retention;
+mod segment;
+mod snapshot;
+mod stats;
 mod stream;
+mod syncer;
+mod writer;
 
 pub use api::{Acker, AppendError, Batch, BatchId, Consumer, DeadLetters, FetchError, Limits, Part, Producer, RunSlice};
-pub use block::{Block, Buffer, BufferPool, RunFlags, Tail};
+pub use block::{Block, Buffer, BufferPool, RunFlags, Tail, put_varint};
+pub use dead_letter::DeadLetterWriter;
+pub use embedded::{BLOCK_BYTES, DEAD_LETTER_TOPIC, GroupLag, OpenError, Queue, Subscription};
 pub use options::{Acks, OnFull, QueueOptions, Retention};
 pub use record::{Event, Events, RecordBatch, Run};
+pub use recovery::{Lost, RecoveryError, RecoveryReport};
 pub use stream::{FileIdentity, Head, Position, Stream, StreamSpec};
+
+#[cfg(test)]
+mod tests;

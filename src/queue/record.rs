@@ -140,3 +140,25 @@ impl<'a> Iterator for Events<'a> {
         (0, Some(self.left as usize))
     }
 }
+
+/// How many events of `batch` after the first `skip`, at most `most`, fit into `room` bytes when each
+/// costs `overhead` more than its own length; at least one if `forced`. Also gives their bytes.
+pub(crate) fn cut_events(batch: &RecordBatch, skip: u32, most: u32, room: usize, overhead: usize, forced: bool) -> (u32, usize) {
+    let (mut skip, mut count, mut bytes) = (skip, 0u32, 0usize);
+    for run in &batch.runs {
+        if skip >= run.count {
+            skip -= run.count;
+            continue;
+        }
+        for event in Events::new(run, 0, skip, u32::MAX) {
+            let first = forced && count == 0;
+            if count >= most || (!first && bytes + event.raw.len() + (count as usize + 1) * overhead > room) {
+                return (count, bytes);
+            }
+            count += 1;
+            bytes += event.raw.len();
+        }
+        skip = 0;
+    }
+    (count, bytes)
+}

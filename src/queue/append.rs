@@ -1,0 +1,91 @@
+//! Appends one record batch to a segment file, with the records of the streams that the segment does not know yet.
+
+use super::codec::Writer;
+use super::disk::DiskFile;
+use super::format::{BATCH_HEADER, BatchHeader, Kind, RUN_ENTRY, RunEntry, padded};
+use super::registry::StreamRecord;
+use super::{RecordBatch, StreamSpec};
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+/// Streams whose record stands in a segment, as it was then.
+pub(crate) type Declared = HashMap<u64, Arc<StreamSpec>>;
+
+/// Writes `batch` at `pos` in one write and returns the position after it. On an error `declared` is unchanged.
+pub(crate) fn append(
+    file: &dyn DiskFile,
+    segment_id: u64,
+    pos: u64,
+    batch: &RecordBatch,
+    durable_lag: u32,
+    declared: &mut Declared,
+) -> io::Result<u64> {
+    let mut fresh: Vec<(u64, Arc<StreamSpec>)> = Vec::new();
+    let mut records = Writer::default();
+    for run in &batch.runs {
+        let spec = run.stream.spec();
+        let known = declared.get(&run.stream.id).is_some_and(|s| Arc::ptr_eq(s, &spec));
+        if !known && !fresh.iter().any(|(id, _)| *id == run.stream.id) {
+            StreamRecord::of(&run.stream).encode(&mut records);
+            fresh.push((run.stream.id, spec));
+        }
+    }
+    let template = BatchHeader {
+        kind: Kind::Streams,
+        body_len: records.0.len() as u32,
+        payload_crc: crc32c::crc32c(&records.0),
+        base_offset: batch.base_offset,
+        count: 0,
+        append_ms: batch.append_ms,
+        epoch: batch.epoch,
+        durable_lag,
+        runs: 0,
+    };
+    let mut control = Vec::new();
+    if !fresh.is_empty() {
+        control = template.encode(&[], segment_id, pos);
+        control.extend_from_slice(&records.0);
+        control.resize(padded(records.0.len()), 0);
+    }
+    let data_pos = pos + control.len() as u64;
+    let entries: Vec<RunEntry> = batch
+        .runs
+        .iter()
+        .map(|r| RunEntry {
+            stream: r.stream.id,
+            source_start: r.source_start,
+            source_end: r.source_end,
+            count: r.count,
+            lens_len: r.lens.len() as u32,
+            data_len: r.data.len() as u32,
+            flags: r.flags.0,
+            tail_len: r.tail.len,
+            tail_crc: r.tail.crc,
+        })
+        .collect();
+    // Lengths first, then one run of bytes: a reader finds both without a scan.
+    let crc = batch.runs.iter().fold(0, |crc, r| crc32c::crc32c_append(crc, &r.lens));
+    let crc = batch.runs.iter().fold(crc, |crc, r| crc32c::crc32c_append(crc, &r.data));
+    let payload: usize = batch.runs.iter().map(|r| r.lens.len() + r.data.len()).sum();
+    let body_len = entries.len() * RUN_ENTRY + payload;
+    let header = BatchHeader {
+        kind: Kind::Data,
+        body_len: body_len as u32,
+        payload_crc: crc,
+        count: batch.count,
+        runs: entries.len() as u16,
+        ..template
+    };
+    let head = header.encode(&entries, segment_id, data_pos);
+    let zeros = [0; 8];
+    let mut slices: Vec<&[u8]> = Vec::with_capacity(batch.runs.len() * 2 + 3);
+    slices.push(&control);
+    slices.push(&head);
+    slices.extend(batch.runs.iter().map(|r| &r.lens[..]));
+    slices.extend(batch.runs.iter().map(|r| &r.data[..]));
+    slices.push(&zeros[..padded(body_len) - BATCH_HEADER - body_len]);
+    file.write_all_at(&slices, pos)?;
+    declared.extend(fresh);
+    Ok(data_pos + padded(body_len) as u64)
+}

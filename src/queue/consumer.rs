@@ -1,0 +1,269 @@
+//! One consumer group: cuts batches, records them before they are sent, and commits what is acked.
+
+use super::clock::Clock;
+use super::fetch::{Fetched, Fetcher};
+use super::groups::{GroupState, Groups, Key};
+use super::partition::Notifier;
+use super::record::cut_events;
+use super::{Acker, Batch, BatchId, Consumer, FetchError, Limits, Part, RecordBatch};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// A group's place in one partition.
+#[derive(Debug)]
+pub(crate) struct Cursor {
+    key: Key,
+    fetcher: Fetcher,
+    /// Next offset to take.
+    next: u64,
+    /// Ranges above the commit that need not be taken again: acked, or about to be sent again as they were.
+    done: VecDeque<(u64, u64)>,
+    /// Ranges (first, last) that were in flight when an earlier process ended.
+    resend: VecDeque<(u64, u64)>,
+    current: Option<Arc<RecordBatch>>,
+    parts: Vec<Part>,
+    bytes: usize,
+    events: u32,
+    since: Option<Instant>,
+    /// Ranges (first, last) that are not in the queue any more: nobody will ever ack them.
+    gaps: Vec<(u64, u64)>,
+    /// A gap begins at `next` and ends here.
+    gap_to: Option<u64>,
+}
+
+impl Cursor {
+    pub(crate) fn new(key: Key, fetcher: Fetcher, state: &GroupState) -> Cursor {
+        let resend: VecDeque<(u64, u64)> = state.in_flight.iter().map(|(f, l)| (*f, *l)).filter(|(_, l)| *l >= state.committed).collect();
+        let mut done: Vec<(u64, u64)> = state.acked.iter().map(|(s, e)| (*s, *e)).chain(resend.iter().map(|(f, l)| (*f, l + 1))).collect();
+        done.sort_unstable();
+        Cursor {
+            key,
+            fetcher,
+            next: state.committed,
+            done: done.into(),
+            resend,
+            current: None,
+            parts: Vec::new(),
+            bytes: 0,
+            events: 0,
+            since: None,
+            gaps: Vec::new(),
+            gap_to: None,
+        }
+    }
+
+    /// Takes what is there until the batch is full; `true` when it can be cut now.
+    fn fill(&mut self, limits: &Limits, now: Instant) -> Result<bool, FetchError> {
+        loop {
+            while self.done.front().is_some_and(|(_, end)| *end <= self.next) {
+                self.done.pop_front();
+            }
+            if let Some((start, end)) = self.done.front().copied()
+                && start <= self.next
+            {
+                if !self.parts.is_empty() {
+                    return Ok(true);
+                }
+                self.next = end;
+                continue;
+            }
+            if let Some(end) = self.gap_to {
+                // What is before a gap goes out first.
+                if !self.parts.is_empty() {
+                    return Ok(true);
+                }
+                self.gaps.push((self.next, end - 1));
+                (self.next, self.gap_to) = (end, None);
+                continue;
+            }
+            let stop = self.done.front().map_or(u64::MAX, |(start, _)| *start);
+            let held = self.current.take().filter(|b| b.base_offset <= self.next && self.next < b.end_offset());
+            let fetched = match held {
+                Some(batch) => Fetched::Batch(batch),
+                None => self.fetcher.fetch(self.next)?,
+            };
+            let batch = match fetched {
+                Fetched::Batch(batch) => batch,
+                Fetched::Gap(end) => {
+                    self.gap_to = Some(end);
+                    continue;
+                }
+                Fetched::Nothing => return Ok(self.since.is_some_and(|since| now >= since + limits.linger)),
+            };
+            if self.parts.last().is_some_and(|p| p.batch.epoch != batch.epoch) {
+                self.current = Some(batch);
+                return Ok(true);
+            }
+            let skip = (self.next - batch.base_offset) as u32;
+            let available = (batch.end_offset().min(stop) - self.next) as u32;
+            let room = limits.max_bytes.saturating_sub(self.bytes);
+            let cost = batch.data_len() + batch.count as usize * limits.overhead;
+            let fits = skip == 0 && available == batch.count && cost <= room && available <= limits.max_events - self.events;
+            // A batch that nearly fills the room is not worth being cut.
+            if !fits && !self.parts.is_empty() && room < limits.max_bytes / 4 {
+                self.current = Some(batch);
+                return Ok(true);
+            }
+            let (count, bytes) = if fits {
+                (available, batch.data_len())
+            } else {
+                let most = available.min(limits.max_events - self.events);
+                cut_events(&batch, skip, most, room, limits.overhead, self.parts.is_empty())
+            };
+            if count == 0 {
+                self.current = Some(batch);
+                return Ok(true);
+            }
+            self.parts.push(Part { batch: batch.clone(), skip, count });
+            self.bytes += bytes + count as usize * limits.overhead;
+            self.events += count;
+            self.next += u64::from(count);
+            self.since.get_or_insert(now);
+            if self.next < batch.end_offset() {
+                self.current = Some(batch);
+                if self.next < stop {
+                    return Ok(true);
+                }
+            }
+            if self.events >= limits.max_events || self.bytes >= limits.max_bytes {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// A range that was in flight, cut exactly as it was.
+    fn again(&mut self, first: u64, last: u64) -> Result<Vec<Part>, FetchError> {
+        let (mut parts, mut next) = (Vec::new(), first);
+        while next <= last {
+            let batch = match self.fetcher.fetch(next)? {
+                Fetched::Batch(batch) => batch,
+                Fetched::Gap(end) => {
+                    next = end;
+                    continue;
+                }
+                Fetched::Nothing => break,
+            };
+            let skip = (next - batch.base_offset) as u32;
+            let count = (batch.end_offset().min(last + 1) - next) as u32;
+            next += u64::from(count);
+            parts.push(Part { batch, skip, count });
+        }
+        Ok(parts)
+    }
+}
+
+/// The group's handle on all its partitions.
+pub(crate) struct GroupConsumer {
+    pub(crate) queue: u128,
+    pub(crate) pipeline: u32,
+    pub(crate) cursors: Vec<Cursor>,
+    pub(crate) turn: usize,
+    pub(crate) groups: Arc<Groups>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) notifier: Arc<Notifier>,
+    pub(crate) closed: Arc<AtomicBool>,
+    pub(crate) acker: Arc<GroupAcker>,
+}
+
+impl GroupConsumer {
+    fn emit(&mut self, at: usize, parts: Vec<Part>, first: u64, last: u64) -> Result<Batch, FetchError> {
+        let cursor = &self.cursors[at];
+        let key = cursor.key.clone();
+        self.groups
+            .begin(&key, first, last, self.clock.now_ms())
+            .map_err(|source| FetchError::Io { what: "the groups' journal".into(), source })?;
+        let epoch = parts.first().map_or(0, |p| p.batch.epoch);
+        let id = BatchId { queue: self.queue, group: key.0, topic: key.1, partition: key.2, epoch, first, last, pipeline: self.pipeline };
+        let events = parts.iter().map(|p| p.count).sum();
+        let bytes = parts.iter().map(|p| (p.batch.data_len() as u64 * u64::from(p.count) / u64::from(p.batch.count.max(1))) as usize).sum();
+        Ok(Batch { id, parts, events, bytes })
+    }
+
+    fn try_cut(&mut self, at: usize, limits: &Limits, now: Instant) -> Result<Option<Batch>, FetchError> {
+        if let Some((first, last)) = self.cursors[at].resend.front().copied() {
+            let parts = self.cursors[at].again(first, last)?;
+            if parts.is_empty() {
+                tracing::warn!(
+                    group = &*self.cursors[at].key.0,
+                    "batch {first}-{last} was in flight, but its events are not in the queue any more"
+                );
+                self.cursors[at].resend.pop_front();
+                let key = self.cursors[at].key.clone();
+                let _ = self.groups.ack(&key, first, last, self.clock.now_ms());
+                return Ok(None);
+            }
+            let batch = self.emit(at, parts, first, last)?;
+            self.cursors[at].resend.pop_front();
+            return Ok(Some(batch));
+        }
+        let ready = self.cursors[at].fill(limits, now)?;
+        for (first, last) in std::mem::take(&mut self.cursors[at].gaps) {
+            let key = self.cursors[at].key.clone();
+            let _ = self.groups.ack(&key, first, last, self.clock.now_ms());
+        }
+        if !ready || self.cursors[at].parts.is_empty() {
+            return Ok(None);
+        }
+        let (parts, last) = {
+            let cursor = &self.cursors[at];
+            (cursor.parts.clone(), cursor.next - 1)
+        };
+        let first = last + 1 - parts.iter().map(|p| u64::from(p.count)).sum::<u64>();
+        let batch = self.emit(at, parts, first, last)?;
+        let cursor = &mut self.cursors[at];
+        (cursor.parts, cursor.bytes, cursor.events, cursor.since) = (Vec::new(), 0, 0, None);
+        Ok(Some(batch))
+    }
+}
+
+impl Consumer for GroupConsumer {
+    fn poll(&mut self, limits: &Limits, wait: Duration) -> Result<Option<Batch>, FetchError> {
+        let until = Instant::now() + wait;
+        loop {
+            if self.closed.load(Ordering::Acquire) {
+                return Err(FetchError::Closed);
+            }
+            let seen = self.notifier.version();
+            let now = Instant::now();
+            for i in 0..self.cursors.len() {
+                let at = (self.turn + i) % self.cursors.len();
+                if let Some(batch) = self.try_cut(at, limits, now)? {
+                    self.turn = at + 1;
+                    return Ok(Some(batch));
+                }
+            }
+            if now >= until {
+                return Ok(None);
+            }
+            let ripe = self.cursors.iter().filter_map(|c| c.since).min().map_or(until, |since| until.min(since + limits.linger));
+            self.notifier.wait(seen, ripe.saturating_duration_since(now));
+        }
+    }
+
+    fn acker(&self) -> Arc<dyn Acker> {
+        self.acker.clone()
+    }
+}
+
+/// Acks for one group.
+#[derive(Debug)]
+pub(crate) struct GroupAcker {
+    pub(crate) groups: Arc<Groups>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) places: Vec<(Key, Arc<super::partition::Partition>)>,
+}
+
+impl Acker for GroupAcker {
+    fn ack(&self, id: &BatchId) {
+        let key = (id.group.clone(), id.topic.clone(), id.partition);
+        if let Err(e) = self.groups.ack(&key, id.first, id.last, self.clock.now_ms()) {
+            tracing::warn!("cannot write the groups' journal: {e}; the offset is in memory, a crash now would only deliver again");
+        }
+    }
+
+    fn lag_events(&self) -> u64 {
+        self.places.iter().map(|(key, p)| p.visible().saturating_sub(self.groups.state(key).map_or(0, |s| s.committed))).sum()
+    }
+}

@@ -1,0 +1,182 @@
+//! The one door to the disk: everything the queue reads or writes goes through [`Disk`], so that a
+//! simulated disk can stand in and lose what was never synced.
+
+use std::fmt::Debug;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IoSlice};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// An open file.
+#[allow(clippy::len_without_is_empty)]
+pub trait DiskFile: Send + Sync + Debug {
+    /// Writes all of `bufs` one after the other at byte `pos`.
+    ///
+    /// # Errors
+    /// The system's; some of the bytes may have been written.
+    fn write_all_at(&self, bufs: &[&[u8]], pos: u64) -> io::Result<()>;
+
+    /// Reads into `buf` at byte `pos`; less than its length only at the end of the file.
+    ///
+    /// # Errors
+    /// The system's.
+    fn read_at(&self, buf: &mut [u8], pos: u64) -> io::Result<usize>;
+
+    /// Makes what was written durable (`fdatasync`). After an error nothing that was written since
+    /// the last success may be trusted, even if a later call succeeds.
+    ///
+    /// # Errors
+    /// The system's.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Bytes in the file.
+    ///
+    /// # Errors
+    /// The system's.
+    fn len(&self) -> io::Result<u64>;
+}
+
+/// The file operations that the queue needs; errors are the system's.
+#[allow(clippy::missing_errors_doc)]
+pub trait Disk: Send + Sync + Debug {
+    /// Creates a file that must not exist.
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+    /// Opens an existing file for reading and writing.
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+    /// Names in a folder, sorted; an absent folder is an error.
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+    /// Creates a folder and those above it, durably.
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
+    /// Renames a file within its folder, over an existing one.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Deletes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes creations, renames and deletions in a folder durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// The whole content of a small file.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let file = self.open(path)?;
+        let mut bytes = vec![0; file.len()? as usize];
+        let n = file.read_at(&mut bytes, 0)?;
+        bytes.truncate(n);
+        Ok(bytes)
+    }
+
+    /// Replaces a small file so that after a crash it is the old one or the new one, whole:
+    /// write aside, sync, rename, sync the folder.
+    fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let aside = path.with_extension("tmp");
+        match self.remove(&aside) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        let file = self.create(&aside)?;
+        file.write_all_at(&[content], 0)?;
+        file.sync()?;
+        self.rename(&aside, path)?;
+        self.sync_dir(path.parent().unwrap_or(Path::new(".")))
+    }
+}
+
+/// The real disk.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StdDisk;
+
+#[derive(Debug)]
+struct StdFile(File);
+
+/// `IOV_MAX` on Linux; more slices in one call are an error.
+const MAX_SLICES: usize = 1024;
+
+impl DiskFile for StdFile {
+    fn write_all_at(&self, bufs: &[&[u8]], mut pos: u64) -> io::Result<()> {
+        for chunk in bufs.chunks(MAX_SLICES) {
+            let mut slices: Vec<IoSlice<'_>> = chunk.iter().filter(|b| !b.is_empty()).map(|b| IoSlice::new(b)).collect();
+            let mut left = &mut slices[..];
+            while !left.is_empty() {
+                match rustix::io::pwritev(&self.0, left, pos) {
+                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                    Ok(n) => {
+                        pos += n as u64;
+                        IoSlice::advance_slices(&mut left, n);
+                    }
+                    Err(rustix::io::Errno::INTR) => {}
+                    Err(e) => return Err(e.into()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_at(&self, buf: &mut [u8], pos: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while done < buf.len() {
+            match self.0.read_at(&mut buf[done..], pos + done as u64) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(done)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+}
+
+impl Disk for StdDisk {
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(StdFile(OpenOptions::new().read(true).write(true).create_new(true).open(path)?)))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(StdFile(OpenOptions::new().read(true).write(true).open(path)?)))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            // Names that are not UTF-8 are not ours.
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        if dir.is_dir() {
+            return Ok(());
+        }
+        let parent = dir.parent().filter(|p| !p.as_os_str().is_empty());
+        if let Some(parent) = parent {
+            self.create_dir_all(parent)?;
+        }
+        match fs::create_dir(dir) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+            _ => {}
+        }
+        self.sync_dir(parent.unwrap_or(Path::new(".")))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+}

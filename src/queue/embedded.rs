@@ -1,0 +1,551 @@
+//! The embedded queue as a whole: opening, its two sides, and closing.
+
+use super::admission::Admission;
+use super::clock::{Clock, SystemClock};
+use super::consumer::{Cursor, GroupAcker, GroupConsumer};
+use super::disk::{Disk, StdDisk};
+use super::fetch::Fetcher;
+use super::groups::{Groups, Key};
+use super::log::{Log, Message};
+use super::meta::{Lock, LockError, Meta};
+use super::partition::{Notifier, Partition};
+use super::recovery::{Recovery, RecoveryError, RecoveryReport};
+use super::registry::Registry;
+use super::snapshot::Snapshots;
+use super::stats::QueueStats;
+use super::syncer::Syncer;
+use super::writer::{PartitionWriter, Shared};
+use super::{AppendError, Block, Buffer, BufferPool, Consumer, Producer, QueueOptions, Stream, StreamSpec};
+use crate::admin::{GroupPartition, PartitionStatus, QueueStatus};
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Name of the topic that holds what sinks could never deliver.
+pub const DEAD_LETTER_TOPIC: &str = "dead-letter";
+
+/// Bytes of the blocks that files are read in; the pool keeps buffers of this size.
+pub const BLOCK_BYTES: usize = 256 << 10;
+
+/// Why a queue cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error(
+        "data_dir {} is in use by another forebay{}; two agents on one data_dir would ship everything twice and damage the queue: stop the other one, or give this one a data_dir of its own",
+        dir.display(),
+        pid.map(|p| format!(" (process {p})")).unwrap_or_default()
+    )]
+    InUse {
+        /// The directory.
+        dir: PathBuf,
+        /// The other process.
+        pid: Option<u32>,
+    },
+    /// Written by a newer version of the program.
+    #[error("data_dir {} has format {format}, which is newer than this program understands; nothing was changed", dir.display())]
+    Newer {
+        /// The directory.
+        dir: PathBuf,
+        /// Its format.
+        format: u32,
+    },
+    /// A partition cannot be opened.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// The disk failed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+/// What a sink asks for when it joins.
+#[derive(Clone, Debug)]
+pub struct Subscription {
+    /// The consumer group: the sink's name.
+    pub group: String,
+    /// Earlier name whose offsets are inherited.
+    pub previous: Option<String>,
+    /// Topics; empty: all but the dead letters.
+    pub topics: Vec<String>,
+    /// Version of the sink's processing, part of batch IDs.
+    pub pipeline: u32,
+}
+
+/// What a consumer group is behind.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GroupLag {
+    /// Events that are not delivered.
+    pub events: u64,
+    /// Bytes of them, about.
+    pub bytes: u64,
+    /// Age of the oldest, seconds.
+    pub seconds: f64,
+    /// By partition.
+    pub partitions: Vec<GroupPartition>,
+}
+
+struct Threads {
+    log: JoinHandle<()>,
+    sync: JoinHandle<()>,
+}
+
+/// The embedded queue. Threads: one writes, one syncs.
+pub struct Queue {
+    options: QueueOptions,
+    uuid: u128,
+    shared: Arc<Shared>,
+    clock: Arc<dyn Clock>,
+    registry: Arc<Registry>,
+    groups: Arc<Groups>,
+    partitions: Vec<Arc<Partition>>,
+    notifier: Arc<Notifier>,
+    admission: Arc<Admission>,
+    pool: Arc<BufferPool>,
+    stats: Arc<QueueStats>,
+    closed: Arc<AtomicBool>,
+    messages: Sender<Message>,
+    threads: Mutex<Option<Threads>>,
+    report: RecoveryReport,
+    _lock: Lock,
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> OpenError + '_ {
+    move |source| OpenError::Io { path: path.to_path_buf(), source }
+}
+
+impl Queue {
+    /// Opens (or creates) the queue in `options.dir` with at least these topics, and recovers it.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing is changed when the directory belongs to another process or a newer version.
+    pub fn open(options: QueueOptions, topics: &[String]) -> Result<Arc<Queue>, OpenError> {
+        Self::open_on(options, topics, Arc::new(StdDisk), Arc::new(SystemClock::default()))
+    }
+
+    pub(crate) fn open_on(
+        options: QueueOptions,
+        topics: &[String],
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Queue>, OpenError> {
+        let dir = options.dir.clone();
+        disk.create_dir_all(&dir).map_err(at(&dir))?;
+        let lock = Lock::take(&dir).map_err(|e| match e {
+            LockError::Held(pid) => OpenError::InUse { dir: dir.clone(), pid },
+            LockError::Io(source) => OpenError::Io { path: dir.join("LOCK"), source },
+        })?;
+        let (snapshots, newest, damaged) = Snapshots::open(&*disk, &dir).map_err(at(&dir))?;
+        let meta = open_meta(&*disk, &dir, &snapshots_epoch(newest.as_ref()))?;
+        let uuid = u128::from_str_radix(&meta.queue, 16).unwrap_or(0);
+        let registry = Registry::new(options.partitions);
+        let marks = newest.as_ref().map(|n| n.marks.clone()).unwrap_or_default();
+        if let Some(snapshot) = newest {
+            registry.reserve(snapshot.next_stream);
+            snapshot.streams.into_iter().for_each(|s| registry.load(s));
+        }
+        let (groups, skipped) = Groups::open(disk.clone(), &dir.join("groups")).map_err(at(&dir))?;
+        let mut report = RecoveryReport::default();
+        report.damaged.extend(
+            damaged.iter().map(|p| format!("{}: checksum differs; the other snapshot and the record batches are used", p.display())),
+        );
+        if skipped > 0 {
+            report.damaged.push(format!(
+                "{skipped} bytes of the groups' journal; the last sound offsets are used, so some batches are sent again under the same IDs"
+            ));
+        }
+        let mut next_segment = u64::from(meta.epoch) << 32;
+        let mut partitions = Vec::new();
+        let topics_dir = dir.join("topics");
+        disk.create_dir_all(&topics_dir).map_err(at(&topics_dir))?;
+        let mut names: BTreeSet<String> = disk.list(&topics_dir).map_err(at(&topics_dir))?.into_iter().collect();
+        names.extend(topics.iter().cloned());
+        names.insert(DEAD_LETTER_TOPIC.to_string());
+        for topic in &names {
+            let wanted = if topic == DEAD_LETTER_TOPIC { 1 } else { options.partitions.max(1) };
+            let topic_dir = topics_dir.join(topic);
+            disk.create_dir_all(&topic_dir).map_err(at(&topic_dir))?;
+            let found = disk.list(&topic_dir).map_err(at(&topic_dir))?.iter().filter_map(|n| n.parse::<u32>().ok()).max();
+            for number in 0..wanted.max(found.map_or(0, |n| n + 1)) {
+                let partition_dir = topic_dir.join(number.to_string());
+                disk.create_dir_all(&partition_dir).map_err(at(&partition_dir))?;
+                let mark = marks.iter().find(|m| m.topic == *topic && m.partition == number);
+                let mut recovery = Recovery {
+                    disk: &*disk,
+                    registry: &registry,
+                    report: &mut report,
+                    quarantine: &dir.join("quarantine"),
+                    queue: uuid,
+                    epoch: meta.epoch,
+                    holes: Vec::new(),
+                };
+                let (segments, end) = recovery.partition(&partition_dir, topic, number, mark, &mut next_segment)?;
+                // What a group has seen must never name other events.
+                let end = end.max(groups.high_water(topic, number));
+                partitions.push(Arc::new(Partition::new(topic.as_str().into(), number, partition_dir, segments, end)));
+            }
+        }
+        tell(&report);
+        let stats = Arc::new(QueueStats::default());
+        stats.disk_bytes.store(partitions.iter().map(|p| p.disk_bytes()).sum(), Ordering::Relaxed);
+        stats.lost_events.store(report.lost.iter().map(|l| l.end - l.first).sum(), Ordering::Relaxed);
+        // Half of the memory is for blocks (here), half for the bodies that sinks encode.
+        let blocks = (options.buffer_memory / 2).max(4 * BLOCK_BYTES);
+        let shared = Arc::new(Shared {
+            disk: disk.clone(),
+            options: options.clone(),
+            queue: uuid,
+            epoch: meta.epoch,
+            next_segment: AtomicU64::new(next_segment),
+            cache_cap: blocks / 3,
+        });
+        let (registry, groups, notifier) = (Arc::new(registry), Arc::new(groups), Arc::new(Notifier::default()));
+        let admission = Arc::new(Admission::new(blocks * 2 / 3));
+        let (messages, inbox) = channel();
+        let (jobs, job_inbox) = channel();
+        let route = partitions.iter().enumerate().map(|(i, p)| ((p.topic.to_string(), p.number), i)).collect::<HashMap<_, _>>();
+        let log = Log {
+            shared: shared.clone(),
+            clock: clock.clone(),
+            notifier: notifier.clone(),
+            admission: admission.clone(),
+            stats: stats.clone(),
+            writers: partitions.iter().map(|p| PartitionWriter::new(shared.clone(), p.clone())).collect(),
+            route,
+            jobs,
+            sync_under_way: false,
+            dirty_since: None,
+            retry_at: None,
+            flushes: Vec::new(),
+            closing: None,
+        };
+        let syncer = Syncer {
+            shared: shared.clone(),
+            clock: clock.clone(),
+            registry: registry.clone(),
+            groups: groups.clone(),
+            partitions: partitions.clone(),
+            snapshots,
+            notifier: notifier.clone(),
+            admission: admission.clone(),
+            stats: stats.clone(),
+            log: messages.clone(),
+            last_housekeeping: Instant::now(),
+            last_marks: Vec::new(),
+        };
+        let sync = spawn("queue-sync", move || syncer.run(job_inbox)).map_err(at(&dir))?;
+        let log = spawn("queue-log", move || log.run(inbox)).map_err(at(&dir))?;
+        Ok(Arc::new(Queue {
+            pool: BufferPool::new(blocks, BLOCK_BYTES),
+            options,
+            uuid,
+            shared,
+            clock,
+            registry,
+            groups,
+            partitions,
+            notifier,
+            admission,
+            stats,
+            closed: Arc::default(),
+            messages,
+            threads: Mutex::new(Some(Threads { log, sync })),
+            report,
+            _lock: lock,
+        }))
+    }
+
+    /// UUID of the queue.
+    pub fn uuid(&self) -> u128 {
+        self.uuid
+    }
+
+    /// What recovery found when the queue was opened.
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.report
+    }
+
+    /// Names of all topics, the dead letters aside.
+    pub fn topics(&self) -> Vec<String> {
+        let names: BTreeSet<String> = self.partitions.iter().map(|p| p.topic.to_string()).filter(|t| t != DEAD_LETTER_TOPIC).collect();
+        names.into_iter().collect()
+    }
+
+    /// Joins a consumer group. A new group begins at the earliest retained record.
+    ///
+    /// # Errors
+    /// When the groups' journal cannot be written.
+    pub fn subscribe(&self, wanted: &Subscription) -> io::Result<Box<dyn Consumer>> {
+        let group: Arc<str> = wanted.group.as_str().into();
+        let (mut cursors, mut places) = (Vec::new(), Vec::new());
+        for partition in &self.partitions {
+            let listed = if wanted.topics.is_empty() {
+                &*partition.topic != DEAD_LETTER_TOPIC
+            } else {
+                wanted.topics.iter().any(|t| **t == *partition.topic)
+            };
+            if !listed {
+                continue;
+            }
+            let key: Key = (group.clone(), partition.topic.clone(), partition.number);
+            let state = self.groups.join(&key, wanted.previous.as_deref(), partition.first(), self.clock.now_ms())?;
+            cursors.push(Cursor::new(key.clone(), self.fetcher(partition), &state));
+            places.push((key, partition.clone()));
+        }
+        if let Some(previous) = &wanted.previous {
+            self.groups.forget(previous)?;
+        }
+        let acker = Arc::new(GroupAcker { groups: self.groups.clone(), clock: self.clock.clone(), places });
+        Ok(Box::new(GroupConsumer {
+            queue: self.uuid,
+            pipeline: wanted.pipeline,
+            cursors,
+            turn: 0,
+            groups: self.groups.clone(),
+            clock: self.clock.clone(),
+            notifier: self.notifier.clone(),
+            closed: self.closed.clone(),
+            acker,
+        }))
+    }
+
+    fn fetcher(&self, partition: &Arc<Partition>) -> Fetcher {
+        Fetcher::new(self.shared.disk.clone(), self.registry.clone(), self.stats.clone(), partition.clone())
+    }
+
+    /// Groups that the journal knows but no sink has joined: they hold retention for a while.
+    pub fn absent_groups(&self) -> Vec<String> {
+        self.groups.absent().iter().map(|g| g.to_string()).collect()
+    }
+
+    /// What a group is behind.
+    pub fn lag(&self, group: &str) -> GroupLag {
+        let (mut lag, now) = (GroupLag::default(), self.clock.now_ms());
+        for partition in &self.partitions {
+            let key: Key = (group.into(), partition.topic.clone(), partition.number);
+            let Some(state) = self.groups.state(&key) else { continue };
+            let end = partition.visible();
+            let acked: u64 = state.acked.iter().map(|(s, e)| e - s).sum();
+            let behind = end.saturating_sub(state.committed).saturating_sub(acked);
+            lag.partitions.push(GroupPartition {
+                topic: partition.topic.to_string(),
+                partition: partition.number,
+                committed: state.committed,
+                end,
+            });
+            lag.events += behind;
+            if behind == 0 {
+                continue;
+            }
+            if let Some((segment, pos, append_ms)) = self.fetcher(partition).place_of(state.committed.max(partition.first())) {
+                let later: u64 = partition.segments().iter().filter(|s| s.id > segment.id).map(|s| s.size()).sum();
+                lag.bytes += segment.size().saturating_sub(pos) + later;
+                lag.seconds = lag.seconds.max(now.saturating_sub(append_ms) as f64 / 1000.0);
+            }
+        }
+        lag
+    }
+
+    /// How the queue stands.
+    pub fn status(&self) -> QueueStatus {
+        let (state, reason) = self.stats.state();
+        QueueStatus {
+            state,
+            reason,
+            disk_bytes: self.partitions.iter().map(|p| p.disk_bytes()).sum(),
+            max_bytes: self.options.max_bytes,
+            memory_bytes: self.pool.used() as u64,
+            memory_cap: self.options.buffer_memory as u64,
+            lost_events: self.stats.lost_events.load(Ordering::Relaxed),
+            disk_errors: self.stats.disk_errors.load(Ordering::Relaxed),
+            syncs: self.stats.syncs.load(Ordering::Relaxed),
+            partitions: self
+                .partitions
+                .iter()
+                .map(|p| PartitionStatus {
+                    topic: p.topic.to_string(),
+                    partition: p.number,
+                    first_offset: p.first(),
+                    end_offset: p.written(),
+                    durable_offset: p.visible(),
+                    bytes: p.disk_bytes(),
+                    segments: p.segments().len() as u64,
+                })
+                .collect(),
+        }
+    }
+
+    /// Writes and syncs everything that was appended before; waits at most `wait`. `false` when it did not succeed by then.
+    pub fn flush(&self, wait: Duration) -> bool {
+        let (done, answer) = channel();
+        self.messages.send(Message::Flush(done)).is_ok() && answer.recv_timeout(wait).is_ok()
+    }
+
+    /// Takes nothing more, makes durable what was taken, and writes the positions, so that the next start has nothing to scan.
+    pub fn close(&self) {
+        self.end(Message::Close);
+    }
+
+    /// Stops at once, as if the process had been killed: what is not durable stays in its source.
+    pub fn abandon(&self) {
+        self.end(Message::Abandon);
+    }
+
+    fn end(&self, how: Message) {
+        self.closed.store(true, Ordering::Release);
+        let _ = self.messages.send(how);
+        let threads = self.threads.lock().unwrap_or_else(|e| e.into_inner()).take();
+        if let Some(threads) = threads {
+            for thread in [threads.log, threads.sync] {
+                if thread.join().is_err() {
+                    tracing::error!("a thread of the queue died; what it had acknowledged is durable");
+                }
+            }
+        }
+        self.notifier.notify();
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Producer for Queue {
+    fn streams(&self) -> Vec<Arc<Stream>> {
+        self.registry.all()
+    }
+
+    fn declare(&self, spec: StreamSpec) -> Arc<Stream> {
+        self.registry.declare(spec)
+    }
+
+    fn amend(&self, stream: &Arc<Stream>, spec: StreamSpec) {
+        stream.set_spec(spec);
+    }
+
+    fn forget(&self, stream: &Arc<Stream>) {
+        let spec = stream.spec();
+        if let Some(p) = self.partitions.iter().find(|p| *p.topic == *spec.topic && p.number == stream.partition) {
+            self.registry.forget(stream, p.written());
+        }
+    }
+
+    fn buffer(&self, len: usize, wait: Duration) -> Option<Buffer> {
+        if !self.admission.has_room(wait) {
+            return None;
+        }
+        loop {
+            if let Some(buffer) = self.pool.take(len, Duration::ZERO) {
+                return Some(buffer);
+            }
+            // The tail cache may use what is left; readers come first.
+            if !self.partitions.iter().any(|p| p.evict()) {
+                return self.pool.take(len, wait);
+            }
+        }
+    }
+
+    fn append(&self, block: Block) -> Result<(), AppendError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(AppendError::Closed);
+        }
+        let len = block.data.len();
+        if !self.admission.acquire(len, self.options.max_block) {
+            let (state, reason) = self.stats.state();
+            let reason = if state == "ok" { "the disk is slower than the sources".to_string() } else { reason };
+            return Err(AppendError::TimedOut { waited_ms: self.options.max_block.as_millis() as u64, reason });
+        }
+        self.messages.send(Message::Append(block)).map_err(|_| {
+            self.admission.release(len);
+            AppendError::Closed
+        })
+    }
+}
+
+fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.into()).spawn(f)
+}
+
+/// The newest epoch that the snapshots tell of, for a lost `queue.meta`.
+fn snapshots_epoch(newest: Option<&super::snapshot::Snapshot>) -> u32 {
+    newest.into_iter().flat_map(|n| &n.marks).map(|m| (m.segment_id >> 32) as u32).max().unwrap_or(0)
+}
+
+fn open_meta(disk: &dyn Disk, dir: &Path, known_epoch: &u32) -> Result<Meta, OpenError> {
+    let path = Meta::path(dir);
+    let found = Meta::read(disk, dir).map_err(at(&path))?;
+    if let Some(meta) = &found
+        && meta.format > super::format::VERSION
+    {
+        return Err(OpenError::Newer { dir: dir.to_path_buf(), format: meta.format });
+    }
+    let mut meta = match found {
+        Some(meta) => meta,
+        None => {
+            let mut bytes = [0; 16];
+            getrandom::fill(&mut bytes).map_err(|e| OpenError::Io { path: path.clone(), source: io::Error::other(e.to_string()) })?;
+            let (queue, epoch) = newest_segment(disk, dir).unwrap_or((u128::from_le_bytes(bytes), 0));
+            Meta { format: super::format::VERSION, queue: format!("{queue:032x}"), epoch: epoch.max(*known_epoch) }
+        }
+    };
+    meta.epoch += 1;
+    meta.write(disk, dir).map_err(at(&path))?;
+    Ok(meta)
+}
+
+/// UUID and highest epoch from the segments, when `queue.meta` is lost.
+fn newest_segment(disk: &dyn Disk, dir: &Path) -> Option<(u128, u32)> {
+    let mut newest = None;
+    let topics = dir.join("topics");
+    for topic in disk.list(&topics).ok()? {
+        for number in disk.list(&topics.join(&topic)).unwrap_or_default() {
+            let partition = topics.join(&topic).join(number);
+            for name in disk.list(&partition).unwrap_or_default() {
+                let Some((_, id)) = super::segment::parse_name(&name) else { continue };
+                let epoch = (id >> 32) as u32;
+                let header = disk.read(&partition.join(&name)).ok().and_then(|b| super::format::SegmentHeader::decode(&b).ok());
+                if let Some(header) = header
+                    && newest.is_none_or(|(_, e)| epoch > e)
+                {
+                    newest = Some((header.queue, epoch));
+                }
+            }
+        }
+    }
+    newest
+}
+
+fn tell(report: &RecoveryReport) {
+    for damaged in &report.damaged {
+        tracing::error!("damaged: {damaged}");
+    }
+    for lost in &report.lost {
+        tracing::error!(
+            topic = lost.topic,
+            partition = lost.partition,
+            "events {} to {} are lost: {} damaged bytes in {} (kept aside in quarantine/)",
+            lost.first,
+            lost.end - 1,
+            lost.bytes,
+            lost.file.display()
+        );
+    }
+    if report.copied_events > 0 || report.torn_events > 0 {
+        tracing::info!(
+            copied = report.copied_events,
+            read_again = report.torn_events,
+            "the last run did not end cleanly: its last events were checked and made durable, torn ones are read again from their source"
+        );
+    }
+}

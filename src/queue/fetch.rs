@@ -1,0 +1,156 @@
+//! Reads a partition in order: from the tail cache where it can, else from the segments.
+
+use super::disk::{Disk, DiskFile};
+use super::partition::Partition;
+use super::registry::Registry;
+use super::segment::{self, Found, Segment};
+use super::stats::QueueStats;
+use super::{FetchError, RecordBatch};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What is at an offset.
+#[derive(Debug)]
+pub(crate) enum Fetched {
+    /// The batch that holds it.
+    Batch(Arc<RecordBatch>),
+    /// Damage or a deletion has taken the events before this offset; counted and told already.
+    Gap(u64),
+    /// Nothing that consumers may see yet.
+    Nothing,
+}
+
+/// Where a reader stands in a segment.
+#[derive(Debug)]
+struct Place {
+    segment: Arc<Segment>,
+    file: Arc<dyn DiskFile>,
+    pos: u64,
+    /// Offset of the batch at `pos`, as far as it is known.
+    offset: u64,
+}
+
+/// Reads one partition for one consumer.
+#[derive(Debug)]
+pub(crate) struct Fetcher {
+    disk: Arc<dyn Disk>,
+    registry: Arc<Registry>,
+    stats: Arc<QueueStats>,
+    pub(crate) partition: Arc<Partition>,
+    place: Option<Place>,
+}
+
+impl Fetcher {
+    pub(crate) fn new(disk: Arc<dyn Disk>, registry: Arc<Registry>, stats: Arc<QueueStats>, partition: Arc<Partition>) -> Fetcher {
+        Fetcher { disk, registry, stats, partition, place: None }
+    }
+
+    /// What is at `offset`.
+    pub(crate) fn fetch(&mut self, offset: u64) -> Result<Fetched, FetchError> {
+        if let Some(batch) = self.partition.cached(offset) {
+            self.place = None;
+            return Ok(Fetched::Batch(batch));
+        }
+        let visible = self.partition.visible();
+        let mut wanted = offset;
+        while wanted < visible {
+            let here = self.place.take().filter(|p| p.offset == wanted && wanted < p.segment.end());
+            let mut place = match here {
+                Some(place) => place,
+                None => match self.seek(wanted)? {
+                    Some(place) => place,
+                    None => break,
+                },
+            };
+            if let Some(batch) = self.next(&mut place, wanted, visible)? {
+                if batch.base_offset > offset {
+                    return Ok(self.gap(offset, batch.base_offset));
+                }
+                place.offset = batch.end_offset();
+                self.place = Some(place);
+                return Ok(Fetched::Batch(Arc::new(batch)));
+            }
+            let end = place.segment.end();
+            if end > visible {
+                // The rest of the segment is not for consumers yet.
+                return Ok(Fetched::Nothing);
+            }
+            wanted = wanted.max(end);
+        }
+        Ok(if wanted > offset { self.gap(offset, wanted) } else { Fetched::Nothing })
+    }
+
+    fn gap(&self, from: u64, to: u64) -> Fetched {
+        self.stats.lost_events.fetch_add(to - from, Ordering::Relaxed);
+        tracing::error!(
+            topic = &*self.partition.topic,
+            partition = self.partition.number,
+            "events with offsets {from} to {} are not in the queue any more (damaged, or deleted by hand): {} events lost here",
+            to - 1,
+            to - from
+        );
+        Fetched::Gap(to)
+    }
+
+    fn seek(&self, offset: u64) -> Result<Option<Place>, FetchError> {
+        let Some(segment) = self.partition.segment_at(offset) else { return Ok(None) };
+        let file = segment.file(&*self.disk).map_err(|e| io_error(&segment, e))?;
+        let pos = segment.seek(offset);
+        Ok(Some(Place { segment, file, pos, offset }))
+    }
+
+    /// The first sound batch of the segment that ends after `wanted`; `None` at the segment's end.
+    fn next(&self, place: &mut Place, wanted: u64, visible: u64) -> Result<Option<RecordBatch>, FetchError> {
+        loop {
+            let found = segment::locate(&*place.file, place.segment.id, place.pos).map_err(|e| io_error(&place.segment, e))?;
+            let located = match found {
+                Found::Batch(located) => located,
+                Found::End | Found::Damage if place.pos >= place.segment.size() => return Ok(None),
+                Found::End | Found::Damage => {
+                    tracing::error!("{}: damage at byte {}; looking for the next sound batch", place.segment.path.display(), place.pos);
+                    match segment::search(&*place.file, place.segment.id, place.pos + 8, wanted).map_err(|e| io_error(&place.segment, e))? {
+                        Some(located) => located,
+                        None => return Ok(None),
+                    }
+                }
+            };
+            let end = place.segment.end().min(visible);
+            if located.header.base_offset >= end && located.header.count > 0 {
+                return Ok(None);
+            }
+            place.pos = located.next_pos();
+            if !segment::is_data(&located) || located.end_offset() <= wanted {
+                continue;
+            }
+            let payload = segment::payload(&*place.file, &located).map_err(|e| io_error(&place.segment, e))?;
+            match payload.map(|p| segment::record_batch(&located, &p, &self.registry)) {
+                Some(Ok(batch)) => return Ok(Some(batch)),
+                Some(Err(stream)) => tracing::error!(
+                    "{}: batch at byte {} belongs to stream {stream}, of which no record is left",
+                    place.segment.path.display(),
+                    located.pos
+                ),
+                None => tracing::error!("{}: payload of the batch at byte {} is damaged", place.segment.path.display(), located.pos),
+            }
+        }
+    }
+
+    /// Position in its segment and append time of the batch that holds `offset`.
+    pub(crate) fn place_of(&self, offset: u64) -> Option<(Arc<Segment>, u64, u64)> {
+        let segment = self.partition.segment_at(offset)?;
+        let file = segment.file(&*self.disk).ok()?;
+        let (mut pos, mut append_ms) = segment.place(offset)?;
+        while let Ok(Found::Batch(located)) = segment::locate(&*file, segment.id, pos) {
+            append_ms = located.header.append_ms;
+            if segment::is_data(&located) && located.end_offset() > offset {
+                break;
+            }
+            pos = located.next_pos();
+        }
+        Some((segment, pos, append_ms))
+    }
+}
+
+fn io_error(segment: &Segment, source: std::io::Error) -> FetchError {
+    FetchError::Io { what: segment.path.display().to_string(), source }
+}

@@ -1,0 +1,293 @@
+//! The bytes of a segment: its header, and the headers of the record batches in it.
+//!
+//! `docs/queue-format.md` is the specification; this file is its code. All integers are
+//! little-endian. A record batch is 64 bytes of header, a table of runs (48 bytes each), the
+//! payload, and zeros up to the next multiple of 8.
+
+/// Bytes of a segment header (one block, so that it is written whole).
+pub const SEGMENT_HEADER: usize = 4096;
+/// Bytes of a batch header.
+pub const BATCH_HEADER: usize = 64;
+/// Bytes of an entry of the run table.
+pub const RUN_ENTRY: usize = 48;
+/// A batch holds at most this many runs.
+pub const MAX_RUNS: usize = 1000;
+/// A batch body (run table and payload) is at most this long; a header that says more is damage.
+pub const MAX_BODY: usize = 64 << 20;
+/// Version of the format that this program writes.
+pub const VERSION: u32 = 1;
+
+const SEGMENT_MAGIC: &[u8; 8] = b"FBSEGMT\n";
+const BATCH_MAGIC: u32 = u32::from_le_bytes(*b"FBB1");
+
+/// What a batch holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Events.
+    Data,
+    /// Stream records; takes no offsets.
+    Streams,
+}
+
+/// Header of a segment file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentHeader {
+    /// Never used twice in a queue; the upper half is the epoch, so IDs order segments by creation.
+    pub segment_id: u64,
+    /// UUID of the queue.
+    pub queue: u128,
+    /// Partition.
+    pub partition: u32,
+    /// Offset of the first event.
+    pub base_offset: u64,
+    /// Epoch in which it was created.
+    pub epoch: u32,
+    /// When it was created, ms since the Unix epoch.
+    pub created_ms: u64,
+}
+
+/// Why a header was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FormatError {
+    /// Not what stands at the beginning of such a thing.
+    #[error("no magic number")]
+    Magic,
+    /// Written by a newer program.
+    #[error("format version {0} is newer than {VERSION}")]
+    Newer(u32),
+    /// The checksum differs.
+    #[error("checksum differs")]
+    Checksum,
+    /// A length is out of range or the bytes end too early.
+    #[error("length out of range")]
+    Length,
+}
+
+/// Reads little-endian integers from a slice whose length was checked.
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes)
+}
+
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes)
+}
+
+fn u128_at(bytes: &[u8], at: usize) -> u128 {
+    u128::from(u64_at(bytes, at)) | u128::from(u64_at(bytes, at + 8)) << 64
+}
+
+impl SegmentHeader {
+    /// The header's block.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(SEGMENT_HEADER);
+        out.extend_from_slice(SEGMENT_MAGIC);
+        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&self.segment_id.to_le_bytes());
+        out.extend_from_slice(&self.queue.to_le_bytes());
+        out.extend_from_slice(&self.base_offset.to_le_bytes());
+        out.extend_from_slice(&self.created_ms.to_le_bytes());
+        out.extend_from_slice(&self.partition.to_le_bytes());
+        out.extend_from_slice(&self.epoch.to_le_bytes());
+        out.resize(SEGMENT_HEADER, 0);
+        let crc = crc32c::crc32c(&out[16..]);
+        out[12..16].copy_from_slice(&crc.to_le_bytes());
+        out
+    }
+
+    /// Reads a header.
+    ///
+    /// # Errors
+    /// [`FormatError`]; [`FormatError::Newer`] means that the file must not be touched.
+    pub fn decode(bytes: &[u8]) -> Result<SegmentHeader, FormatError> {
+        if bytes.len() < SEGMENT_HEADER {
+            return Err(FormatError::Length);
+        }
+        let bytes = &bytes[..SEGMENT_HEADER];
+        if &bytes[..8] != SEGMENT_MAGIC {
+            return Err(FormatError::Magic);
+        }
+        if u32_at(bytes, 8) > VERSION {
+            return Err(FormatError::Newer(u32_at(bytes, 8)));
+        }
+        if crc32c::crc32c(&bytes[16..]) != u32_at(bytes, 12) {
+            return Err(FormatError::Checksum);
+        }
+        Ok(SegmentHeader {
+            segment_id: u64_at(bytes, 16),
+            queue: u128_at(bytes, 24),
+            base_offset: u64_at(bytes, 40),
+            created_ms: u64_at(bytes, 48),
+            partition: u32_at(bytes, 56),
+            epoch: u32_at(bytes, 60),
+        })
+    }
+}
+
+/// Header of a record batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchHeader {
+    /// What it holds.
+    pub kind: Kind,
+    /// Bytes of run table and payload.
+    pub body_len: u32,
+    /// CRC32C of the payload as stored.
+    pub payload_crc: u32,
+    /// Offset of the first event.
+    pub base_offset: u64,
+    /// Number of events.
+    pub count: u32,
+    /// When it was appended, ms since the Unix epoch.
+    pub append_ms: u64,
+    /// Epoch in which it was first appended; a copy keeps it.
+    pub epoch: u32,
+    /// How many offsets before `base_offset` were not durable yet when it was written.
+    pub durable_lag: u32,
+    /// Entries of the run table.
+    pub runs: u16,
+}
+
+/// Entry of the run table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunEntry {
+    /// The stream's number.
+    pub stream: u64,
+    /// Byte of the source where the first event begins.
+    pub source_start: u64,
+    /// Byte of the source after the last event.
+    pub source_end: u64,
+    /// Number of events.
+    pub count: u32,
+    /// Bytes of lengths in the payload.
+    pub lens_len: u32,
+    /// Bytes of events in the payload.
+    pub data_len: u32,
+    /// See [`super::RunFlags`].
+    pub flags: u32,
+    /// See [`super::Tail`].
+    pub tail_len: u32,
+    /// See [`super::Tail`].
+    pub tail_crc: u32,
+}
+
+/// The header's CRC begins with the segment's ID and the batch's place in the file, so that neither
+/// the stale bytes of a recycled segment nor a misdirected write can pass for a batch.
+fn header_crc(segment_id: u64, pos: u64, header: &[u8], table: &[u8]) -> u32 {
+    let mut seed = [0; 16];
+    seed[..8].copy_from_slice(&segment_id.to_le_bytes());
+    seed[8..].copy_from_slice(&pos.to_le_bytes());
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&seed), &header[8..BATCH_HEADER]);
+    crc32c::crc32c_append(crc, table)
+}
+
+/// Bytes that a batch with this body takes in the file.
+pub fn padded(body_len: usize) -> usize {
+    (BATCH_HEADER + body_len).next_multiple_of(8)
+}
+
+impl BatchHeader {
+    /// Header and run table for a batch at byte `pos` of segment `segment_id`.
+    pub fn encode(&self, runs: &[RunEntry], segment_id: u64, pos: u64) -> Vec<u8> {
+        let mut out = Vec::with_capacity(BATCH_HEADER + runs.len() * RUN_ENTRY);
+        out.extend_from_slice(&BATCH_MAGIC.to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&self.body_len.to_le_bytes());
+        out.extend_from_slice(&self.payload_crc.to_le_bytes());
+        out.extend_from_slice(&self.base_offset.to_le_bytes());
+        out.extend_from_slice(&self.append_ms.to_le_bytes());
+        out.extend_from_slice(&self.count.to_le_bytes());
+        out.extend_from_slice(&self.epoch.to_le_bytes());
+        out.extend_from_slice(&self.durable_lag.to_le_bytes());
+        out.extend_from_slice(&self.runs.to_le_bytes());
+        out.push(match self.kind {
+            Kind::Data => 1,
+            Kind::Streams => 2,
+        });
+        out.resize(BATCH_HEADER, 0);
+        for run in runs {
+            out.extend_from_slice(&run.stream.to_le_bytes());
+            out.extend_from_slice(&run.source_start.to_le_bytes());
+            out.extend_from_slice(&run.source_end.to_le_bytes());
+            for field in [run.count, run.lens_len, run.data_len, run.flags, run.tail_len, run.tail_crc] {
+                out.extend_from_slice(&field.to_le_bytes());
+            }
+        }
+        let crc = header_crc(segment_id, pos, &out[..BATCH_HEADER], &out[BATCH_HEADER..]);
+        out[4..8].copy_from_slice(&crc.to_le_bytes());
+        out
+    }
+
+    /// Whether `bytes` can be the beginning of a batch; cheap, for a search.
+    pub fn looks_like(bytes: &[u8]) -> bool {
+        bytes.len() >= BATCH_HEADER && u32_at(bytes, 0) == BATCH_MAGIC
+    }
+
+    /// Bytes of header and run table, once the first [`BATCH_HEADER`] bytes are there.
+    ///
+    /// # Errors
+    /// [`FormatError`] when they cannot be a header.
+    pub fn head_len(bytes: &[u8]) -> Result<usize, FormatError> {
+        if bytes.len() < BATCH_HEADER {
+            return Err(FormatError::Length);
+        }
+        if !Self::looks_like(bytes) {
+            return Err(FormatError::Magic);
+        }
+        let runs = usize::from(u16::from_le_bytes([bytes[44], bytes[45]]));
+        let body = u32_at(bytes, 8) as usize;
+        if runs > MAX_RUNS || body > MAX_BODY || runs * RUN_ENTRY > body {
+            return Err(FormatError::Length);
+        }
+        Ok(BATCH_HEADER + runs * RUN_ENTRY)
+    }
+
+    /// Reads header and run table of the batch at byte `pos` of segment `segment_id`.
+    ///
+    /// # Errors
+    /// [`FormatError`] when they are not whole and sound.
+    pub fn decode(bytes: &[u8], segment_id: u64, pos: u64) -> Result<(BatchHeader, Vec<RunEntry>), FormatError> {
+        let head = Self::head_len(bytes)?;
+        let table = bytes.get(BATCH_HEADER..head).ok_or(FormatError::Length)?;
+        if header_crc(segment_id, pos, bytes, table) != u32_at(bytes, 4) {
+            return Err(FormatError::Checksum);
+        }
+        let header = BatchHeader {
+            kind: match bytes[46] {
+                1 => Kind::Data,
+                2 => Kind::Streams,
+                _ => return Err(FormatError::Magic),
+            },
+            body_len: u32_at(bytes, 8),
+            payload_crc: u32_at(bytes, 12),
+            base_offset: u64_at(bytes, 16),
+            append_ms: u64_at(bytes, 24),
+            count: u32_at(bytes, 32),
+            epoch: u32_at(bytes, 36),
+            durable_lag: u32_at(bytes, 40),
+            runs: u16::from_le_bytes([bytes[44], bytes[45]]),
+        };
+        let runs: Vec<RunEntry> = table
+            .chunks_exact(RUN_ENTRY)
+            .map(|e| RunEntry {
+                stream: u64_at(e, 0),
+                source_start: u64_at(e, 8),
+                source_end: u64_at(e, 16),
+                count: u32_at(e, 24),
+                lens_len: u32_at(e, 28),
+                data_len: u32_at(e, 32),
+                flags: u32_at(e, 36),
+                tail_len: u32_at(e, 40),
+                tail_crc: u32_at(e, 44),
+            })
+            .collect();
+        if header.kind == Kind::Data {
+            // Sums in u64: the fields are foreign until they agree with each other.
+            let payload: u64 = runs.iter().map(|r| u64::from(r.lens_len) + u64::from(r.data_len)).sum();
+            let events: u64 = runs.iter().map(|r| u64::from(r.count)).sum();
+            if payload != u64::from(header.body_len) - table.len() as u64 || events != u64::from(header.count) {
+                return Err(FormatError::Length);
+            }
+        }
+        Ok((header, runs))
+    }
+}

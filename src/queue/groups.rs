@@ -1,0 +1,345 @@
+//! Consumer groups: what each has committed, acked above that, and has in flight; and their journal.
+//!
+//! Each record of the journal is the whole state of one group in one partition, so the last sound one
+//! counts, and losing the newest only delivers again what was delivered: event IDs remove that.
+
+use super::codec::{Reader, Writer};
+use super::disk::{Disk, DiskFile};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+const MAGIC: u32 = u32::from_le_bytes(*b"FBG1");
+
+/// The journal is written anew when it has grown beyond this many bytes.
+const COMPACT_BYTES: u64 = 1 << 20;
+
+/// Names a group's place: group, topic, partition.
+pub(crate) type Key = (Arc<str>, Arc<str>, u32);
+
+/// A group's state in one partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct GroupState {
+    /// All offsets below are acked.
+    pub(crate) committed: u64,
+    /// Acked ranges above, start → end (exclusive).
+    pub(crate) acked: BTreeMap<u64, u64>,
+    /// Ranges in flight, first → last (inclusive).
+    pub(crate) in_flight: BTreeMap<u64, u64>,
+    /// When the state last changed, ms since the Unix epoch.
+    pub(crate) updated_ms: u64,
+}
+
+impl GroupState {
+    fn ack(&mut self, first: u64, last: u64) {
+        if self.in_flight.get(&first) == Some(&last) {
+            self.in_flight.remove(&first);
+        }
+        let (mut start, mut end) = (first, last + 1);
+        // Unite with the ranges that touch it.
+        let touching: Vec<u64> = self.acked.range(..=end).filter(|(_, e)| **e >= start).map(|(s, _)| *s).collect();
+        for s in touching {
+            if let Some(e) = self.acked.remove(&s) {
+                (start, end) = (start.min(s), end.max(e));
+            }
+        }
+        if start <= self.committed {
+            self.committed = self.committed.max(end);
+        } else {
+            self.acked.insert(start, end);
+        }
+        while let Some((&s, &e)) = self.acked.first_key_value() {
+            if s > self.committed {
+                break;
+            }
+            self.acked.remove(&s);
+            self.committed = self.committed.max(e);
+        }
+    }
+}
+
+fn encode(key: &Key, state: &GroupState) -> Vec<u8> {
+    let mut w = Writer::default();
+    w.bytes(key.0.as_bytes());
+    w.bytes(key.1.as_bytes());
+    w.u32(key.2);
+    w.u64(state.committed);
+    w.u64(state.updated_ms);
+    for map in [&state.acked, &state.in_flight] {
+        w.u32(map.len() as u32);
+        for (a, b) in map {
+            w.u64(*a);
+            w.u64(*b);
+        }
+    }
+    let mut out = Writer::default();
+    out.u32(MAGIC);
+    out.u32(w.0.len() as u32);
+    out.u32(crc32c::crc32c(&w.0));
+    out.0.extend_from_slice(&w.0);
+    out.0
+}
+
+fn decode(payload: &[u8]) -> Option<(Key, GroupState)> {
+    let mut r = Reader(payload);
+    let key = (r.string()?.into(), r.string()?.into(), r.u32()?);
+    let mut state = GroupState { committed: r.u64()?, updated_ms: r.u64()?, ..GroupState::default() };
+    for map in [&mut state.acked, &mut state.in_flight] {
+        for _ in 0..r.u32()? {
+            map.insert(r.u64()?, r.u64()?);
+        }
+    }
+    Some((key, state))
+}
+
+/// All sound records of a journal, and how many bytes were passed over to find them.
+fn replay(bytes: &[u8]) -> (HashMap<Key, GroupState>, usize) {
+    let (mut states, mut at, mut skipped) = (HashMap::new(), 0, 0);
+    while at < bytes.len() {
+        let mut r = Reader(&bytes[at..]);
+        let record = (|| {
+            (r.u32()? == MAGIC).then_some(())?;
+            let (len, crc) = (r.u32()? as usize, r.u32()?);
+            let payload = r.0.get(..len)?;
+            (crc32c::crc32c(payload) == crc).then_some(())?;
+            Some((decode(payload)?, 12 + len))
+        })();
+        match record {
+            Some(((key, state), len)) => {
+                states.insert(key, state);
+                at += len;
+            }
+            None => {
+                at += 1;
+                skipped += 1;
+            }
+        }
+    }
+    (states, skipped)
+}
+
+#[derive(Debug)]
+struct Inner {
+    states: HashMap<Key, GroupState>,
+    registered: HashSet<Arc<str>>,
+    file: Arc<dyn DiskFile>,
+    len: u64,
+    dirty: bool,
+    /// Since when absent groups are known to be absent is their `updated_ms`; this is how long they hold retention.
+    absent_hold_ms: u64,
+}
+
+/// The groups of a queue.
+#[derive(Debug)]
+pub(crate) struct Groups {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    inner: Mutex<Inner>,
+}
+
+impl Groups {
+    /// Opens the journal and writes it anew, compact. Also tells how many damaged bytes were passed over.
+    pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path) -> io::Result<(Groups, usize)> {
+        disk.create_dir_all(dir)?;
+        let path = dir.join("journal");
+        let (states, skipped) = match disk.read(&path) {
+            Ok(bytes) => replay(&bytes),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => (HashMap::new(), 0),
+            Err(e) => return Err(e),
+        };
+        let (file, len) = compact(&*disk, &path, &states)?;
+        let inner = Inner { states, registered: HashSet::new(), file, len, dirty: false, absent_hold_ms: 7 * 86_400_000 };
+        Ok((Groups { disk, path, inner: Mutex::new(inner) }, skipped))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Makes the group known in a partition: where it stood, else where `previous` stood, else at `earliest`.
+    pub(crate) fn join(&self, key: &Key, previous: Option<&str>, earliest: u64, now_ms: u64) -> io::Result<GroupState> {
+        let mut inner = self.lock();
+        inner.registered.insert(key.0.clone());
+        if !inner.states.contains_key(key) {
+            let inherited = previous.and_then(|p| inner.states.get(&(p.into(), key.1.clone(), key.2)).cloned());
+            let state = inherited.unwrap_or(GroupState { committed: earliest, ..GroupState::default() });
+            inner.states.insert(key.clone(), state);
+        }
+        self.change(&mut inner, key, |state| state.updated_ms = now_ms)?;
+        Ok(inner.states.get(key).cloned().unwrap_or_default())
+    }
+
+    /// Records that a range is about to be sent.
+    pub(crate) fn begin(&self, key: &Key, first: u64, last: u64, now_ms: u64) -> io::Result<()> {
+        let mut inner = self.lock();
+        self.change(&mut inner, key, |state| {
+            state.in_flight.insert(first, last);
+            state.updated_ms = now_ms;
+        })
+    }
+
+    /// Records that a range is delivered. In memory this always holds; the journal follows when it can.
+    pub(crate) fn ack(&self, key: &Key, first: u64, last: u64, now_ms: u64) -> io::Result<()> {
+        let mut inner = self.lock();
+        self.change(&mut inner, key, |state| {
+            state.ack(first, last);
+            state.updated_ms = now_ms;
+        })
+    }
+
+    fn change(&self, inner: &mut Inner, key: &Key, f: impl FnOnce(&mut GroupState)) -> io::Result<()> {
+        let state = inner.states.entry(key.clone()).or_default();
+        f(state);
+        let record = encode(key, state);
+        if inner.len + record.len() as u64 > COMPACT_BYTES {
+            (inner.file, inner.len) = compact(&*self.disk, &self.path, &inner.states)?;
+            inner.dirty = false;
+            return Ok(());
+        }
+        inner.file.write_all_at(&[&record], inner.len)?;
+        inner.len += record.len() as u64;
+        inner.dirty = true;
+        Ok(())
+    }
+
+    /// Syncs the journal if it has changed.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        let mut inner = self.lock();
+        if !inner.dirty {
+            return Ok(());
+        }
+        let file = inner.file.clone();
+        inner.dirty = false;
+        drop(inner);
+        if let Err(e) = file.sync() {
+            // What was written since the last sync may be gone: write the whole state to a fresh file.
+            let mut inner = self.lock();
+            let (file, len) = compact(&*self.disk, &self.path, &inner.states).map_err(|_| e)?;
+            (inner.file, inner.len) = (file, len);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn state(&self, key: &Key) -> Option<GroupState> {
+        self.lock().states.get(key).cloned()
+    }
+
+    /// The lowest committed offset among the groups that hold a partition; `None` when none does.
+    pub(crate) fn low_water(&self, topic: &str, partition: u32, now_ms: u64) -> Option<u64> {
+        let inner = self.lock();
+        inner
+            .states
+            .iter()
+            .filter(|((group, t, p), state)| {
+                &**t == topic && *p == partition && (inner.registered.contains(group) || state.updated_ms + inner.absent_hold_ms > now_ms)
+            })
+            .map(|(_, state)| state.committed)
+            .min()
+    }
+
+    /// The offset after the highest one that any group has seen in a partition: none below is given out again.
+    pub(crate) fn high_water(&self, topic: &str, partition: u32) -> u64 {
+        let inner = self.lock();
+        let states = inner.states.iter().filter(|((_, t, p), _)| &**t == topic && *p == partition);
+        states
+            .map(|(_, s)| {
+                let acked = s.acked.values().max().copied().unwrap_or(0);
+                let sent = s.in_flight.values().max().map_or(0, |last| last + 1);
+                s.committed.max(acked).max(sent)
+            })
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// Groups that the journal knows but nobody joined.
+    pub(crate) fn absent(&self) -> Vec<Arc<str>> {
+        let inner = self.lock();
+        let mut absent: Vec<Arc<str>> = inner.states.keys().map(|k| k.0.clone()).filter(|g| !inner.registered.contains(g)).collect();
+        absent.sort();
+        absent.dedup();
+        absent
+    }
+
+    /// Forgets a group (its sink was renamed and the new name has inherited its offsets).
+    pub(crate) fn forget(&self, group: &str) -> io::Result<()> {
+        let mut inner = self.lock();
+        inner.states.retain(|k, _| &*k.0 != group);
+        (inner.file, inner.len) = compact(&*self.disk, &self.path, &inner.states)?;
+        inner.dirty = false;
+        Ok(())
+    }
+}
+
+fn compact(disk: &dyn Disk, path: &Path, states: &HashMap<Key, GroupState>) -> io::Result<(Arc<dyn DiskFile>, u64)> {
+    let mut keys: Vec<&Key> = states.keys().collect();
+    keys.sort();
+    let content: Vec<u8> = keys.iter().flat_map(|k| encode(k, &states[*k])).collect();
+    disk.replace(path, &content)?;
+    Ok((disk.open(path)?, content.len() as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::disk::StdDisk;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn key() -> Key {
+        ("search".into(), "logs".into(), 0)
+    }
+
+    proptest! {
+        /// Whatever the order of acks, the commit is the low-water mark of a plain set of offsets.
+        #[test]
+        fn commits_the_low_water_mark(ranges in Just((0..12u64).map(|i| (i * 5, i * 5 + 4)).collect::<Vec<_>>()).prop_shuffle(), n in 0usize..12) {
+            let mut state = GroupState::default();
+            let mut done = HashSet::new();
+            for (first, last) in &ranges[..n] {
+                state.in_flight.insert(*first, *last);
+                state.ack(*first, *last);
+                done.extend(*first..=*last);
+            }
+            let expected = (0..).find(|o| !done.contains(o)).unwrap_or(0);
+            prop_assert_eq!(state.committed, expected);
+            let above: u64 = state.acked.iter().map(|(s, e)| e - s).sum();
+            prop_assert_eq!(above, done.iter().filter(|o| **o >= expected).count() as u64);
+            prop_assert!(state.in_flight.is_empty());
+        }
+
+        #[test]
+        fn a_torn_or_flipped_journal_gives_an_earlier_state(cut in 0usize..400, bit in 0usize..3000, flip: bool) {
+            let states: Vec<GroupState> = (0..5).map(|i| GroupState { committed: i, ..GroupState::default() }).collect();
+            let mut bytes: Vec<u8> = states.iter().flat_map(|s| encode(&key(), s)).collect();
+            if flip {
+                let bit = bit % (bytes.len() * 8);
+                bytes[bit / 8] ^= 1 << (bit % 8);
+            } else {
+                bytes.truncate(cut);
+            }
+            if let Some(found) = replay(&bytes).0.get(&key()) {
+                prop_assert!(states.contains(found));
+            }
+        }
+    }
+
+    #[test]
+    fn in_flight_ranges_and_offsets_survive_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(StdDisk);
+        {
+            let (groups, _) = Groups::open(disk.clone(), dir.path()).unwrap();
+            groups.join(&key(), None, 10, 1).unwrap();
+            groups.begin(&key(), 10, 19, 2).unwrap();
+            groups.begin(&key(), 20, 29, 3).unwrap();
+            groups.ack(&key(), 20, 29, 4).unwrap();
+        }
+        let (groups, skipped) = Groups::open(disk, dir.path()).unwrap();
+        assert_eq!(skipped, 0);
+        let state = groups.join(&key(), None, 0, 5).unwrap();
+        assert_eq!((state.committed, state.in_flight.get(&10)), (10, Some(&19)));
+        assert_eq!(state.acked.get(&20), Some(&30));
+        let renamed = ("archive".into(), "logs".into(), 0);
+        assert_eq!(groups.join(&renamed, Some("search"), 0, 6).unwrap().committed, 10, "a renamed sink inherits");
+    }
+}

@@ -1,0 +1,265 @@
+//! The log thread: takes blocks from all sources, writes them in order, and has them synced in groups.
+//!
+//! One thread writes, another syncs, so that appending goes on while the disk works. Consumers see a
+//! record only when it is durable (or, with `acks: none|written`, when it is written).
+
+use super::admission::Admission;
+use super::clock::Clock;
+use super::partition::Notifier;
+use super::snapshot::Mark;
+use super::stats::QueueStats;
+use super::syncer::{Job, SyncResult};
+use super::writer::{PartitionWriter, Shared};
+use super::{Acks, Block};
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+/// This many unsynced bytes are synced without waiting for `sync_interval`.
+const SYNC_BYTES: usize = 4 << 20;
+
+/// How long to wait before a failed write is tried again.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// How long a failing disk is tried again when the agent stops.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the log thread is told.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Append(Block),
+    /// Write and sync everything that came before; then answer.
+    Flush(Sender<()>),
+    /// A sync has ended.
+    Synced(Vec<SyncResult>),
+    /// Write and sync everything, then end.
+    Close,
+    /// End at once: what is not durable stays in its source.
+    Abandon,
+}
+
+/// The log thread's state.
+pub(crate) struct Log {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) notifier: Arc<Notifier>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) stats: Arc<QueueStats>,
+    pub(crate) writers: Vec<PartitionWriter>,
+    /// (topic, partition) → index in `writers`.
+    pub(crate) route: HashMap<(String, u32), usize>,
+    pub(crate) jobs: Sender<Job>,
+    pub(crate) sync_under_way: bool,
+    pub(crate) dirty_since: Option<Instant>,
+    pub(crate) retry_at: Option<Instant>,
+    pub(crate) flushes: Vec<Sender<()>>,
+    /// Since when the log is to end.
+    pub(crate) closing: Option<Instant>,
+}
+
+impl Log {
+    pub(crate) fn run(mut self, messages: Receiver<Message>) {
+        loop {
+            let message = match self.deadline() {
+                Some(at) => match messages.recv_timeout(at.saturating_duration_since(Instant::now())) {
+                    Ok(m) => Some(m),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => Some(Message::Close),
+                },
+                None => Some(messages.recv().unwrap_or(Message::Close)),
+            };
+            if matches!(message, Some(Message::Abandon)) {
+                return;
+            }
+            if let Some(message) = message {
+                self.handle(message);
+            }
+            // What has arrived meanwhile may fill the batches; a stall leaves it in the channel.
+            while self.retry_at.is_none() {
+                match messages.try_recv() {
+                    Ok(Message::Abandon) => return,
+                    Ok(m) => self.handle(m),
+                    Err(_) => break,
+                }
+            }
+            self.work();
+            let Some(closing) = self.closing else { continue };
+            if self.writers.iter().all(|w| w.is_clean()) {
+                break;
+            }
+            if self.retry_at.is_some() && closing.elapsed() > CLOSE_PATIENCE {
+                tracing::error!(
+                    "the queue closes although the disk fails: what is not durable stays in its source and is read again at the next start"
+                );
+                return;
+            }
+        }
+        // The sync thread ends when it has done what was asked: a last snapshot that covers everything.
+        let _ = self.jobs.send(Job::Close(self.marks()));
+    }
+
+    fn handle(&mut self, message: Message) {
+        match message {
+            Message::Append(block) => {
+                let spec = block.stream.spec();
+                let partition = block.stream.partition;
+                let Some(&at) = self.route.get(&(spec.topic.clone(), partition)) else {
+                    // Topics are fixed when the queue opens; a stream remembered from another
+                    // configuration goes to partition 0 of its topic or, where that is gone, stays unread.
+                    tracing::error!(topic = spec.topic, partition, "no such partition; the data stays in its source");
+                    self.admission.release(block.data.len());
+                    return;
+                };
+                if self.writers[at].push(block, Instant::now()) {
+                    self.flush(at);
+                }
+            }
+            Message::Flush(done) => self.flushes.push(done),
+            Message::Synced(results) => self.synced(results),
+            Message::Abandon => {}
+            Message::Close => {
+                self.closing.get_or_insert_with(Instant::now);
+            }
+        }
+    }
+
+    /// When something must be done even if no message comes.
+    fn deadline(&self) -> Option<Instant> {
+        if let Some(at) = self.retry_at {
+            return Some(at);
+        }
+        let linger = self.shared.options.linger;
+        let flush = self.writers.iter().filter_map(|w| w.since).min().map(|since| since + linger);
+        let sync = if self.sync_under_way { None } else { self.dirty_since.map(|since| since + self.shared.options.sync_interval) };
+        [flush, sync].into_iter().flatten().min()
+    }
+
+    fn work(&mut self) {
+        let now = Instant::now();
+        if self.retry_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.retry_at = None;
+        let hurry = self.closing.is_some() || !self.flushes.is_empty();
+        for at in 0..self.writers.len() {
+            while self.retry_at.is_none()
+                && self.writers[at].has_pending()
+                && (hurry || self.writers[at].is_full() || self.writers[at].since.is_none_or(|s| now >= s + self.shared.options.linger))
+            {
+                self.flush(at);
+            }
+        }
+        let dirty: usize = self.writers.iter().map(|w| w.dirty_bytes()).sum();
+        let due = self.dirty_since.is_some_and(|s| now >= s + self.shared.options.sync_interval);
+        if !self.sync_under_way && self.writers.iter().any(|w| w.wants_sync()) && (hurry || due || dirty >= SYNC_BYTES) {
+            let parts = self.writers.iter_mut().enumerate().filter(|(_, w)| w.wants_sync()).map(|(i, w)| (i, w.begin_sync())).collect();
+            self.dirty_since = None;
+            self.sync_under_way = true;
+            let marks = self.marks();
+            // The sync thread outlives this one.
+            let _ = self.jobs.send(Job::Sync { parts, marks });
+        }
+        if self.writers.iter().all(|w| w.is_clean()) {
+            for done in self.flushes.drain(..) {
+                let _ = done.send(());
+            }
+        }
+    }
+
+    fn flush(&mut self, at: usize) {
+        if self.retry_at.is_some() {
+            return;
+        }
+        let cost = self.writers[at].next_cost();
+        let options = &self.shared.options;
+        if self.stats.disk_bytes.load(Ordering::Relaxed) + cost > options.max_bytes && self.closing.is_none() {
+            self.stats.stall(
+                "full",
+                format!(
+                    "max_bytes ({} bytes) is reached; sources wait, nothing is lost, and all goes on when sinks have acknowledged more",
+                    options.max_bytes
+                ),
+            );
+            let _ = self.jobs.send(Job::Reclaim);
+            self.retry_at = Some(Instant::now() + RETRY);
+            return;
+        }
+        match self.writers[at].flush(self.clock.now_ms()) {
+            Ok(written) => {
+                self.stats.disk_bytes.fetch_add(written as u64, Ordering::Relaxed);
+                self.stats.recovered();
+                self.dirty_since.get_or_insert_with(Instant::now);
+                if options.acks != Acks::Synced {
+                    let writer = &self.writers[at];
+                    writer.partition.publish(writer.partition.written());
+                    self.notifier.notify();
+                }
+            }
+            Err(e) => self.write_failed(at, &e),
+        }
+    }
+
+    fn write_failed(&mut self, at: usize, e: &io::Error) {
+        self.stats.disk_errors.fetch_add(1, Ordering::Relaxed);
+        let writer = &mut self.writers[at];
+        if e.kind() != io::ErrorKind::StorageFull {
+            writer.abandon();
+        }
+        self.stats.stall(
+            "degraded",
+            format!(
+                "cannot write to {}: {e}; sources wait, nothing that was acknowledged is touched, and it is tried again until it succeeds",
+                writer.partition.dir.display()
+            ),
+        );
+        let _ = self.jobs.send(Job::Reclaim);
+        self.retry_at = Some(Instant::now() + RETRY);
+    }
+
+    fn synced(&mut self, results: Vec<SyncResult>) {
+        self.sync_under_way = false;
+        for result in results {
+            let writer = &mut self.writers[result.writer];
+            match result.outcome {
+                Ok(end) => writer.synced(end),
+                Err(e) => {
+                    self.stats.disk_errors.fetch_add(1, Ordering::Relaxed);
+                    self.stats.stall(
+                        "degraded",
+                        format!(
+                            "a sync of {} failed: {e}; what was not durable is kept in memory and written to a fresh segment",
+                            writer.partition.dir.display()
+                        ),
+                    );
+                    if let Err(e) = writer.rewrite_unsynced(result.bytes) {
+                        // Come back to it as if that sync had failed once more.
+                        let again = SyncResult { writer: result.writer, outcome: Err(e), bytes: result.bytes };
+                        let jobs = self.jobs.clone();
+                        let _ = jobs.send(Job::Later(vec![again], RETRY));
+                        self.sync_under_way = true;
+                    } else {
+                        self.stats.recovered();
+                    }
+                }
+            }
+        }
+        if self.dirty_since.is_none() && self.writers.iter().any(|w| w.wants_sync()) {
+            self.dirty_since = Some(Instant::now());
+        }
+    }
+
+    fn marks(&self) -> Vec<Mark> {
+        self.writers
+            .iter()
+            .map(|w| Mark {
+                topic: w.partition.topic.to_string(),
+                partition: w.partition.number,
+                segment_id: w.mark_segment(),
+                next_offset: w.durable(),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,67 @@
+//! Who may open a data directory, and the queue's UUID and epoch.
+
+use super::disk::Disk;
+use serde::{Deserialize, Serialize};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+/// `queue.meta`: small, and readable by people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Meta {
+    /// Version of the layout of the data directory.
+    pub(crate) format: u32,
+    /// UUID of the queue, 32 hexadecimal digits.
+    pub(crate) queue: String,
+    /// Counts openings; part of segment IDs, so that none is used twice.
+    pub(crate) epoch: u32,
+}
+
+impl Meta {
+    pub(crate) fn path(dir: &Path) -> PathBuf {
+        dir.join("queue.meta")
+    }
+
+    pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> io::Result<Option<Meta>> {
+        match disk.read(&Self::path(dir)) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    pub(crate) fn write(&self, disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+        disk.replace(&Self::path(dir), &serde_json::to_vec(self).map_err(io::Error::other)?)
+    }
+}
+
+/// Holds the lock on a data directory; the kernel lets go of it when the process ends, however it ends.
+#[derive(Debug)]
+pub(crate) struct Lock(#[allow(dead_code)] File);
+
+/// Why the lock was not had.
+pub(crate) enum LockError {
+    /// Another process has it; its process ID, where it could be read.
+    Held(Option<u32>),
+    Io(io::Error),
+}
+
+impl Lock {
+    pub(crate) fn take(dir: &Path) -> Result<Lock, LockError> {
+        let path = dir.join("LOCK");
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(LockError::Io)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let _ = file.read_to_string(&mut text);
+                return Err(LockError::Held(text.trim().parse().ok()));
+            }
+            Err(TryLockError::Error(e)) => return Err(LockError::Io(e)),
+        }
+        let pid = format!("{}\n", std::process::id());
+        // The process ID is a help for people; the lock itself does not depend on it.
+        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(pid.as_bytes()));
+        Ok(Lock(file))
+    }
+}

@@ -1,0 +1,156 @@
+//! A partition as the log, the sync thread and the consumers share it: its segments, its tail cache,
+//! and how far consumers may see.
+
+use super::RecordBatch;
+use super::segment::Segment;
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+/// Wakes consumers when a partition has more, or the queue closes.
+#[derive(Debug, Default)]
+pub(crate) struct Notifier {
+    version: Mutex<u64>,
+    changed: Condvar,
+}
+
+impl Notifier {
+    pub(crate) fn version(&self) -> u64 {
+        *self.version.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    pub(crate) fn notify(&self) {
+        *self.version.lock().unwrap_or_else(|e| e.into_inner()) += 1;
+        self.changed.notify_all();
+    }
+
+    /// Waits until the version is no longer `seen`, at most `wait`.
+    pub(crate) fn wait(&self, seen: u64, wait: Duration) {
+        let guard = self.version.lock().unwrap_or_else(|e| e.into_inner());
+        drop(self.changed.wait_timeout_while(guard, wait, |v| *v == seen));
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    segments: VecDeque<Arc<Segment>>,
+    cache: VecDeque<Arc<RecordBatch>>,
+    cache_bytes: usize,
+    written: u64,
+    visible: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    pub(crate) topic: Arc<str>,
+    pub(crate) number: u32,
+    pub(crate) dir: PathBuf,
+    state: Mutex<State>,
+}
+
+impl Partition {
+    pub(crate) fn new(topic: Arc<str>, number: u32, dir: PathBuf, segments: Vec<Arc<Segment>>, end: u64) -> Partition {
+        let state = State { segments: segments.into(), written: end, visible: end, ..State::default() };
+        Partition { topic, number, dir, state: Mutex::new(state) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// First retained offset.
+    pub(crate) fn first(&self) -> u64 {
+        let state = self.lock();
+        state.segments.iter().find(|s| s.end() > s.base).map_or(state.visible, |s| s.base)
+    }
+
+    /// Offset after the last written event.
+    pub(crate) fn written(&self) -> u64 {
+        self.lock().written
+    }
+
+    /// Offset after the last event that consumers may see.
+    pub(crate) fn visible(&self) -> u64 {
+        self.lock().visible
+    }
+
+    pub(crate) fn segments(&self) -> Vec<Arc<Segment>> {
+        self.lock().segments.iter().cloned().collect()
+    }
+
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        self.lock().segments.iter().map(|s| s.size()).sum()
+    }
+
+    pub(crate) fn add_segment(&self, segment: Arc<Segment>) {
+        let mut state = self.lock();
+        // A segment that takes over from a poisoned one bounds those before it.
+        for before in &state.segments {
+            if before.end() > segment.base {
+                before.set_end(segment.base.max(before.base));
+            }
+        }
+        state.segments.push_back(segment);
+    }
+
+    pub(crate) fn remove_segment(&self, id: u64) {
+        let mut state = self.lock();
+        state.segments.retain(|s| s.id != id);
+        let first = state.segments.iter().find(|s| s.end() > s.base).map_or(state.visible, |s| s.base);
+        while state.cache.front().is_some_and(|b| b.end_offset() <= first) {
+            state.pop_cached();
+        }
+    }
+
+    /// A batch is in the file: it goes into the tail cache.
+    pub(crate) fn wrote(&self, batch: Arc<RecordBatch>, cache_cap: usize) {
+        let mut state = self.lock();
+        state.written = batch.end_offset();
+        state.cache_bytes += batch.data_len();
+        state.cache.push_back(batch);
+        while state.cache_bytes > cache_cap && state.cache.front().is_some_and(|b| b.end_offset() <= state.visible) {
+            state.pop_cached();
+        }
+    }
+
+    /// Consumers may see everything before `end` now.
+    pub(crate) fn publish(&self, end: u64) {
+        let mut state = self.lock();
+        state.visible = state.visible.max(end);
+    }
+
+    /// Drops the oldest cached batch that is durable; `false` when there is none.
+    pub(crate) fn evict(&self) -> bool {
+        let mut state = self.lock();
+        let can = state.cache.front().is_some_and(|b| b.end_offset() <= state.visible);
+        if can {
+            state.pop_cached();
+        }
+        can
+    }
+
+    /// The cached batch that holds `offset`, where consumers may see it.
+    pub(crate) fn cached(&self, offset: u64) -> Option<Arc<RecordBatch>> {
+        let state = self.lock();
+        if offset >= state.visible || state.cache.front().is_none_or(|b| offset < b.base_offset) {
+            return None;
+        }
+        let at = state.cache.partition_point(|b| b.end_offset() <= offset);
+        state.cache.get(at).filter(|b| b.base_offset <= offset).cloned()
+    }
+
+    /// The segment that holds `offset`, or else the next one after it.
+    pub(crate) fn segment_at(&self, offset: u64) -> Option<Arc<Segment>> {
+        self.lock().segments.iter().filter(|s| s.end() > offset.max(s.base)).min_by_key(|s| s.base).cloned()
+    }
+}
+
+impl State {
+    fn pop_cached(&mut self) {
+        if let Some(batch) = self.cache.pop_front() {
+            self.cache_bytes -= batch.data_len();
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! What happens to a partition's files when the queue opens.
+//!
+//! Nothing is ever appended to a segment of an earlier process. What was not surely durable is checked
+//! and copied forward into a fresh segment; a torn tail is dropped without a word of loss (it was never
+//! acknowledged, and its source still has it); damage before it is passed over, kept aside and reported.
+
+use super::append::{Declared, append};
+use super::codec::Reader;
+use super::disk::{Disk, DiskFile};
+use super::format::{FormatError, SEGMENT_HEADER, SegmentHeader};
+use super::index::{Index, Sealed};
+use super::registry::{Registry, StreamRecord};
+use super::segment::{self, Found, Located, Segment};
+use super::snapshot::Mark;
+use super::{Position, Tail};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Offsets that damage has taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Topic.
+    pub topic: String,
+    /// Partition.
+    pub partition: u32,
+    /// First lost offset.
+    pub first: u64,
+    /// Offset after the last lost one.
+    pub end: u64,
+    /// Damaged bytes.
+    pub bytes: u64,
+    /// The file.
+    pub file: PathBuf,
+}
+
+/// What recovery found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryReport {
+    /// Acknowledged data that is damaged.
+    pub lost: Vec<Lost>,
+    /// Events that were written but perhaps not durable, copied to a fresh segment.
+    pub copied_events: u64,
+    /// Events of a torn tail, which are read again from their source.
+    pub torn_events: u64,
+    /// Files that are damaged as a whole, in words.
+    pub damaged: Vec<String>,
+}
+
+/// Why a partition cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    /// A file of a newer version; it is left as it is.
+    #[error("{path} has format version {version}, which is newer than this program understands; nothing was changed")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
+    },
+    /// The disk failed.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+/// What recovery works with.
+pub(crate) struct Recovery<'a> {
+    pub(crate) disk: &'a dyn Disk,
+    pub(crate) registry: &'a Registry,
+    pub(crate) report: &'a mut RecoveryReport,
+    pub(crate) quarantine: &'a Path,
+    pub(crate) queue: u128,
+    pub(crate) epoch: u32,
+    /// Damage by segment, until it is known which of it counts.
+    pub(crate) holes: Vec<(u64, Lost)>,
+}
+
+struct Scanned {
+    segment: Segment,
+    file: Arc<dyn DiskFile>,
+    /// Whether its batches were looked at, because the snapshot may not know them.
+    scanned: bool,
+    batches: Vec<Located>,
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> RecoveryError + '_ {
+    move |source| RecoveryError::Io { path: path.to_path_buf(), source }
+}
+
+impl Recovery<'_> {
+    /// Opens one partition; gives its segments and the next offset.
+    pub(crate) fn partition(
+        &mut self,
+        dir: &Path,
+        topic: &str,
+        number: u32,
+        mark: Option<&Mark>,
+        next_segment: &mut u64,
+    ) -> Result<(Vec<Arc<Segment>>, u64), RecoveryError> {
+        let mut named: Vec<(u64, u64, PathBuf)> = Vec::new();
+        for name in self.disk.list(dir).map_err(at(dir))? {
+            let path = dir.join(&name);
+            if name.ends_with(".tmp") {
+                self.disk.remove(&path).map_err(at(&path))?;
+            } else if let Some((base, id)) = segment::parse_name(&name) {
+                named.push((id, base, path));
+            }
+        }
+        named.sort();
+        let scan_from = mark.map_or(0, |m| m.segment_id);
+        let mut scanned: Vec<Scanned> = Vec::new();
+        for (id, base, path) in named {
+            if let Some(s) = self.open_segment(id, base, &path, id >= scan_from, topic, number)? {
+                scanned.push(s);
+            }
+        }
+        // A later segment takes over at its base, wherever an earlier one ends.
+        let mut bound = u64::MAX;
+        for s in scanned.iter().rev() {
+            s.segment.set_end(s.segment.end().min(bound).max(s.segment.base));
+            bound = bound.min(s.segment.base);
+        }
+        let durable =
+            scanned.iter().filter_map(|s| s.batches.last()).map(|b| b.header.base_offset.saturating_sub(b.header.durable_lag.into())).max();
+        let durable = durable.unwrap_or(0).max(mark.map_or(0, |m| m.next_offset));
+        for (id, mut lost) in std::mem::take(&mut self.holes) {
+            // What a later segment took over, or what was never acknowledged, is no loss.
+            let counts = scanned.iter().find(|s| s.segment.id == id).map_or(0, |s| s.segment.end()).min(durable);
+            lost.end = lost.end.min(counts);
+            self.lose(lost);
+        }
+        let (copy, mut end) = self.unsure_tail(&scanned, durable)?;
+        let mut segments: Vec<Arc<Segment>> = Vec::new();
+        let mut taken_over = u64::MAX;
+        if !copy.is_empty() {
+            let id = *next_segment;
+            *next_segment += 1;
+            let fresh = self.copy_forward(dir, id, number, &copy)?;
+            (end, taken_over) = (fresh.end(), fresh.base);
+            segments.push(Arc::new(fresh));
+        }
+        for s in &scanned {
+            for batch in s.batches.iter().filter(|b| segment::is_data(b) && b.end_offset() <= s.segment.end().min(end)) {
+                self.advance(batch);
+            }
+            s.segment.set_end(s.segment.end().min(end).min(taken_over).max(s.segment.base));
+        }
+        // None of them is ever appended to: with their ends on record no later start has to find out again.
+        for s in &scanned {
+            self.seal(&s.segment);
+        }
+        let mut all: Vec<Arc<Segment>> = scanned.into_iter().map(|s| Arc::new(s.segment)).collect();
+        all.append(&mut segments);
+        let known_end = mark.map_or(0, |m| m.next_offset);
+        if known_end > end {
+            self.lose(Lost { topic: topic.into(), partition: number, first: end, end: known_end, bytes: 0, file: dir.to_path_buf() });
+        }
+        Ok((all, end.max(known_end)))
+    }
+
+    fn seal(&mut self, segment: &Segment) {
+        if let Err(e) = self.disk.replace(&segment.path.with_extension("idx"), &segment.sealed().encode()) {
+            self.report
+                .damaged
+                .push(format!("{}: cannot write its index: {e}; the next start looks at the segment again", segment.path.display()));
+        }
+    }
+
+    fn lose(&mut self, lost: Lost) {
+        if lost.end > lost.first {
+            self.report.lost.push(lost);
+        }
+    }
+
+    fn open_segment(
+        &mut self,
+        id: u64,
+        base: u64,
+        path: &Path,
+        scan: bool,
+        topic: &str,
+        number: u32,
+    ) -> Result<Option<Scanned>, RecoveryError> {
+        let file = self.disk.open(path).map_err(at(path))?;
+        let mut block = vec![0; SEGMENT_HEADER];
+        let n = file.read_at(&mut block, 0).map_err(at(path))?;
+        match SegmentHeader::decode(&block[..n]) {
+            Ok(_) => {}
+            Err(FormatError::Newer(version)) => return Err(RecoveryError::Newer { path: path.to_path_buf(), version }),
+            Err(_) if n < SEGMENT_HEADER || block.iter().all(|b| *b == 0) => {
+                // Its creation was never finished, so nothing was appended.
+                self.disk.remove(path).map_err(at(path))?;
+                return Ok(None);
+            }
+            // Name and header say the same: the name is enough to read on.
+            Err(e) => self.report.damaged.push(format!("{}: segment header: {e}; read by its file name", path.display())),
+        }
+        let sealed = self
+            .disk
+            .read(&path.with_extension("idx"))
+            .ok()
+            .and_then(|b| Sealed::decode(&b))
+            .filter(|s| s.segment_id == id && s.base == base);
+        if let (Some(s), false) = (sealed, scan) {
+            let segment = Segment::new(id, base, path.to_path_buf(), s.end, s.size, s.newest_ms, s.index);
+            return Ok(Some(Scanned { segment, file, scanned: false, batches: Vec::new() }));
+        }
+        let batches = self.scan(&*file, id, base, path, scan, topic, number)?;
+        let mut index = Index::default();
+        let (mut end, mut size, mut newest_ms) = (base, SEGMENT_HEADER as u64, 0);
+        for batch in &batches {
+            (end, size, newest_ms) = (batch.end_offset(), batch.next_pos(), batch.header.append_ms.max(newest_ms));
+            if segment::is_data(batch) {
+                index.add(batch.header.base_offset, batch.pos, batch.header.append_ms);
+            }
+        }
+        let segment = Segment::new(id, base, path.to_path_buf(), end, size, newest_ms, index);
+        Ok(Some(Scanned { segment, file, scanned: scan, batches: if scan { batches } else { Vec::new() } }))
+    }
+
+    /// All sound batches of a segment by their headers. What lies between two of them is damage.
+    fn scan(
+        &mut self,
+        file: &dyn DiskFile,
+        id: u64,
+        base: u64,
+        path: &Path,
+        newest: bool,
+        topic: &str,
+        number: u32,
+    ) -> Result<Vec<Located>, RecoveryError> {
+        let (mut batches, mut pos, mut expected) = (Vec::new(), SEGMENT_HEADER as u64, base);
+        let len = file.len().map_err(at(path))?;
+        while pos < len {
+            let batch = match segment::locate(file, id, pos).map_err(at(path))? {
+                Found::Batch(batch) => batch,
+                Found::End | Found::Damage => match segment::search(file, id, pos + 8, expected).map_err(at(path))? {
+                    None => break,
+                    Some(found) => {
+                        self.keep_aside(file, id, pos, found.pos, topic, number);
+                        let lost = Lost {
+                            topic: topic.into(),
+                            partition: number,
+                            first: expected,
+                            end: found.header.base_offset,
+                            bytes: found.pos - pos,
+                            file: path.to_path_buf(),
+                        };
+                        self.holes.push((id, lost));
+                        found
+                    }
+                },
+            };
+            pos = batch.next_pos();
+            expected = batch.end_offset();
+            if !segment::is_data(&batch) {
+                if let Some(payload) = segment::payload(file, &batch).map_err(at(path))? {
+                    let mut reader = Reader(&payload);
+                    while let Some(record) = StreamRecord::decode(&mut reader) {
+                        // An old segment tells only of streams that the snapshot has forgotten.
+                        if newest || self.registry.get(record.id).is_none() {
+                            self.registry.load(record);
+                        }
+                    }
+                }
+            }
+            batches.push(batch);
+        }
+        Ok(batches)
+    }
+
+    /// Copies damaged bytes to the quarantine folder, as far as the disk lets us.
+    fn keep_aside(&mut self, file: &dyn DiskFile, id: u64, from: u64, to: u64, topic: &str, number: u32) {
+        let name = format!("{topic}-{number}-{id:016x}-{from}.bin");
+        let mut bytes = vec![0; (to - from).min(64 << 20) as usize];
+        let kept = self
+            .disk
+            .create_dir_all(self.quarantine)
+            .and_then(|()| file.read_at(&mut bytes, from))
+            .and_then(|n| self.disk.replace(&self.quarantine.join(&name), &bytes[..n]));
+        if let Err(e) = kept {
+            self.report.damaged.push(format!("cannot keep the damaged bytes aside as {name}: {e}"));
+        }
+    }
+
+    /// The batches from the durable end on that are whole, and the offset after the last of them.
+    fn unsure_tail<'s>(&mut self, scanned: &'s [Scanned], durable: u64) -> Result<(Vec<(&'s Scanned, &'s Located)>, u64), RecoveryError> {
+        let (mut copy, mut end) = (Vec::new(), 0);
+        for s in scanned {
+            if !s.scanned {
+                end = end.max(s.segment.end());
+            }
+            for batch in s.batches.iter().filter(|b| segment::is_data(b) && b.end_offset() <= s.segment.end()) {
+                if batch.end_offset() <= durable {
+                    end = batch.end_offset();
+                    continue;
+                }
+                let follows = end == batch.header.base_offset || (copy.is_empty() && batch.header.base_offset <= durable.max(end));
+                if !follows || segment::payload(&*s.file, batch).map_err(at(&s.segment.path))?.is_none() {
+                    self.report.torn_events += u64::from(batch.header.count);
+                    continue;
+                }
+                copy.push((s, batch));
+                end = batch.end_offset();
+            }
+        }
+        Ok((copy, end))
+    }
+
+    fn advance(&self, batch: &Located) {
+        for run in &batch.runs {
+            if let Some(stream) = self.registry.get(run.stream)
+                && run.source_end > stream.durable().end
+            {
+                stream.set_durable(Position { end: run.source_end, tail: Tail { len: run.tail_len, crc: run.tail_crc } });
+            }
+        }
+    }
+
+    /// Writes the unsure batches, with their offsets and epochs, to a fresh segment that appears only when it is whole and durable.
+    fn copy_forward(&mut self, dir: &Path, id: u64, number: u32, copy: &[(&Scanned, &Located)]) -> Result<Segment, RecoveryError> {
+        let base_offset = copy.first().map_or(0, |(_, b)| b.header.base_offset);
+        let created_ms = copy.last().map_or(0, |(_, b)| b.header.append_ms);
+        let header = SegmentHeader { segment_id: id, queue: self.queue, partition: number, base_offset, epoch: self.epoch, created_ms };
+        let path = dir.join(segment::file_name(base_offset, id));
+        let aside = path.with_extension("tmp");
+        let file = self.disk.create(&aside).map_err(at(&aside))?;
+        file.write_all_at(&[&header.encode()], 0).map_err(at(&aside))?;
+        let fresh = Segment::new(id, base_offset, path.clone(), base_offset, SEGMENT_HEADER as u64, 0, Index::default());
+        let (mut pos, mut declared) = (SEGMENT_HEADER as u64, Declared::new());
+        for (s, located) in copy {
+            let payload = segment::payload(&*s.file, located).map_err(at(&s.segment.path))?;
+            let Some(batch) = payload.and_then(|p| segment::record_batch(located, &p, self.registry).ok()) else { break };
+            let start = pos;
+            pos = append(&*file, id, start, &batch, 0, &mut declared).map_err(at(&aside))?;
+            fresh.wrote(start, pos, batch.base_offset, batch.end_offset(), batch.append_ms);
+            self.report.copied_events += u64::from(batch.count);
+        }
+        file.sync().map_err(at(&aside))?;
+        self.disk.rename(&aside, &path).map_err(at(&path))?;
+        self.disk.sync_dir(dir).map_err(at(dir))?;
+        Ok(fresh)
+    }
+}

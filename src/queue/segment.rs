@@ -1,0 +1,257 @@
+//! A segment file: its name, its header, and the batches in it by position.
+
+use super::disk::{Disk, DiskFile};
+use super::format::{BATCH_HEADER, BatchHeader, Kind, RUN_ENTRY, RunEntry, SEGMENT_HEADER, SegmentHeader, padded};
+use super::index::{Index, Sealed};
+use super::registry::Registry;
+use super::{RecordBatch, Run, RunFlags, Tail};
+use bytes::Bytes;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+/// File name of a segment.
+pub(crate) fn file_name(base_offset: u64, segment_id: u64) -> String {
+    format!("{base_offset:020}-{segment_id:016x}.seg")
+}
+
+/// Base offset and segment ID from a file name.
+pub(crate) fn parse_name(name: &str) -> Option<(u64, u64)> {
+    let (base, id) = name.strip_suffix(".seg")?.split_once('-')?;
+    (base.len() == 20 && id.len() == 16).then_some(())?;
+    Some((base.parse().ok()?, u64::from_str_radix(id, 16).ok()?))
+}
+
+/// A batch as it lies in a segment, header checked, payload not read.
+#[derive(Clone, Debug)]
+pub(crate) struct Located {
+    pub(crate) pos: u64,
+    pub(crate) header: BatchHeader,
+    pub(crate) runs: Vec<RunEntry>,
+}
+
+impl Located {
+    /// Where the next batch begins.
+    pub(crate) fn next_pos(&self) -> u64 {
+        self.pos + padded(self.header.body_len as usize) as u64
+    }
+
+    pub(crate) fn end_offset(&self) -> u64 {
+        self.header.base_offset + u64::from(self.header.count)
+    }
+}
+
+/// What stands at a position of a segment.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Batch(Located),
+    /// The file ends here, or nothing was ever written here.
+    End,
+    /// Something that is no sound batch.
+    Damage,
+}
+
+/// Reads and checks the header at `pos`.
+pub(crate) fn locate(file: &dyn DiskFile, segment_id: u64, pos: u64) -> io::Result<Found> {
+    let mut head = vec![0; BATCH_HEADER + RUN_ENTRY];
+    let n = file.read_at(&mut head, pos)?;
+    if n == 0 || head[..n.min(BATCH_HEADER)].iter().all(|b| *b == 0) {
+        return Ok(Found::End);
+    }
+    head.truncate(n);
+    let len = match BatchHeader::head_len(&head) {
+        Ok(len) => len,
+        Err(_) => return Ok(Found::Damage),
+    };
+    if len > head.len() {
+        head.resize(len, 0);
+        let n = file.read_at(&mut head, pos)?;
+        head.truncate(n);
+    }
+    Ok(match BatchHeader::decode(&head, segment_id, pos) {
+        Ok((header, runs)) => Found::Batch(Located { pos, header, runs }),
+        Err(_) => Found::Damage,
+    })
+}
+
+/// Reads the payload of a batch and checks it; `None` when it is damaged or cut short.
+pub(crate) fn payload(file: &dyn DiskFile, batch: &Located) -> io::Result<Option<Bytes>> {
+    let table = batch.runs.len() * RUN_ENTRY;
+    let mut body = vec![0; (batch.header.body_len as usize).saturating_sub(table)];
+    let n = file.read_at(&mut body, batch.pos + (BATCH_HEADER + table) as u64)?;
+    let whole = n == body.len() && crc32c::crc32c(&body) == batch.header.payload_crc;
+    Ok(whole.then(|| Bytes::from(body)))
+}
+
+/// Searches from `from` to the end of the file for the next sound batch header; headers stand at multiples of 8.
+pub(crate) fn search(file: &dyn DiskFile, segment_id: u64, from: u64, min_offset: u64) -> io::Result<Option<Located>> {
+    const CHUNK: usize = 1 << 20;
+    let mut pos = from.next_multiple_of(8);
+    let mut chunk = vec![0; CHUNK + BATCH_HEADER];
+    loop {
+        let n = file.read_at(&mut chunk, pos)?;
+        if n < BATCH_HEADER {
+            return Ok(None);
+        }
+        for at in (0..n.saturating_sub(BATCH_HEADER - 1).min(CHUNK)).step_by(8) {
+            if BatchHeader::looks_like(&chunk[at..n]) {
+                match locate(file, segment_id, pos + at as u64)? {
+                    Found::Batch(found) if found.header.base_offset >= min_offset => return Ok(Some(found)),
+                    _ => {}
+                }
+            }
+        }
+        pos += CHUNK as u64;
+    }
+}
+
+/// Makes a record batch of a located batch and its payload. Runs of unknown streams are left out
+/// with their events counted, so that the others are not lost with them.
+pub(crate) fn record_batch(batch: &Located, payload: &Bytes, registry: &Registry) -> Result<RecordBatch, u64> {
+    let mut runs = Vec::with_capacity(batch.runs.len());
+    let lens_total: usize = batch.runs.iter().map(|r| r.lens_len as usize).sum();
+    let (mut lens_at, mut data_at) = (0, lens_total);
+    for entry in &batch.runs {
+        let (lens_end, data_end) = (lens_at + entry.lens_len as usize, data_at + entry.data_len as usize);
+        let stream = registry.get(entry.stream).ok_or(entry.stream)?;
+        runs.push(Run {
+            stream,
+            source_start: entry.source_start,
+            source_end: entry.source_end,
+            count: entry.count,
+            flags: RunFlags(entry.flags),
+            tail: Tail { len: entry.tail_len, crc: entry.tail_crc },
+            lens: payload.slice(lens_at..lens_end),
+            data: payload.slice(data_at..data_end),
+        });
+        (lens_at, data_at) = (lens_end, data_end);
+    }
+    let h = &batch.header;
+    Ok(RecordBatch { base_offset: h.base_offset, count: h.count, epoch: h.epoch, append_ms: h.append_ms, runs })
+}
+
+/// A segment that exists on disk.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) id: u64,
+    pub(crate) base: u64,
+    pub(crate) path: PathBuf,
+    /// Offset after the last event that counts (a later segment may take over earlier).
+    end: AtomicU64,
+    /// Bytes written.
+    size: AtomicU64,
+    /// Append time of the newest batch, ms.
+    newest_ms: AtomicU64,
+    pub(crate) index: Mutex<Index>,
+    open: Mutex<Weak<dyn DiskFile>>,
+}
+
+#[derive(Debug)]
+struct Never;
+impl DiskFile for Never {
+    fn write_all_at(&self, _: &[&[u8]], _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    fn sync(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    fn len(&self) -> io::Result<u64> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+impl Segment {
+    pub(crate) fn new(id: u64, base: u64, path: PathBuf, end: u64, size: u64, newest_ms: u64, index: Index) -> Segment {
+        let open: Weak<dyn DiskFile> = Weak::<Never>::new();
+        Segment {
+            id,
+            base,
+            path,
+            end: AtomicU64::new(end),
+            size: AtomicU64::new(size),
+            newest_ms: AtomicU64::new(newest_ms),
+            index: Mutex::new(index),
+            open: Mutex::new(open),
+        }
+    }
+
+    /// Creates the file with its header, durable and known to its folder.
+    pub(crate) fn create(disk: &dyn Disk, dir: &Path, header: &SegmentHeader) -> io::Result<(Segment, Arc<dyn DiskFile>)> {
+        let path = dir.join(file_name(header.base_offset, header.segment_id));
+        let file = disk.create(&path)?;
+        let made = file.write_all_at(&[&header.encode()], 0).and_then(|()| file.sync()).and_then(|()| disk.sync_dir(dir));
+        if let Err(e) = made {
+            // Without its header it is nothing; a leftover would only be reported at the next start.
+            let _ = disk.remove(&path);
+            return Err(e);
+        }
+        let base = header.base_offset;
+        let segment = Segment::new(header.segment_id, base, path, base, SEGMENT_HEADER as u64, 0, Index::default());
+        segment.remember(&file);
+        Ok((segment, file))
+    }
+
+    /// What the segment's index file says of it.
+    pub(crate) fn sealed(&self) -> Sealed {
+        let index = self.index.lock().unwrap_or_else(|e| e.into_inner()).clone();
+        Sealed { segment_id: self.id, base: self.base, end: self.end(), size: self.size(), newest_ms: self.newest_ms(), index }
+    }
+
+    pub(crate) fn remember(&self, file: &Arc<dyn DiskFile>) {
+        *self.open.lock().unwrap_or_else(|e| e.into_inner()) = Arc::downgrade(file);
+    }
+
+    /// The file, shared by all who have it open.
+    pub(crate) fn file(&self, disk: &dyn Disk) -> io::Result<Arc<dyn DiskFile>> {
+        let mut open = self.open.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(file) = open.upgrade() {
+            return Ok(file);
+        }
+        let file = disk.open(&self.path)?;
+        *open = Arc::downgrade(&file);
+        Ok(file)
+    }
+
+    pub(crate) fn end(&self) -> u64 {
+        self.end.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_end(&self, end: u64) {
+        self.end.store(end, Ordering::Release);
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.size.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn newest_ms(&self) -> u64 {
+        self.newest_ms.load(Ordering::Relaxed)
+    }
+
+    /// A batch was written at `pos`.
+    pub(crate) fn wrote(&self, pos: u64, next_pos: u64, base_offset: u64, end_offset: u64, append_ms: u64) {
+        self.index.lock().unwrap_or_else(|e| e.into_inner()).add(base_offset, pos, append_ms);
+        self.size.store(next_pos, Ordering::Relaxed);
+        self.newest_ms.fetch_max(append_ms, Ordering::Relaxed);
+        self.set_end(end_offset);
+    }
+
+    /// Where to begin looking for `offset`: position of a batch that is not after it.
+    pub(crate) fn seek(&self, offset: u64) -> u64 {
+        self.index.lock().unwrap_or_else(|e| e.into_inner()).floor(offset).map_or(SEGMENT_HEADER as u64, |e| e.pos)
+    }
+
+    /// Position (for bytes) and append time of the indexed batch that is not after `offset`.
+    pub(crate) fn place(&self, offset: u64) -> Option<(u64, u64)> {
+        self.index.lock().unwrap_or_else(|e| e.into_inner()).floor(offset).map(|e| (e.pos, e.append_ms))
+    }
+}
+
+/// Whether a located batch holds events.
+pub(crate) fn is_data(batch: &Located) -> bool {
+    batch.header.kind == Kind::Data
+}

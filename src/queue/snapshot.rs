@@ -1,0 +1,148 @@
+//! The two alternating snapshots: every stream with its durable position, and from which segment on
+//! each partition must be read to bring them up to date. A segment is deleted only when both cover it,
+//! so that losing either file loses no position.
+
+use super::codec::{Reader, Writer};
+use super::disk::Disk;
+use super::registry::{Registry, StreamRecord};
+use std::io;
+use std::path::{Path, PathBuf};
+
+const MAGIC: &[u8; 8] = b"FBSNAPS1";
+
+/// Where a partition stood when a snapshot was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) topic: String,
+    pub(crate) partition: u32,
+    /// Segments from this ID on may hold what the snapshot does not know.
+    pub(crate) segment_id: u64,
+    /// No offset below this is given out again.
+    pub(crate) next_offset: u64,
+}
+
+/// What a snapshot file holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Snapshot {
+    pub(crate) number: u64,
+    pub(crate) next_stream: u64,
+    pub(crate) marks: Vec<Mark>,
+    pub(crate) streams: Vec<StreamRecord>,
+}
+
+impl Snapshot {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut w = Writer(MAGIC.to_vec());
+        w.u32(0);
+        w.u64(self.number);
+        w.u64(self.next_stream);
+        w.u32(self.marks.len() as u32);
+        for mark in &self.marks {
+            w.bytes(mark.topic.as_bytes());
+            w.u32(mark.partition);
+            w.u64(mark.segment_id);
+            w.u64(mark.next_offset);
+        }
+        w.u32(self.streams.len() as u32);
+        for stream in &self.streams {
+            stream.encode(&mut w);
+        }
+        let crc = crc32c::crc32c(&w.0[12..]);
+        w.0[8..12].copy_from_slice(&crc.to_le_bytes());
+        w.0
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Snapshot> {
+        let mut r = Reader(bytes.strip_prefix(MAGIC)?);
+        if r.u32()? != crc32c::crc32c(r.0) {
+            return None;
+        }
+        let mut snapshot = Snapshot { number: r.u64()?, next_stream: r.u64()?, ..Snapshot::default() };
+        for _ in 0..r.u32()? {
+            snapshot.marks.push(Mark { topic: r.string()?, partition: r.u32()?, segment_id: r.u64()?, next_offset: r.u64()? });
+        }
+        for _ in 0..r.u32()? {
+            snapshot.streams.push(StreamRecord::decode(&mut r)?);
+        }
+        Some(snapshot)
+    }
+}
+
+/// The pair of files.
+#[derive(Debug)]
+pub(crate) struct Snapshots {
+    paths: [PathBuf; 2],
+    /// Marks of what each file holds, where it is sound.
+    marks: [Option<Vec<Mark>>; 2],
+    number: u64,
+}
+
+impl Snapshots {
+    /// Opens the pair; also gives the newest sound snapshot, and the names of damaged files.
+    pub(crate) fn open(disk: &dyn Disk, dir: &Path) -> io::Result<(Snapshots, Option<Snapshot>, Vec<PathBuf>)> {
+        let paths = [dir.join("streams-0.snap"), dir.join("streams-1.snap")];
+        let (mut marks, mut newest, mut damaged) = ([None, None], None::<Snapshot>, Vec::new());
+        for (slot, path) in paths.iter().enumerate() {
+            match disk.read(path) {
+                Ok(bytes) => match Snapshot::decode(&bytes) {
+                    Some(snapshot) => {
+                        marks[slot] = Some(snapshot.marks.clone());
+                        if newest.as_ref().is_none_or(|n| n.number < snapshot.number) {
+                            newest = Some(snapshot);
+                        }
+                    }
+                    None => damaged.push(path.clone()),
+                },
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(e),
+            }
+        }
+        let number = newest.as_ref().map_or(0, |n| n.number);
+        Ok((Snapshots { paths, marks, number }, newest, damaged))
+    }
+
+    /// Writes the next snapshot over the older file.
+    pub(crate) fn write(&mut self, disk: &dyn Disk, registry: &Registry, marks: Vec<Mark>) -> io::Result<()> {
+        let streams = registry.all().iter().map(|s| StreamRecord::of(s)).collect();
+        let snapshot = Snapshot { number: self.number + 1, next_stream: registry.next_id(), marks, streams };
+        let slot = (snapshot.number % 2) as usize;
+        self.marks[slot] = None;
+        disk.replace(&self.paths[slot], &snapshot.encode())?;
+        self.number = snapshot.number;
+        self.marks[slot] = Some(snapshot.marks);
+        Ok(())
+    }
+
+    /// Whether both files hold these marks.
+    pub(crate) fn both_have(&self, marks: &[Mark]) -> bool {
+        let segments = |m: &[Mark]| m.iter().map(|m| m.segment_id).collect::<Vec<_>>();
+        self.marks.iter().all(|m| m.as_ref().is_some_and(|m| segments(m) == segments(marks)))
+    }
+
+    /// Whether both files know all that segment `id` of this partition tells of streams.
+    pub(crate) fn cover(&self, topic: &str, partition: u32, id: u64) -> bool {
+        self.marks.iter().all(|marks| {
+            marks.as_ref().is_some_and(|m| m.iter().any(|m| m.topic == topic && m.partition == partition && id < m.segment_id))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::registry::tests::any_record;
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn round_trip_and_one_flipped_bit(streams in prop::collection::vec(any_record(), 0..4), number: u64, bit: usize) {
+            let mark = Mark { topic: "logs".into(), partition: 3, segment_id: 9, next_offset: 77 };
+            let snapshot = Snapshot { number, next_stream: 5, marks: vec![mark], streams };
+            let mut bytes = snapshot.encode();
+            prop_assert_eq!(Snapshot::decode(&bytes), Some(snapshot));
+            let bit = bit % (bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            prop_assert_eq!(Snapshot::decode(&bytes), None);
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The sync thread: makes what was written durable, several partitions at once, then tells consumers;
+//! seals segments, writes snapshots, and deletes what retention no longer holds.
+
+use super::admission::Admission;
+use super::clock::Clock;
+use super::groups::Groups;
+use super::partition::{Notifier, Partition};
+use super::registry::Registry;
+use super::retention;
+use super::segment::Segment;
+use super::snapshot::{Mark, Snapshots};
+use super::stats::QueueStats;
+use super::writer::{Shared, SyncPart};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+/// How often retention by age is looked at when nothing else happens.
+const IDLE: Duration = Duration::from_secs(30);
+/// How often the groups' journal is synced, and retention looked at, while there is work.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// At most this many syncs at once: beyond it the disk gains nothing.
+const PARALLEL: usize = 4;
+
+/// What the sync thread is asked to do.
+#[derive(Debug)]
+pub(crate) enum Job {
+    Sync {
+        parts: Vec<(usize, SyncPart)>,
+        marks: Vec<Mark>,
+    },
+    /// Room is wanted: delete what may be deleted, now.
+    Reclaim,
+    /// Hand these results back after a while.
+    Later(Vec<SyncResult>, Duration),
+    /// Everything is synced: write the last snapshot and end.
+    Close(Vec<Mark>),
+}
+
+/// How the sync of one partition ended.
+#[derive(Debug)]
+pub(crate) struct SyncResult {
+    pub(crate) writer: usize,
+    /// The durable end, or why there is none.
+    pub(crate) outcome: io::Result<u64>,
+    /// Bytes that the failed sync was to make durable.
+    pub(crate) bytes: usize,
+}
+
+/// The sync thread's state.
+pub(crate) struct Syncer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) groups: Arc<Groups>,
+    pub(crate) partitions: Vec<Arc<Partition>>,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) notifier: Arc<Notifier>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) stats: Arc<QueueStats>,
+    pub(crate) log: Sender<super::log::Message>,
+    pub(crate) last_housekeeping: Instant,
+    /// Marks of the last sync that was whole.
+    pub(crate) last_marks: Vec<Mark>,
+}
+
+impl Syncer {
+    pub(crate) fn run(mut self, jobs: Receiver<Job>) {
+        loop {
+            match jobs.recv_timeout(IDLE) {
+                Ok(Job::Sync { parts, marks }) => self.sync(parts, marks),
+                Ok(Job::Reclaim) => self.housekeep(true),
+                Ok(Job::Later(results, wait)) => {
+                    std::thread::sleep(wait);
+                    let _ = self.log.send(super::log::Message::Synced(results));
+                }
+                Ok(Job::Close(marks)) => {
+                    self.close(marks);
+                    return;
+                }
+                Err(RecvTimeoutError::Timeout) => self.housekeep(false),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if self.last_housekeeping.elapsed() >= HOUSEKEEPING {
+                self.housekeep(false);
+            }
+        }
+    }
+
+    fn sync(&mut self, parts: Vec<(usize, SyncPart)>, marks: Vec<Mark>) {
+        let mut results = Vec::with_capacity(parts.len());
+        let mut sealed = false;
+        for chunk in parts.chunks(PARALLEL) {
+            let outcomes: Vec<io::Result<()>> = match chunk {
+                [(_, part)] => vec![sync_files(part)],
+                chunk => std::thread::scope(|scope| {
+                    let running: Vec<_> = chunk.iter().map(|(_, part)| scope.spawn(|| sync_files(part))).collect();
+                    running.into_iter().map(|t| t.join().unwrap_or_else(|_| Err(io::Error::other("sync thread died")))).collect()
+                }),
+            };
+            for ((writer, part), outcome) in chunk.iter().zip(outcomes) {
+                self.stats.syncs.fetch_add(1, Ordering::Relaxed);
+                let outcome = outcome.map(|()| {
+                    for (stream, position) in &part.positions {
+                        stream.set_durable(*position);
+                    }
+                    part.partition.publish(part.end);
+                    self.admission.release(part.bytes);
+                    for segment in &part.seal {
+                        self.seal(segment);
+                        sealed = true;
+                    }
+                    part.end
+                });
+                results.push(SyncResult { writer: *writer, outcome, bytes: part.bytes });
+            }
+        }
+        let whole = results.iter().all(|r| r.outcome.is_ok());
+        self.notifier.notify();
+        let _ = self.log.send(super::log::Message::Synced(results));
+        if whole {
+            self.last_marks = marks;
+        }
+        if sealed && whole {
+            self.snapshot(self.last_marks.clone());
+            self.housekeep(false);
+        }
+    }
+
+    /// Writes the index of a segment that is complete. A failure costs time at the next start, nothing else.
+    fn seal(&self, segment: &Segment) {
+        if let Err(e) = self.shared.disk.replace(&segment.path.with_extension("idx"), &segment.sealed().encode()) {
+            tracing::debug!("cannot write the index of {}: {e}; it will be made anew", segment.path.display());
+        }
+    }
+
+    fn snapshot(&mut self, marks: Vec<Mark>) -> bool {
+        let written = self.snapshots.write(&*self.shared.disk, &self.registry, marks);
+        if let Err(e) = &written {
+            tracing::warn!(
+                "cannot write a snapshot of the streams' positions: {e}; they are in the record batches still, segments are kept until a snapshot succeeds"
+            );
+        }
+        written.is_ok()
+    }
+
+    fn housekeep(&mut self, urgent: bool) {
+        self.last_housekeeping = Instant::now();
+        if let Err(e) = self.groups.sync() {
+            tracing::warn!("cannot sync the groups' journal: {e}; offsets are in memory, a crash now would only deliver again");
+        }
+        // Room is wanted, and a segment may go only when both snapshots cover it.
+        while urgent && !self.last_marks.is_empty() && !self.snapshots.both_have(&self.last_marks) {
+            if !self.snapshot(self.last_marks.clone()) {
+                break;
+            }
+        }
+        let freed = retention::enforce(&retention::Context {
+            disk: &*self.shared.disk,
+            options: &self.shared.options,
+            partitions: &self.partitions,
+            groups: &self.groups,
+            snapshots: &self.snapshots,
+            now_ms: self.clock.now_ms(),
+            urgent,
+        });
+        if freed > 0 {
+            self.registry.expire(|stream| {
+                let spec = stream.spec();
+                self.partitions.iter().find(|p| *p.topic == *spec.topic && p.number == stream.partition).map(|p| p.first())
+            });
+        }
+        self.stats.disk_bytes.store(self.partitions.iter().map(|p| p.disk_bytes()).sum(), Ordering::Relaxed);
+    }
+
+    fn close(&mut self, marks: Vec<Mark>) {
+        let mut marks = marks;
+        for partition in &self.partitions {
+            for segment in partition.segments() {
+                if !self.shared.disk.open(&segment.path.with_extension("idx")).is_ok_and(|f| f.len().is_ok_and(|n| n > 0)) {
+                    self.seal(&segment);
+                }
+            }
+        }
+        // Nothing is left to scan at the next start.
+        let beyond = self.shared.next_segment.load(Ordering::Relaxed);
+        marks.iter_mut().for_each(|m| m.segment_id = beyond);
+        self.snapshot(marks);
+        if let Err(e) = self.groups.sync() {
+            tracing::warn!("cannot sync the groups' journal: {e}");
+        }
+        self.notifier.notify();
+    }
+}
+
+fn sync_files(part: &SyncPart) -> io::Result<()> {
+    part.files.iter().try_for_each(|f| f.sync())
+}

@@ -1,0 +1,210 @@
+use super::*;
+use crate::queue::{Acks, DEAD_LETTER_TOPIC, DeadLetterWriter, DeadLetters, OpenError};
+
+fn texts(events: &[(u128, u64, String)]) -> Vec<String> {
+    events.iter().map(|e| e.2.clone()).collect()
+}
+
+#[test]
+fn what_is_appended_comes_out_in_order_with_its_positions() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = Queue::open(options(dir.path()), &["logs".into()]).unwrap();
+    let stream = queue.declare(spec(1));
+    let mut consumer = join(&queue, "search");
+    let wanted = lines(0, 5000);
+    let mut start = 0;
+    for chunk in wanted.chunks(97) {
+        let block = block(&stream, start, chunk);
+        start = block.source_end;
+        queue.append(block).unwrap();
+    }
+    let got = consume(&mut *consumer, 5000);
+    assert_eq!(texts(&got), wanted);
+    let mut position = 0;
+    for (_, at, line) in &got {
+        assert_eq!(*at, position);
+        position += line.len() as u64 + 1;
+    }
+    assert_eq!(stream.durable().end, start);
+    assert_eq!(queue.lag("search").events, 0);
+}
+
+#[test]
+fn a_restart_goes_on_where_the_last_durable_batch_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut start = 0;
+    for round in 0..5u64 {
+        let queue = Queue::open(options(dir.path()), &["logs".into()]).unwrap();
+        let stream = queue.streams().first().cloned().unwrap_or_else(|| queue.declare(spec(7)));
+        assert_eq!(stream.durable().end, start);
+        assert_eq!(*stream.spec(), spec(7));
+        let block = block(&stream, start, &lines(round * 100, 100));
+        start = block.source_end;
+        queue.append(block).unwrap();
+        queue.close();
+    }
+    let queue = Queue::open(options(dir.path()), &["logs".into()]).unwrap();
+    assert_eq!(texts(&consume(&mut *join(&queue, "search"), 500)), lines(0, 500));
+    assert_eq!(queue.recovery(), &Default::default());
+}
+
+#[test]
+fn segments_roll_and_are_recycled_only_when_all_groups_have_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut o = options(dir.path());
+    o.retention.bytes = 0;
+    let queue = Queue::open(o, &["logs".into()]).unwrap();
+    let (mut fast, mut slow) = (join(&queue, "fast"), join(&queue, "slow"));
+    let stream = queue.declare(spec(1));
+    let mut start = 0;
+    for i in 0..60 {
+        let block = block(&stream, start, &lines(i * 1000, 1000));
+        start = block.source_end;
+        queue.append(block).unwrap();
+    }
+    assert_eq!(consume(&mut *fast, 60_000).len(), 60_000);
+    let status = queue.status();
+    let logs = status.partitions.iter().find(|p| p.topic == "logs").unwrap();
+    assert!(logs.segments >= 3 && logs.first_offset == 0, "the slow group holds everything: {logs:?}");
+    assert_eq!(texts(&consume(&mut *slow, 60_000)), lines(0, 60_000));
+    // Retention is looked at when a segment is sealed.
+    let until = std::time::Instant::now() + LONG;
+    let mut n = 60;
+    while queue.status().partitions.iter().find(|p| p.topic == "logs").unwrap().first_offset == 0 {
+        assert!(std::time::Instant::now() < until, "nothing was recycled");
+        let block = block(&stream, start, &lines(n * 1000, 1000));
+        start = block.source_end;
+        queue.append(block).unwrap();
+        consume(&mut *fast, 1000);
+        consume(&mut *slow, 1000);
+        n += 1;
+    }
+    queue.close();
+    drop(queue);
+    let queue = Queue::open(options(dir.path()), &["logs".into()]).unwrap();
+    assert_eq!(queue.streams()[0].durable().end, start, "the position outlives its segments");
+}
+
+#[test]
+fn a_batch_that_was_in_flight_comes_again_under_the_same_id() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, second) = {
+        let queue = Queue::open(options(dir.path()), &["logs".into()]).unwrap();
+        let stream = queue.declare(spec(1));
+        queue.append(block(&stream, 0, &lines(0, 1000))).unwrap();
+        let mut consumer = join(&queue, "http");
+        let limits = Limits { max_events: 300, ..LIMITS };
+        let first = consumer.poll(&limits, LONG).unwrap().unwrap();
+        let second = consumer.poll(&limits, LONG).unwrap().unwrap();
+        let third = consumer.poll(&limits, LONG).unwrap().unwrap();
+        consumer.acker().ack(&third.id);
+        assert_eq!((first.id.first, first.id.last, second.id.last), (0, 299, 599));
+        (first, second)
+    };
+    let queue = Queue::open(options(dir.path()), &["logs".into()]).unwrap();
+    let mut consumer = join(&queue, "http");
+    // Other limits than before: the ranges stay what they were.
+    let again: Vec<Batch> = (0..3).map(|_| consumer.poll(&LIMITS, LONG).unwrap().unwrap()).collect();
+    assert_eq!(again[0].id, first.id);
+    assert_eq!(again[1].id, second.id);
+    assert_eq!(events(&again[1]), events(&second));
+    assert_eq!((again[2].id.first, again[2].id.last), (900, 999), "what was acked out of order is not sent again");
+    again.iter().for_each(|b| consumer.acker().ack(&b.id));
+    assert_eq!(queue.lag("http").events, 0);
+}
+
+#[test]
+fn many_small_runs_share_a_batch_and_partitions_keep_streams_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut o = options(dir.path());
+    o.partitions = 3;
+    o.linger = Duration::from_millis(20);
+    let queue = Queue::open(o, &["logs".into()]).unwrap();
+    let streams: Vec<_> = (0..200u128).map(|k| queue.declare(spec(k))).collect();
+    for round in 0..3u64 {
+        for s in &streams {
+            let start = round * 20;
+            queue.append(block(s, start, &[format!("stream {:05} {round:05}", s.spec().key)])).unwrap();
+        }
+    }
+    let got = consume(&mut *join(&queue, "search"), 600);
+    for s in &streams {
+        let key = s.spec().key;
+        let mine: Vec<_> = got.iter().filter(|e| e.0 == key).map(|e| e.2.clone()).collect();
+        assert_eq!(mine, (0..3).map(|r| format!("stream {key:05} {r:05}")).collect::<Vec<_>>());
+    }
+    assert!(queue.status().syncs < 300, "runs are packed together");
+}
+
+#[test]
+fn two_agents_cannot_have_one_data_dir() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = Queue::open(options(dir.path()), &[]).unwrap();
+    let Err(OpenError::InUse { pid, .. }) = Queue::open(options(dir.path()), &[]) else { panic!("opened twice") };
+    assert_eq!(pid, Some(std::process::id()));
+    drop(queue);
+    assert!(Queue::open(options(dir.path()), &[]).is_ok());
+}
+
+#[test]
+fn a_newer_data_dir_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(Queue::open(options(dir.path()), &[]).unwrap());
+    let meta = dir.path().join("queue.meta");
+    let newer = std::fs::read_to_string(&meta).unwrap().replace("\"format\":1", "\"format\":2");
+    std::fs::write(&meta, &newer).unwrap();
+    assert!(matches!(Queue::open(options(dir.path()), &[]), Err(OpenError::Newer { format: 2, .. })));
+    assert_eq!(std::fs::read_to_string(&meta).unwrap(), newer);
+}
+
+#[test]
+fn dead_letters_are_durable_when_put_returns_and_go_on_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    for round in 0..2 {
+        let queue = Queue::open(options(dir.path()), &["logs".into()]).unwrap();
+        DeadLetterWriter::new(&queue).put(vec![format!("{{\"n\":{round}}}").into_bytes(), b"{}".to_vec()]).unwrap();
+    }
+    let queue = Queue::open(options(dir.path()), &["logs".into()]).unwrap();
+    assert_eq!(queue.topics(), ["logs"]);
+    let wanted = Subscription { group: "redrive".into(), previous: None, topics: vec![DEAD_LETTER_TOPIC.into()], pipeline: 0 };
+    let got = consume(&mut *queue.subscribe(&wanted).unwrap(), 4);
+    assert_eq!(texts(&got), ["{\"n\":0}", "{}", "{\"n\":1}", "{}"]);
+}
+
+#[test]
+fn at_max_bytes_sources_wait_until_a_sink_has_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut o = options(dir.path());
+    (o.max_bytes, o.retention.bytes, o.max_block) = (4 << 20, 0, Duration::from_millis(200));
+    let queue = Queue::open(o, &["logs".into()]).unwrap();
+    let mut consumer = join(&queue, "search");
+    let stream = queue.declare(spec(1));
+    let (mut start, mut appended) = (0, 0u64);
+    let reason = loop {
+        let block = block(&stream, start, &lines(appended, 1000));
+        let end = block.source_end;
+        match queue.append(block) {
+            Ok(()) => (start, appended) = (end, appended + 1000),
+            Err(e) => break e.to_string(),
+        }
+        assert!(appended < 10_000_000, "never full");
+    };
+    assert!(reason.contains("max_bytes"), "{reason}");
+    assert_eq!(queue.status().state, "full");
+    let got = consume(&mut *consumer, appended as usize);
+    assert_eq!(texts(&got), lines(0, appended), "all that was taken arrives, in order");
+    assert!(queue.flush(LONG));
+    assert_eq!(queue.status().state, "ok");
+}
+
+#[test]
+fn with_acks_written_consumers_need_not_wait_for_the_sync() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut o = options(dir.path());
+    (o.acks, o.sync_interval) = (Acks::Written, Duration::from_secs(3600));
+    let queue = Queue::open(o, &["logs".into()]).unwrap();
+    let stream = queue.declare(spec(1));
+    queue.append(block(&stream, 0, &lines(0, 10))).unwrap();
+    assert_eq!(consume(&mut *join(&queue, "search"), 10).len(), 10);
+    assert_eq!(queue.status().syncs, 0);
+}

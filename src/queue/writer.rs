@@ -1,0 +1,268 @@
+//! Writes one partition: packs blocks into record batches, rolls segments, and, when a sync fails,
+//! writes what was not durable again into a fresh segment.
+
+use super::append::{Declared, append};
+use super::disk::{Disk, DiskFile};
+use super::format::{BATCH_HEADER, MAX_RUNS, RUN_ENTRY, SEGMENT_HEADER, SegmentHeader};
+use super::partition::Partition;
+use super::segment::Segment;
+use super::{Block, Position, QueueOptions, RecordBatch, Run, Stream};
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+/// What all writers of a queue share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) options: QueueOptions,
+    pub(crate) queue: u128,
+    pub(crate) epoch: u32,
+    pub(crate) next_segment: AtomicU64,
+    pub(crate) cache_cap: usize,
+}
+
+#[derive(Debug)]
+struct Active {
+    segment: Arc<Segment>,
+    file: Arc<dyn DiskFile>,
+    pos: u64,
+    declared: Declared,
+}
+
+/// What one sync of a partition makes durable.
+#[derive(Debug)]
+pub(crate) struct SyncPart {
+    pub(crate) partition: Arc<Partition>,
+    pub(crate) files: Vec<Arc<dyn DiskFile>>,
+    pub(crate) end: u64,
+    pub(crate) seal: Vec<Arc<Segment>>,
+    pub(crate) positions: Vec<(Arc<Stream>, Position)>,
+    /// Bytes that count against the cap on unsynced data until then.
+    pub(crate) bytes: usize,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct PartitionWriter {
+    shared: Arc<Shared>,
+    pub(crate) partition: Arc<Partition>,
+    pending: Vec<Block>,
+    pending_bytes: usize,
+    pub(crate) since: Option<Instant>,
+    active: Option<Active>,
+    next_offset: u64,
+    last_ms: u64,
+    durable: u64,
+    unsynced: VecDeque<Arc<RecordBatch>>,
+    /// Unsynced bytes that are not part of a sync that is under way.
+    dirty_bytes: usize,
+    dirty_files: Vec<Arc<dyn DiskFile>>,
+    to_seal: Vec<Arc<Segment>>,
+    syncing: bool,
+}
+
+impl PartitionWriter {
+    pub(crate) fn new(shared: Arc<Shared>, partition: Arc<Partition>) -> PartitionWriter {
+        let end = partition.written();
+        let last_ms = partition.segments().iter().map(|s| s.newest_ms()).max().unwrap_or(0);
+        PartitionWriter {
+            shared,
+            partition,
+            pending: Vec::new(),
+            pending_bytes: 0,
+            since: None,
+            active: None,
+            next_offset: end,
+            last_ms,
+            durable: end,
+            unsynced: VecDeque::new(),
+            dirty_bytes: 0,
+            dirty_files: Vec::new(),
+            to_seal: Vec::new(),
+            syncing: false,
+        }
+    }
+
+    /// Takes a block; `true` when a batch is full.
+    pub(crate) fn push(&mut self, block: Block, now: Instant) -> bool {
+        self.pending_bytes += block.data.len();
+        self.since.get_or_insert(now);
+        self.pending.push(block);
+        self.is_full()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.pending_bytes >= self.shared.options.batch_size || self.pending.len() >= MAX_RUNS
+    }
+
+    pub(crate) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    pub(crate) fn dirty_bytes(&self) -> usize {
+        self.dirty_bytes
+    }
+
+    /// Whether there is something to sync and no sync under way.
+    pub(crate) fn wants_sync(&self) -> bool {
+        !self.syncing && !self.dirty_files.is_empty()
+    }
+
+    pub(crate) fn is_clean(&self) -> bool {
+        self.pending.is_empty() && self.unsynced.is_empty() && self.dirty_files.is_empty() && !self.syncing
+    }
+
+    /// How many of the pending blocks make the next record batch.
+    fn next_batch(&self) -> usize {
+        let mut bytes = 0;
+        let full = |b: &Block| {
+            bytes += b.data.len();
+            bytes >= self.shared.options.batch_size
+        };
+        self.pending.iter().take(MAX_RUNS).position(full).map_or(self.pending.len().min(MAX_RUNS), |i| i + 1)
+    }
+
+    /// Bytes that writing the next record batch would take, about.
+    pub(crate) fn next_cost(&self) -> u64 {
+        let take = self.next_batch();
+        let bytes: usize = self.pending[..take].iter().map(|b| b.data.len() + b.lens.len()).sum();
+        (bytes + take * (RUN_ENTRY + 512) + BATCH_HEADER) as u64
+    }
+
+    /// Writes the next record batch of what is pending. On an error nothing has changed, and it can be tried again.
+    pub(crate) fn flush(&mut self, now_ms: u64) -> io::Result<usize> {
+        if self.pending.is_empty() {
+            return Ok(0);
+        }
+        let take = self.next_batch();
+        let runs: Vec<Run> = self.pending[..take]
+            .iter()
+            .map(|b| Run {
+                stream: b.stream.clone(),
+                source_start: b.source_start,
+                source_end: b.source_end,
+                count: b.count,
+                flags: b.flags,
+                tail: b.tail,
+                lens: b.lens.clone(),
+                data: b.data.clone(),
+            })
+            .collect();
+        let count = runs.iter().map(|r| r.count).sum();
+        let append_ms = now_ms.max(self.last_ms);
+        let batch = RecordBatch { base_offset: self.next_offset, count, epoch: self.shared.epoch, append_ms, runs };
+        let written = self.write(&batch)?;
+        let bytes: usize = self.pending.drain(..take).map(|b| b.data.len()).sum();
+        self.pending_bytes -= bytes;
+        if self.pending.is_empty() {
+            self.since = None;
+        }
+        self.last_ms = append_ms;
+        self.next_offset = batch.end_offset();
+        self.dirty_bytes += bytes;
+        let batch = Arc::new(batch);
+        self.unsynced.push_back(batch.clone());
+        self.partition.wrote(batch, self.shared.cache_cap);
+        Ok(written)
+    }
+
+    fn roll(&mut self, base_offset: u64) -> io::Result<()> {
+        let shared = &self.shared;
+        let header = SegmentHeader {
+            segment_id: shared.next_segment.fetch_add(1, Ordering::Relaxed),
+            queue: shared.queue,
+            partition: self.partition.number,
+            base_offset,
+            epoch: shared.epoch,
+            created_ms: self.last_ms,
+        };
+        let (segment, file) = Segment::create(&*shared.disk, &self.partition.dir, &header)?;
+        let segment = Arc::new(segment);
+        self.partition.add_segment(segment.clone());
+        if let Some(old) = self.active.replace(Active { segment, file, pos: SEGMENT_HEADER as u64, declared: Declared::new() }) {
+            self.to_seal.push(old.segment);
+        }
+        Ok(())
+    }
+
+    /// Appends `batch`, with the records of streams that this segment does not know, in one write.
+    fn write(&mut self, batch: &RecordBatch) -> io::Result<usize> {
+        let cost = (batch.data_len() + batch.runs.len() * RUN_ENTRY + SEGMENT_HEADER) as u64;
+        let full = self.active.as_ref().is_none_or(|a| a.pos > SEGMENT_HEADER as u64 && a.pos + cost > self.shared.options.segment_bytes);
+        if full {
+            self.roll(batch.base_offset)?;
+        }
+        let durable_lag = u32::try_from(batch.base_offset - self.durable).unwrap_or(u32::MAX);
+        let Some(active) = self.active.as_mut() else { return Err(io::ErrorKind::NotFound.into()) };
+        let start = active.pos;
+        active.pos = append(&*active.file, active.segment.id, start, batch, durable_lag, &mut active.declared)?;
+        active.segment.wrote(start, active.pos, batch.base_offset, batch.end_offset(), batch.append_ms);
+        if !self.dirty_files.last().is_some_and(|f| Arc::ptr_eq(f, &active.file)) {
+            self.dirty_files.push(active.file.clone());
+        }
+        Ok((active.pos - start) as usize)
+    }
+
+    /// Leaves the segment that could not be written: nothing is appended to it any more.
+    pub(crate) fn abandon(&mut self) {
+        if let Some(active) = self.active.take() {
+            self.to_seal.push(active.segment);
+        }
+    }
+
+    /// What a sync has to do now.
+    pub(crate) fn begin_sync(&mut self) -> SyncPart {
+        self.syncing = true;
+        let mut latest: HashMap<u64, (Arc<Stream>, Position)> = HashMap::new();
+        for run in self.unsynced.iter().flat_map(|b| &b.runs) {
+            latest.insert(run.stream.id, (run.stream.clone(), Position { end: run.source_end, tail: run.tail }));
+        }
+        SyncPart {
+            partition: self.partition.clone(),
+            files: std::mem::take(&mut self.dirty_files),
+            end: self.next_offset,
+            seal: std::mem::take(&mut self.to_seal),
+            positions: latest.into_values().collect(),
+            bytes: std::mem::take(&mut self.dirty_bytes),
+        }
+    }
+
+    /// A sync has made everything before `end` durable.
+    pub(crate) fn synced(&mut self, end: u64) {
+        self.syncing = false;
+        self.durable = end;
+        while self.unsynced.front().is_some_and(|b| b.end_offset() <= end) {
+            self.unsynced.pop_front();
+        }
+    }
+
+    /// A sync has failed: the pages may be gone although they still read well, and another sync would
+    /// answer that all is fine. So nothing of the old segment beyond the durable end is trusted; what was
+    /// not durable is still in memory and goes to a fresh segment.
+    pub(crate) fn rewrite_unsynced(&mut self, bytes: usize) -> io::Result<()> {
+        let batches: Vec<Arc<RecordBatch>> = self.unsynced.iter().cloned().collect();
+        let durable = self.durable;
+        self.roll(durable)?;
+        self.dirty_files.clear();
+        for batch in &batches {
+            self.write(batch)?;
+        }
+        // Both the old segment and an earlier attempt end where this one begins: neither is sealed.
+        self.to_seal.clear();
+        self.syncing = false;
+        self.dirty_bytes += bytes;
+        Ok(())
+    }
+
+    /// The segment from which on a snapshot taken now does not know everything.
+    pub(crate) fn mark_segment(&self) -> u64 {
+        self.active.as_ref().map_or(self.shared.next_segment.load(Ordering::Relaxed), |a| a.segment.id)
+    }
+
+    pub(crate) fn durable(&self) -> u64 {
+        self.durable
+    }
+}
