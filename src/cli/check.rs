@@ -48,8 +48,8 @@ fn reads<'a>(sink: &'a SinkOptions, all: &BTreeSet<&'a str>) -> Vec<&'a str> {
 fn target(sink: &SinkOptions) -> (&'static str, String) {
     match &sink.kind {
         SinkKind::Elasticsearch(own) => ("elasticsearch", format!("{} index {}", own.endpoints.join(", "), own.index)),
-        // A query may carry a key.
-        SinkKind::Http(own) => ("http", own.url.split('?').next().unwrap_or_default().to_string()),
+        // The path of a webhook is often its key, and a query may carry one.
+        SinkKind::Http(own) => ("http", own.url.split('/').take(3).collect::<Vec<_>>().join("/")),
         SinkKind::File(own) => ("file", own.path.display().to_string()),
         SinkKind::Console(_) => ("console", "standard output".to_string()),
     }

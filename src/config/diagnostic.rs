@@ -65,11 +65,9 @@ impl Problem {
         self
     }
 
-    /// Ties the mistake to the text of its file; secrets are taken out of the shown line.
-    pub(crate) fn tie(self, files: &[SourceFile]) -> Diagnostic {
-        let file = files.get(self.pos.file as usize);
-        let lines: Vec<&str> = file.map(|f| f.text.lines().collect()).unwrap_or_default();
-        let shown = (self.pos.line > 0).then(|| mask::printable_line(&lines, self.pos.line as usize - 1)).flatten();
+    /// Ties the mistake to its file and the lines of it; secrets are taken out of the shown line.
+    pub(crate) fn tie(self, file: Option<&SourceFile>, lines: &[&str]) -> Diagnostic {
+        let shown = (self.pos.line > 0).then(|| mask::printable_line(lines, self.pos.line as usize - 1)).flatten();
         let source = shown.map(|(text, hidden)| {
             let column = (self.pos.col.max(1) as usize - 1).min(hidden).min(text.chars().count());
             let length = if column >= hidden { mask::MASK.len() } else { self.pos.len.max(1) as usize };
@@ -148,7 +146,8 @@ impl Diagnostic {
         }
         if let Some((text, column, length)) = &self.source {
             // A window that holds the caret, so that a line without end does not fill the screen.
-            let start = if *column > WIDTH * 2 / 3 { column - WIDTH / 3 } else { 0 };
+            let long = text.chars().count() > WIDTH && *column > WIDTH * 2 / 3;
+            let start = if long { column - WIDTH / 3 } else { 0 };
             let shown: String = text.chars().skip(start).take(WIDTH).collect();
             let column = column - start;
             let room = shown.chars().count().saturating_sub(column).max(1);
@@ -182,10 +181,14 @@ impl Diagnostic {
     }
 }
 
+/// Most mistakes that are told; who has more has one cause for all of them.
+const MAX_ERRORS: usize = 100;
+
 /// All mistakes of a configuration, in the order of files and lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigErrors {
     errors: Vec<Diagnostic>,
+    more: usize,
 }
 
 impl ConfigErrors {
@@ -193,10 +196,17 @@ impl ConfigErrors {
     pub(crate) fn new(problems: Vec<Problem>, files: &[SourceFile]) -> ConfigErrors {
         let mut problems = problems;
         problems.sort_by_key(|p| (p.pos.line == 0, p.pos));
-        ConfigErrors { errors: problems.into_iter().map(|p| p.tie(files)).collect() }
+        let more = problems.len().saturating_sub(MAX_ERRORS);
+        problems.truncate(MAX_ERRORS);
+        let lines: Vec<Vec<&str>> = files.iter().map(|file| file.text.lines().collect()).collect();
+        let tie = |problem: Problem| {
+            let file = problem.pos.file as usize;
+            problem.tie(files.get(file), lines.get(file).map(Vec::as_slice).unwrap_or_default())
+        };
+        ConfigErrors { errors: problems.into_iter().map(tie).collect(), more }
     }
 
-    /// The mistakes.
+    /// The mistakes (the first hundred).
     pub fn errors(&self) -> &[Diagnostic] {
         &self.errors
     }
@@ -214,8 +224,10 @@ impl ConfigErrors {
             1 => files.first().map(|f| f.display().to_string()).unwrap_or_default(),
             n => format!("{n} files"),
         };
-        let plural = if self.errors.len() == 1 { "" } else { "s" };
-        let _ = writeln!(out, "{} error{plural} in {place}; nothing was started and no data was touched", self.errors.len());
+        let count = self.errors.len() + self.more;
+        let plural = if count == 1 { "" } else { "s" };
+        let more = if self.more > 0 { format!(" ({} of them not shown)", self.more) } else { String::new() };
+        let _ = writeln!(out, "{count} error{plural}{more} in {place}; nothing was started and no data was touched");
         out
     }
 

@@ -3,6 +3,7 @@
 //! Values are put in after the YAML is parsed, so nothing that a variable holds can become structure.
 
 use super::mask::is_sensitive;
+use std::io::Read;
 
 /// A secret file is at most this long; what is longer is a mistake, such as a device or a log.
 const MAX_FILE: u64 = 1 << 20;
@@ -58,10 +59,11 @@ fn file(path: &str, at: usize) -> Result<String, ExpandError> {
     if meta.is_dir() {
         return Err(wrong("it is a folder".into()));
     }
-    if meta.len() > MAX_FILE {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes)).map_err(|e| wrong(e.to_string()))?;
+    if bytes.len() as u64 > MAX_FILE {
         return Err(wrong("it is larger than 1MiB".into()));
     }
-    let bytes = std::fs::read(path).map_err(|e| wrong(e.to_string()))?;
     let mut text = String::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8 text".into()))?;
     let kept = text.strip_suffix('\n').map_or(text.len(), |t| t.strip_suffix('\r').unwrap_or(t).len());
     text.truncate(kept);
@@ -177,6 +179,7 @@ mod tests {
         assert!(wrong("${A:x}").message.contains("neither"));
         assert!(wrong("${file:/does/not/exist}").message.starts_with("cannot read the file of `${file:/does/not/exist}`"));
         assert!(wrong("${file:/}").message.contains("folder"));
+        assert!(wrong("${file:/dev/zero}").message.contains("larger than 1MiB"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::yaml::{Key, Kind, Node, Pos};
 use super::{queue, sinks, sources, top, whole, yaml};
 use crate::queue::QueueOptions;
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Keys that unite over files.
@@ -26,7 +27,7 @@ pub fn load(paths: &[PathBuf], env: &dyn Fn(&str) -> Option<String>) -> Result<C
     let (mut files, mut roots) = (Vec::new(), Vec::new());
     for path in expand_folders(&ctx, &mut files, paths) {
         let number = files.len() as u32;
-        let read = std::fs::read(&path).map_err(|error| unreadable(number, error.to_string())).and_then(|bytes| yaml::text(number, bytes));
+        let read = read(&path).map_err(|error| unreadable(number, error.to_string())).and_then(|bytes| yaml::text(number, bytes));
         let (text, problem) = match read {
             Ok(text) => (text, None),
             Err(problem) => (String::new(), Some(problem)),
@@ -57,6 +58,13 @@ pub fn load(paths: &[PathBuf], env: &dyn Fn(&str) -> Option<String>) -> Result<C
     let place =
         |pos: Pos| files.get(pos.file as usize).map(|f| format!("{}:{}:{}", f.path.display(), pos.line, pos.col)).unwrap_or_default();
     Ok(Config { warnings: warnings.into_iter().map(|(pos, text)| format!("{}: {text}", place(pos))).collect(), ..config })
+}
+
+/// At most one byte more than a configuration may have: a device has no end.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(yaml::MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn unreadable(file: u32, why: String) -> Problem {
@@ -99,6 +107,7 @@ fn expand_folders(ctx: &Ctx<'_>, files: &mut Vec<SourceFile>, paths: &[PathBuf])
 /// A named entry of `sources:` or `sinks:`.
 fn entries<'a>(ctx: &'a Ctx<'a>, files: &[SourceFile], kind: &str, parts: &[Field<'a>]) -> Vec<(&'a Key, Field<'a>)> {
     let mut found: Vec<(&'a Key, Field<'a>)> = Vec::new();
+    let mut names: BTreeMap<&str, Pos> = BTreeMap::new();
     for map in parts.iter().filter_map(Field::map) {
         for (key, field) in map.fields() {
             // Names such as `token-service` must not make all of a component secret.
@@ -107,10 +116,10 @@ fn entries<'a>(ctx: &'a Ctx<'a>, files: &[SourceFile], kind: &str, parts: &[Fiel
                 let problem =
                     Problem::new(key.pos, &field.path, format!("`{}` cannot be the name of one of the {kind}", key.text.escape_debug()));
                 ctx.report(problem.expected(NAME_RULE));
-            } else if let Some((first, _)) = found.iter().find(|(other, _)| other.text == key.text) {
+            } else if let Some(first) = names.insert(&key.text, key.pos) {
                 ctx.report(
                     Problem::new(key.pos, &field.path, format!("`{}` is defined twice", field.path))
-                        .note(place(files, first.pos))
+                        .note(place(files, first))
                         .help("rename or remove one of them"),
                 );
             } else {
@@ -136,6 +145,7 @@ fn decode<'a>(ctx: &'a Ctx<'a>, files: &[SourceFile], roots: &'a [Node]) -> Conf
             Kind::Map(all) => all,
             Kind::Null => &[],
             Kind::Scalar { .. } | Kind::Seq(_) => {
+                misspelt.extend(UNITED);
                 ctx.report(
                     Problem::new(root.pos, "", format!("the file holds {}", root.what()))
                         .expected(format!("a map with: {}", KNOWN.join(", "))),

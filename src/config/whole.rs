@@ -152,7 +152,9 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 fn matchers(globs: &[String]) -> Vec<GlobMatcher> {
-    let whole = |glob: &String| absolute(Path::new(glob)).to_str().map(str::to_string);
+    // The working directory's name is no pattern, whatever it holds.
+    let here = std::env::current_dir().ok().and_then(|dir| dir.to_str().map(globset::escape)).unwrap_or_default();
+    let whole = |glob: &String| absolute(&Path::new(&here).join(glob)).to_str().map(str::to_string);
     globs
         .iter()
         .filter_map(whole)

@@ -95,9 +95,15 @@ struct Open {
     content: Content,
 }
 
+/// A key whose value is still to come.
+struct NextKey {
+    key: Key,
+    twice: bool,
+}
+
 enum Content {
     Seq(Vec<Node>),
-    Map { entries: Vec<(Key, Node)>, seen: HashSet<String>, key: Option<Key> },
+    Map { entries: Vec<(Key, Node)>, seen: HashSet<String>, key: Option<NextKey> },
 }
 
 /// Builds the tree; the recursion of the document is on a stack of its own, with a bound.
@@ -247,7 +253,8 @@ impl Builder<'_> {
             );
         }
         if let Some(Open { content: Content::Map { seen, key, entries }, .. }) = self.stack.last_mut() {
-            if !seen.insert(text.clone()) {
+            let twice = !seen.insert(text.clone());
+            if twice {
                 let first = entries.iter().find(|(key, _)| key.text == text).map(|(key, _)| key.pos.line).unwrap_or_default();
                 self.problems.push(
                     Problem::new(pos, "", format!("the key `{}` stands twice in this map", text.escape_debug()))
@@ -255,7 +262,7 @@ impl Builder<'_> {
                         .help("remove one of them"),
                 );
             }
-            *key = Some(Key { pos, text });
+            *key = Some(NextKey { key: Key { pos, text }, twice });
         }
         Ok(())
     }
@@ -270,11 +277,9 @@ impl Builder<'_> {
             None => self.root = Some(node),
             Some(Content::Seq(items)) => items.push(node),
             Some(Content::Map { entries, key, .. }) => {
-                if let Some(key) = key.take() {
-                    // Of a key that stands twice the first counts; the mistake is noted already.
-                    if !entries.iter().any(|(other, _)| other.text == key.text) {
-                        entries.push((key, node));
-                    }
+                // Of a key that stands twice the first counts; the mistake is noted already.
+                if let Some(NextKey { key, twice: false }) = key.take() {
+                    entries.push((key, node));
                 }
             }
         }
@@ -384,7 +389,13 @@ mod tests {
     fn wrong(text: &str) -> String {
         let files = [super::super::diagnostic::SourceFile { path: "p.yaml".into(), text: text.to_string() }];
         let (_, problems) = parse(0, text);
-        problems.into_iter().map(|p| p.tie(&files)).map(|d| format!("{} {}", d.place(), d.message)).collect::<Vec<_>>().join("\n")
+        let lines: Vec<&str> = text.lines().collect();
+        problems
+            .into_iter()
+            .map(|p| p.tie(files.first(), &lines))
+            .map(|d| format!("{} {}", d.place(), d.message))
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     #[test]

@@ -92,3 +92,21 @@ sinks:
     1 error in pipeline.yaml; nothing was started and no data was touched
     "#);
 }
+
+#[test]
+fn what_comes_from_a_file_is_not_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("secret");
+    std::fs::write(&secret, "hunter2 /[(\n").unwrap();
+    let file = format!("\"${{file:{}}}\"", secret.display());
+    // The helper looks for the secret in every form of the errors.
+    let text = errors(&format!(
+        "sources: {{a: {{type: file, include: {file}, start_at: {file}, rescan: {file}, topic: {file}, multiline: {{start_pattern: {file}}}}}}}
+sinks: {{s: {{type: elasticsearch, endpoints: {file}, index: {file}, compression: {file}, in_flight: {file}}}, h: {{type: http, url: {file}, headers: {{X: {file}}}}}}}
+queue: {{acks: {file}, on_full: {file}, max_bytes: {file}}}
+admin: {{listen: {file}}}
+agent: {{host_name: {file}}}
+"
+    ));
+    assert!(text.matches("a secret, not shown").count() >= 12, "{text}");
+}

@@ -98,3 +98,33 @@ fn no_such_file() {
     1 error in no-such-file.yaml; nothing was started and no data was touched
     "#);
 }
+
+#[test]
+fn not_a_map() {
+    assert_snapshot!(errors("- a\n- b\n"), @r#"
+    error: the file holds a list
+      --> pipeline.yaml:1:1
+       |
+     1 | - a
+       | ^
+       = expected a map with: data_dir, agent, sources, queue, sinks, process, admin, shutdown
+
+    1 error in pipeline.yaml; nothing was started and no data was touched
+    "#);
+}
+
+#[test]
+fn a_line_without_end() {
+    let text = format!("sources: {{a: {{type: file, include: \"/{}\", topics: x}}}}\nsinks: {{b: {{type: console}}}}\n", "x".repeat(300));
+    assert_snapshot!(errors(&text), @r#"
+    error: unknown key `topics` in sources.a
+      --> pipeline.yaml:1:341
+       |
+     1 | xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", topics: x}}
+       |                                         ^^^^^^
+       = expected one of: type, enabled, include, exclude, topic, start_at, idle_flush, max_line_bytes, rescan, ignore_older, multiline, fields
+       = help: did you mean `topic`?
+
+    1 error in pipeline.yaml; nothing was started and no data was touched
+    "#);
+}
