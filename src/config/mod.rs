@@ -1,7 +1,27 @@
 //! YAML pipelines: read, checked as a whole, and turned into options.
 
+mod decode;
+mod diagnostic;
+mod expand;
+mod load;
+#[cfg(test)]
+mod loaded;
+mod mask;
+#[cfg(test)]
+mod mistakes;
 mod options;
+mod queue;
 mod secret;
+mod sink_kinds;
+mod sinks;
+mod sources;
+mod suggest;
+mod top;
+mod units;
+mod whole;
+mod yaml;
 
+pub use diagnostic::{ConfigErrors, Diagnostic};
+pub use load::load;
 pub use options::{AdminOptions, Config, LogFormat};
 pub use secret::Secret;

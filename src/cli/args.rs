@@ -1,0 +1,98 @@
+//! The command line.
+
+use super::help;
+use crate::config::LogFormat;
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Ships every line of your logs to Elasticsearch exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "forebay", version, about, long_about = help::ABOUT, after_help = help::SHORT, after_long_help = help::AFTER)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Runs a pipeline until SIGTERM or Ctrl-C
+    #[command(long_about = help::RUN, after_long_help = help::RUN_EXAMPLE)]
+    Run(RunArgs),
+    /// Checks a pipeline and shows what was understood, without starting anything
+    #[command(long_about = help::CHECK, after_long_help = help::CHECK_EXAMPLE)]
+    Check {
+        /// Files, or folders whose *.yaml and *.yml are taken together
+        #[arg(value_name = "PATH", required = true, value_hint = ValueHint::AnyPath)]
+        paths: Vec<PathBuf>,
+        /// Write JSON to standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows in half a minute that nothing is lost and nothing comes twice
+    #[command(long_about = help::DEMO, after_long_help = help::DEMO_EXAMPLE)]
+    Demo(DemoArgs),
+    /// Shows how a running agent stands: sources, queue, sinks, lag
+    #[command(long_about = help::STATUS, after_long_help = help::STATUS_EXAMPLE)]
+    Status(StatusArgs),
+    /// Prints a completion script for a shell
+    #[command(after_long_help = help::COMPLETIONS_EXAMPLE)]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct RunArgs {
+    /// Files, or folders whose *.yaml and *.yml are taken together
+    #[arg(value_name = "PATH", required = true, value_hint = ValueHint::AnyPath)]
+    pub(super) paths: Vec<PathBuf>,
+    /// Form of the agent's own log, which goes to standard error
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) log_format: Format,
+    /// How much it says: error, warn, info, debug, trace, or `info,forebay::queue=debug` [default: info]
+    #[arg(long, env = "FOREBAY_LOG", value_name = "LEVEL")]
+    pub(super) log_level: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct DemoArgs {
+    /// How long lines are written
+    #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(super) seconds: u64,
+    /// Lines per second to write [default: as the demo sees fit]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) rate: Option<u64>,
+    /// No live view, just lines of text (always so when the output is not a terminal)
+    #[arg(long)]
+    pub(super) plain: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct StatusArgs {
+    /// Write JSON to standard output
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Address of the agent's admin listener
+    #[arg(long, env = "FOREBAY_ADMIN", default_value = "127.0.0.1:8686", value_name = "ADDR")]
+    pub(super) admin: SocketAddr,
+}
+
+/// Form of the agent's own log.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+impl From<Format> for LogFormat {
+    fn from(format: Format) -> LogFormat {
+        match format {
+            Format::Text => LogFormat::Text,
+            Format::Json => LogFormat::Json,
+        }
+    }
+}

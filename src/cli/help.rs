@@ -1,0 +1,87 @@
+//! The long help: enough to begin without another document.
+
+pub(super) const ABOUT: &str = "\
+Forebay tails log files into a durable queue on this machine and ships every line from there to \
+Elasticsearch, OpenSearch, HTTP or files: nothing is lost, nothing comes twice, through crashes, restarts, \
+rotation and outages of the receiver.
+
+A pipeline is a YAML file. This one is complete and loses nothing:
+
+  sources:
+    app: {type: file, include: /var/log/app/*.log}
+  sinks:
+    search: {type: elasticsearch, endpoints: \"http://localhost:9200\"}
+    # index: logs-forebay, data_dir: ./forebay-data are the defaults";
+
+pub(super) const SHORT: &str = "`forebay --help` shows a complete pipeline, the exit codes and the environment variables.";
+
+pub(super) const AFTER: &str = "\
+Exit codes:
+  0  all went well; after `run`: all that was read is delivered
+  1  failed at run time; the message says what happened to the data
+  2  wrong usage or configuration; nothing was started or touched
+  3  `run` stopped with undelivered events, which are safe in the queue
+     and are sent at the next start
+  4  another process works on the same data_dir
+
+Environment variables:
+  FOREBAY_LOG    how much `run` says (as --log-level)
+  FOREBAY_ADMIN  where `status` looks for the agent (as --admin)
+  NO_COLOR       no colours
+  Any other may be used in a pipeline: ${VAR}, ${VAR:-default},
+  ${VAR:+word if set}, ${file:/run/secrets/x}
+
+Where to look next:
+  forebay demo                             see it work, without a server
+  forebay check pipelines/quickstart.yaml  what a pipeline does
+  forebay help run                         such a help for each command
+  pipelines/*.yaml                         commented pipelines: quickstart,
+                                           nginx, Java, sidecar";
+
+pub(super) const RUN: &str = "\
+Runs a pipeline until SIGTERM or Ctrl-C.
+
+All state is in `data_dir`: the queue, and with it the position in each file. The next start goes on exactly \
+there. On SIGTERM what is on disk is read to its end and shipped for at most `shutdown.drain` (10s); then the \
+exit code says whether something remains (3) or not (0). What remains is safe.";
+
+pub(super) const RUN_EXAMPLE: &str = "\
+Examples:
+  forebay run pipeline.yaml
+  forebay run /etc/forebay/       every *.yaml of a folder, as one
+  ES_URL=https://search:9200 forebay run --log-format json nginx.yaml";
+
+pub(super) const CHECK: &str = "\
+Checks a pipeline and shows what was understood: sources with the number of files that match now, topics, sinks \
+and data_dir. All mistakes are shown at once, with line, column and the nearest right name. Nothing is started, \
+written or contacted. Exit code 0 if `run` would accept it, else 2.";
+
+pub(super) const CHECK_EXAMPLE: &str = "\
+Examples:
+  forebay check pipeline.yaml
+  forebay check --json /etc/forebay/ | jq '.errors[] | \"\\(.file):\\(.line) \\(.message)\"'";
+
+pub(super) const DEMO: &str = "\
+Shows that nothing is lost and nothing comes twice: writes log lines, ships them to a receiver of its own that \
+fails on purpose, kills the agent in between, and counts at the end. Needs no server and leaves nothing behind. \
+Exit code 0 if every line arrived exactly once.";
+
+pub(super) const DEMO_EXAMPLE: &str = "\
+Examples:
+  forebay demo
+  forebay demo --seconds 10 --rate 50000 --plain";
+
+pub(super) const STATUS: &str = "\
+Shows how a running agent stands: what each source has read, how full the queue is, and how far behind each \
+sink is, in events, bytes and seconds. Asks the agent's admin listener (`admin.listen`).";
+
+pub(super) const STATUS_EXAMPLE: &str = "\
+Examples:
+  forebay status
+  forebay status --admin 127.0.0.1:9000 --json | jq .sinks";
+
+pub(super) const COMPLETIONS_EXAMPLE: &str = "\
+Examples:
+  forebay completions bash > /etc/bash_completion.d/forebay
+  forebay completions zsh > \"${fpath[1]}/_forebay\"
+  forebay completions fish > ~/.config/fish/completions/forebay.fish";

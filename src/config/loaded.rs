@@ -1,0 +1,255 @@
+//! What right configurations are turned into.
+
+use super::load;
+use crate::config::Config;
+use crate::queue::{Acks, QueueOptions};
+use crate::sink::SinkKind;
+use crate::sink::elasticsearch::{Auth, Compression};
+use crate::source::file::StartAt;
+use proptest::prelude::*;
+use std::path::PathBuf;
+use std::time::Duration;
+
+fn env(name: &str) -> Option<String> {
+    let value = match name {
+        "LOGDIR" => "/var/log/app",
+        "ESURL" => "http://127.0.0.1:9200",
+        "STATEDIR" => "/var/lib/forebay",
+        "ES_PASSWORD" => "x: [}",
+        _ => return None,
+    };
+    Some(value.into())
+}
+
+fn config_of(files: &[(&str, &str)]) -> Config {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    load(&[dir.path().to_path_buf()], &env).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn config(text: &str) -> Config {
+    config_of(&[("pipeline.yaml", text)])
+}
+
+#[test]
+fn the_smallest_pipeline() {
+    let config = config(
+        r#"# LOGDIR, ESURL and STATEDIR come from the environment.
+data_dir: ${STATEDIR}
+sources:
+  app:
+    type: file
+    include: ["${LOGDIR}/*.log"]
+sinks:
+  search:
+    type: elasticsearch
+    endpoints: ["${ESURL}"]
+    index: logs-app
+"#,
+    );
+    assert_eq!(config.queue, QueueOptions { dir: "/var/lib/forebay".into(), ..QueueOptions::default() });
+    assert_eq!(config.sources[0].include, ["/var/log/app/*.log"]);
+    assert_eq!(config.sources[0].name, "app");
+    let SinkKind::Elasticsearch(search) = &config.sinks[0].kind else { panic!("{config:?}") };
+    assert_eq!((search.endpoints.as_slice(), search.index.as_str()), (&["http://127.0.0.1:9200".to_string()][..], "logs-app"));
+    assert_eq!(config.sinks[0].name, "search");
+    assert!(!config.admin.explicit && config.admin.listen.unwrap().to_string() == "127.0.0.1:8686");
+    assert!(!config.host_name.is_empty() && config.warnings.is_empty());
+    assert_eq!(config.drain, Duration::from_secs(10));
+}
+
+#[test]
+fn every_key() {
+    let config = config(
+        r#"
+agent: {id: web-7, host_name: web}
+queue:
+  segment_bytes: 16MiB
+  batch_size: 256KiB
+  linger: 10ms
+  acks: written
+  sync_interval: 50ms
+  buffer_memory: 8MiB
+  max_block: 1m
+  max_bytes: 1GiB
+  on_full: block
+  retention: {bytes: 100MB, age: 1d}
+  partitions: 4
+sources:
+  app:
+    type: file
+    include: /var/log/app/*.log
+    exclude: [/var/log/app/old.log]
+    topic: app
+    start_at: end
+    idle_flush: 1s
+    max_line_bytes: 64KiB
+    rescan: 10s
+    ignore_older: 7d
+    multiline: {preset: java, max_lines: 500, timeout: 2s}
+    fields:
+      service: {name: shop, version: 1.20}
+      env: "${LOGDIR}"
+      canary: true
+      tags: [a, 1]
+  rest: {type: file, include: /var/log/rest.log}
+sinks:
+  search:
+    type: opensearch
+    previous_name: find
+    topics: app
+    endpoints: http://localhost:9200/
+    index: logs-%Y.%m.%d
+    pipeline: geo
+    auth: {user: me, password: "${ES_PASSWORD}"}
+    tls: {ca_file: /etc/ca.pem, verify: false}
+    compression: gzip:6
+    timeout: 1m
+    batch: {max_bytes: 1MiB, max_events: 1000, linger: 1s}
+    in_flight: 8
+    retry: {initial: 1s, max: 1m}
+  hook:
+    type: http
+    url: https://hook/x?y=1
+    method: PUT
+    format: json_array
+    headers: {X-Team: shop}
+    auth: {bearer: t}
+  disk: {type: file, path: /srv/out.ndjson, rotate_bytes: 1GB, keep: 3}
+  screen: {type: console, format: text, enabled: off}
+admin: {listen: "[::1]:9999"}
+shutdown: {drain: 1m30s}
+"#,
+    );
+    assert_eq!((config.agent_id.as_deref(), config.host_name.as_str()), (Some("web-7"), "web"));
+    let queue = &config.queue;
+    assert_eq!((queue.acks, queue.segment_bytes, queue.batch_size, queue.partitions), (Acks::Written, 16 << 20, 256 << 10, 4));
+    assert_eq!((queue.retention.bytes, queue.retention.age), (100_000_000, Duration::from_secs(86_400)));
+    let app = &config.sources[0];
+    assert_eq!((app.start_at, app.max_line_bytes, app.ignore_older), (StartAt::End, 64 << 10, Some(Duration::from_secs(7 * 86_400))));
+    assert!(app.multiline.as_ref().unwrap().start_pattern.starts_with('^'));
+    let fields: Vec<String> = app.fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(fields, ["service.name=\"shop\"", "service.version=\"1.20\"", "env=\"/var/log/app\"", "canary=true", "tags=[\"a\",1]"]);
+    assert_eq!(config.sinks.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["search", "hook", "disk"]);
+    let SinkKind::Elasticsearch(search) = &config.sinks[0].kind else { panic!("{config:?}") };
+    let Auth::Basic { user, password } = &search.auth else { panic!("{search:?}") };
+    assert_eq!((user.as_str(), password.expose()), ("me", "x: [}"));
+    assert_eq!(
+        (search.compression, search.tls.insecure, search.endpoints[0].as_str()),
+        (Compression::Gzip(6), true, "http://localhost:9200")
+    );
+    let SinkKind::Http(hook) = &config.sinks[1].kind else { panic!("{config:?}") };
+    assert_eq!((hook.url.as_str(), hook.method.as_str()), ("https://hook/x?y=1", "PUT"));
+    assert_eq!(config.admin.listen.unwrap().to_string(), "[::1]:9999");
+    assert!(config.admin.explicit && config.drain == Duration::from_secs(90));
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+    assert!(!format!("{config:?}").contains("x: [}"));
+}
+
+#[test]
+fn a_folder_is_one_configuration() {
+    let config = config_of(&[
+        ("10-app.yaml", "sources: {a: {type: file, include: /a, topic: a}}\n"),
+        ("20-web.yml", "sources: {b: {type: file, include: /b, topic: b}}\n"),
+        ("30-sinks.yaml", "sinks: {o: {type: console, topics: [a]}}\nadmin: off\n"),
+        ("40-empty.yaml", "# nothing yet\n"),
+        ("README.md", "not: [yaml"),
+    ]);
+    assert_eq!(config.sources.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(config.admin.listen, None);
+    let warning = &config.warnings[0];
+    assert!(warning.contains("20-web.yml:1:") && warning.contains("no sink reads the topic `b`"), "{warning}");
+}
+
+#[test]
+fn a_disabled_sink_may_lack_its_variable() {
+    let text = "sources: {a: {type: file, include: /a}}
+sinks:
+  screen: {type: console}
+  search: {type: elasticsearch, enabled: \"${NO_URL:+true}\", endpoints: \"${NO_URL}\", auth: {user: \"${U}\", password: \"${P}\"}}
+";
+    assert_eq!(config(text).sinks.len(), 1);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("p.yaml");
+    std::fs::write(&path, text.replace("endpoints", "endpoint")).unwrap();
+    let errors = load(&[path], &env).unwrap_err();
+    assert_eq!(errors.errors().len(), 1, "{errors}");
+    assert!(errors.errors()[0].message.contains("unknown key `endpoint`"));
+}
+
+#[test]
+fn an_api_key_over_plain_http_is_warned_of() {
+    let text = "sources: {a: {type: file, include: /a}}\nsinks: {s: {type: elasticsearch, endpoints: \"http://search:9200\", auth: {api_key: k}}}\n";
+    assert!(config(text).warnings[0].contains("unencrypted"));
+}
+
+/// A word of a configuration, right or wrong.
+fn word() -> impl Strategy<Value = String> {
+    prop::sample::select(vec![
+        "sources",
+        "sinks",
+        "queue",
+        "admin",
+        "type",
+        "file",
+        "console",
+        "elasticsearch",
+        "include",
+        "endpoints",
+        "auth",
+        "password",
+        "topics",
+        "a",
+        "b",
+        "${X}",
+        "${LOGDIR}",
+        "/var/*",
+        "off",
+        "5s",
+        "10MiB",
+        "batch",
+        "fields",
+        "multiline",
+        "enabled",
+        "http",
+        "url",
+        "headers",
+        "index",
+        "~",
+        "''",
+        "compression",
+        "$",
+        "retry",
+        "process",
+    ])
+    .prop_map(str::to_string)
+}
+
+fn tree() -> impl Strategy<Value = String> {
+    word().prop_recursive(5, 60, 5, |inner| {
+        prop_oneof![
+            prop::collection::vec((word(), inner.clone()), 0..5).prop_map(|entries| {
+                let entries: Vec<String> = entries.into_iter().map(|(key, value)| format!("\"{key}\": {value}")).collect();
+                format!("{{{}}}", entries.join(", "))
+            }),
+            prop::collection::vec(inner, 0..4).prop_map(|items| format!("[{}]", items.join(", "))),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn any_configuration_gives_options_or_mistakes(text in tree()) {
+        let dir = tempfile::tempdir().unwrap();
+        let path: PathBuf = dir.path().join("p.yaml");
+        std::fs::write(&path, &text).unwrap();
+        match load(&[path], &env) {
+            Ok(config) => prop_assert!(!config.sources.is_empty() && !config.sinks.is_empty()),
+            Err(errors) => prop_assert!(!errors.errors().is_empty() && !errors.render(true).is_empty()),
+        }
+    }
+}

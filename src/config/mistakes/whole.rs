@@ -1,0 +1,166 @@
+//! Mistakes that only the whole shows.
+
+use super::{after_pipeline, errors, errors_of};
+use insta::assert_snapshot;
+
+#[test]
+fn processors_are_not_there_yet() {
+    assert_snapshot!(after_pipeline("process:\n  clean: []\n"), @r#"
+    error: processors are not in this version
+      --> pipeline.yaml:3:1
+       |
+     3 | process:
+       | ^^^^^^^
+       = help: remove `process`: events are shipped as they were read
+
+    1 error in pipeline.yaml; nothing was started and no data was touched
+    "#);
+}
+
+#[test]
+fn nothing_at_all() {
+    assert_snapshot!(errors("# nothing yet\n"), @r#"
+    error: there is no source
+      --> pipeline.yaml
+       = expected at least one source
+       = help: for example
+         sources:
+           app:
+             type: file
+             include: /var/log/app/*.log
+
+    error: there is no sink
+      --> pipeline.yaml
+       = expected at least one sink
+       = help: for example
+         sinks:
+           search:
+             type: elasticsearch
+             endpoints: http://localhost:9200
+
+    2 errors in pipeline.yaml; nothing was started and no data was touched
+    "#);
+}
+
+#[test]
+fn all_disabled() {
+    assert_snapshot!(errors(r#"sources: {a: {type: file, include: /a, enabled: no}}
+sinks: {b: {type: console, enabled: "${ON:+true}"}}
+"#), @r#"
+    error: every source is disabled: `a`
+      --> pipeline.yaml:1:11
+       |
+     1 | sources: {a: {type: file, include: /a, enabled: no}}
+       |           ^
+       = expected at least one source
+       = help: set `enabled: true` for one, or the variable that it depends on
+
+    error: every sink is disabled: `b`
+      --> pipeline.yaml:2:9
+       |
+     2 | sinks: {b: {type: console, enabled: "${ON:+true}"}}
+       |         ^
+       = expected at least one sink
+       = help: set `enabled: true` for one, or the variable that it depends on
+
+    2 errors in pipeline.yaml; nothing was started and no data was touched
+    "#);
+}
+
+#[test]
+fn topic_that_nobody_writes() {
+    assert_snapshot!(errors(r#"sources: {a: {type: file, include: /a, topic: nginx}}
+sinks:
+  b:
+    type: console
+    topics: [ngnix]
+"#), @r#"
+    error: `sinks.b` reads the topic `ngnix`, which no source writes: nothing feeds it
+      --> pipeline.yaml:5:13
+       |
+     5 |     topics: [ngnix]
+       |             ^
+       = expected one of: nginx
+       = help: did you mean `nginx`?
+
+    1 error in pipeline.yaml; nothing was started and no data was touched
+    "#);
+}
+
+#[test]
+fn previous_name_still_there() {
+    assert_snapshot!(errors(r#"sources: {a: {type: file, include: /a}}
+sinks:
+  b: {type: console}
+  c: {type: console, previous_name: b}
+"#), @r#"
+    error: `sinks.c` wants to go on where `b` stopped, but a sink `b` is still there
+      --> pipeline.yaml:4:37
+       |
+     4 |   c: {type: console, previous_name: b}
+       |                                     ^
+       = expected the name of a sink that is no longer in the configuration
+
+    1 error in pipeline.yaml; nothing was started and no data was touched
+    "#);
+}
+
+#[test]
+fn file_sink_loop() {
+    assert_snapshot!(errors(r#"sources: {a: {type: file, include: /var/log/**/*.log}}
+sinks:
+  b:
+    type: file
+    path: /var/log/out/x.log
+"#), @r#"
+    error: `sinks.b` writes a file that `sources.a` reads: a loop without end
+      --> pipeline.yaml:5:11
+       |
+     5 |     path: /var/log/out/x.log
+       |           ^^^^^^^^^^^^^^^^^^
+       = expected a file that no source follows
+       = help: write elsewhere, or add the file to `sources.a.exclude`
+
+    1 error in pipeline.yaml; nothing was started and no data was touched
+    "#);
+}
+
+#[test]
+fn data_dir_loop() {
+    assert_snapshot!(errors("data_dir: /var/log/forebay\nsources: {a: {type: file, include: /var/log/**}}\nsinks: {b: {type: console}}\n"), @r#"
+    error: `sources.a` follows files of the data_dir itself: a loop without end
+      --> pipeline.yaml:2:36
+       |
+     2 | sources: {a: {type: file, include: /var/log/**}}
+       |                                    ^^^^^^^^^^^
+       = expected globs that leave `data_dir` out
+       = help: narrow the globs, or add `/var/log/forebay/**` to `exclude`
+
+    1 error in pipeline.yaml; nothing was started and no data was touched
+    "#);
+}
+
+#[test]
+fn defined_in_two_files() {
+    let first = b"data_dir: a\nsources: {a: {type: file, include: /a}}\nsinks: {o: {type: console}}\n";
+    let second = b"data_dir: b\nsources: {a: {type: file, include: /b}}\n";
+    assert_snapshot!(errors_of(&[("1.yaml", first), ("2.yaml", second)]), @r#"
+    error: `data_dir` stands in two files
+      --> 2.yaml:1:1
+       |
+     1 | data_dir: b
+       | ^^^^^^^^
+       = note: it is defined first at 1.yaml:1:1
+       = help: keep it in one of them; only `sources` and `sinks` unite
+
+    error: `sources.a` is defined twice
+      --> 2.yaml:2:11
+       |
+     2 | sources: {a: {type: file, include: /b}}
+       |           ^
+       = note: it is defined first at 1.yaml:2:11
+       = help: rename or remove one of them
+
+    2 errors in 2.yaml; nothing was started and no data was touched
+    "#);
+}

@@ -1,0 +1,117 @@
+//! `queue:`.
+
+use super::decode::Field;
+use crate::queue::{Acks, QueueOptions};
+use std::time::Duration;
+
+const MIB: u64 = 1 << 20;
+
+/// Decodes `queue:` over the defaults.
+pub(crate) fn queue(field: &Field<'_>, options: &mut QueueOptions) {
+    let Some(mut map) = field.map() else { return };
+    let seconds = Duration::from_secs;
+    let segment = map.get("segment_bytes");
+    if let Some(bytes) = segment.as_ref().and_then(|f| f.size(MIB..=4 << 30)) {
+        options.segment_bytes = bytes;
+    }
+    let batch = map.get("batch_size");
+    if let Some(bytes) = batch.as_ref().and_then(|f| f.size(4096..=64 * MIB)) {
+        options.batch_size = bytes as usize;
+    }
+    if options.batch_size as u64 > options.segment_bytes / 4
+        && let Some(at) = batch.as_ref().or(segment.as_ref())
+    {
+        at.wrong(
+            "`queue.batch_size` is larger than a quarter of `queue.segment_bytes`",
+            "a segment that holds at least four record batches",
+        );
+    }
+    if let Some(time) = map.get("linger").and_then(|f| f.duration(Duration::ZERO..=seconds(10))) {
+        options.linger = time;
+    }
+    if let Some(acks) = map.get("acks").and_then(|f| acks(&f)) {
+        options.acks = acks;
+    }
+    if let Some(time) = map.get("sync_interval").and_then(|f| f.duration(Duration::from_millis(1)..=seconds(60))) {
+        options.sync_interval = time;
+    }
+    let memory = map.get("buffer_memory");
+    if let Some(bytes) = memory.as_ref().and_then(|f| f.size(4 * MIB..=64 << 30)) {
+        options.buffer_memory = bytes as usize;
+    }
+    if options.buffer_memory / 4 < options.batch_size
+        && let Some(at) = memory.as_ref().or(batch.as_ref())
+    {
+        at.wrong("`queue.batch_size` is larger than a quarter of `queue.buffer_memory`", "room for at least four record batches in memory");
+    }
+    if let Some(time) = map.get("max_block").and_then(|f| f.duration(Duration::ZERO..=seconds(86_400))) {
+        options.max_block = time;
+    }
+    let max = map.get("max_bytes");
+    if let Some(bytes) = max.as_ref().and_then(|f| f.size(4 * MIB..=1 << 49)) {
+        options.max_bytes = bytes;
+    }
+    if options.max_bytes / 4 < options.segment_bytes
+        && let Some(at) = max.as_ref().or(segment.as_ref())
+    {
+        at.wrong(
+            "`queue.max_bytes` is less than four times `queue.segment_bytes`",
+            "room for at least four segments, since space is freed by whole segments",
+        );
+    }
+    if let Some(full) = map.get("on_full") {
+        on_full(&full);
+    }
+    if let Some(field) = map.get("retention")
+        && let Some(mut kept) = field.map()
+    {
+        if let Some(bytes) = kept.get("bytes") {
+            if let Some(size) = bytes.size(0..=1 << 49) {
+                options.retention.bytes = size;
+            }
+            if options.retention.bytes > options.max_bytes {
+                bytes.wrong("`queue.retention.bytes` is more than `queue.max_bytes`", "at most what the queue may hold");
+            }
+        }
+        if let Some(age) = kept.get("age").and_then(|f| f.duration(Duration::ZERO..=seconds(3650 * 86_400))) {
+            options.retention.age = age;
+        }
+        kept.finish(&[]);
+    }
+    // The default must not stand in the way of a small disk.
+    options.retention.bytes = options.retention.bytes.min(options.max_bytes);
+    if let Some(count) = map.get("partitions").and_then(|f| f.integer(1..=64)) {
+        options.partitions = count as u32;
+    }
+    map.finish(&[]);
+}
+
+/// `acks:`; Kafka's own words are understood well enough to say what they are called here.
+fn acks(field: &Field<'_>) -> Option<Acks> {
+    let expected = "one of: `none`, `written`, `synced`";
+    let value = field.value(expected)?;
+    let kafka = match &*value.text {
+        "none" => return Some(Acks::None),
+        "written" => return Some(Acks::Written),
+        "synced" => return Some(Acks::Synced),
+        "0" => Some("none"),
+        "1" => Some("written"),
+        "all" | "-1" => Some("synced"),
+        other => super::suggest::nearest(other, ["none", "written", "synced"]),
+    };
+    field.report(field.is(&value).expected(expected).help_if(kafka.map(|word| format!("did you mean `{word}`?"))));
+    None
+}
+
+/// `on_full:` has one value in this version; it is checked and changes nothing.
+fn on_full(field: &Field<'_>) {
+    let Some(value) = field.value("`block`") else { return };
+    match &*value.text {
+        "block" => {}
+        "drop_oldest" | "drop_newest" => {
+            let problem = field.is(&value).expected("`block`");
+            field.report(problem.help("dropping is not in this version; with `block` files simply wait on disk and nothing is lost"));
+        }
+        _ => field.report(field.is(&value).expected("`block`")),
+    }
+}

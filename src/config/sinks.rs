@@ -1,0 +1,121 @@
+//! `sinks.NAME`: what all sinks share.
+
+use super::decode::{Ctx, Field, Map};
+use super::sink_kinds as kinds;
+use super::sources::{Component, enabled, refuse_process};
+use super::yaml::{Kind, Pos};
+use crate::sink::{SinkKind, SinkOptions, console, elasticsearch, file, http};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The word after `type:`.
+#[derive(Clone, Copy)]
+enum Type {
+    Elasticsearch,
+    Http,
+    File,
+    Console,
+}
+
+const TYPES: [(&str, Type); 5] = [
+    ("elasticsearch", Type::Elasticsearch),
+    ("opensearch", Type::Elasticsearch),
+    ("http", Type::Http),
+    ("file", Type::File),
+    ("console", Type::Console),
+];
+
+/// Decodes one entry of `sinks:`.
+pub(crate) fn sink(ctx: &Ctx<'_>, name: &str, pos: Pos, field: &Field<'_>) -> Component<SinkOptions> {
+    let mut component = Component { pos, enabled: true, options: None, places: BTreeMap::new() };
+    let Some(mut map) = field.map() else { return component };
+    let kind = map.get("type");
+    component.enabled = enabled(&mut map);
+    ctx.lenient.set(!component.enabled);
+    let kind = match kind {
+        Some(field) => field.one_of(&TYPES),
+        None => {
+            let names = super::decode::quoted_list(TYPES.iter().map(|(word, _)| *word));
+            map.report(map.problem(format!("`{}` has no `type`", map.path)).expected(format!("the kind of sink: one of {names}")));
+            None
+        }
+    };
+    // Without a kind nobody can tell which keys are right.
+    if let Some(kind) = kind {
+        for key in ["topics", "previous_name", "path"] {
+            if let Some(field) = map.peek(key) {
+                component.places.insert(key.to_string(), field.pos());
+            }
+        }
+        component.options = Some(options(ctx, name, kind, map));
+    }
+    ctx.lenient.set(false);
+    component
+}
+
+fn options(ctx: &Ctx<'_>, name: &str, kind: Type, mut map: Map<'_>) -> SinkOptions {
+    let kind = match kind {
+        Type::Elasticsearch => SinkKind::Elasticsearch(elasticsearch::ElasticsearchOptions::default()),
+        Type::Http => SinkKind::Http(http::HttpOptions::default()),
+        Type::File => SinkKind::File(file::FileSinkOptions::default()),
+        Type::Console => SinkKind::Console(console::ConsoleOptions::default()),
+    };
+    let mut options = SinkOptions::new(name, kind);
+    match &mut options.kind {
+        SinkKind::Elasticsearch(own) => kinds::elasticsearch(ctx, &mut map, own),
+        SinkKind::Http(own) => kinds::http(ctx, &mut map, own),
+        SinkKind::File(own) => kinds::file(&mut map, own),
+        SinkKind::Console(own) => kinds::console(&mut map, own),
+    }
+    options.previous_name = map.get("previous_name").and_then(|f| f.name());
+    if let Some(field) = map.get("topics") {
+        if matches!(&field.node.kind, Kind::Seq(items) if items.is_empty()) {
+            field.wrong(format!("`{}` is an empty list", field.path), "names of topics; without `topics` a sink gets all of them");
+        }
+        options.topics = field.list("a topic or a list of topics").iter().filter_map(Field::name).collect();
+    }
+    if let Some(mut batch) = map.get("batch").and_then(|f| f.map()) {
+        if let Some(bytes) = batch.get("max_bytes").and_then(|f| f.size(1 << 10..=100 << 20)) {
+            options.batch.max_bytes = bytes as usize;
+        }
+        if let Some(events) = batch.get("max_events").and_then(|f| f.integer(1..=1_000_000)) {
+            options.batch.max_events = events as u32;
+        }
+        if let Some(time) = batch.get("linger").and_then(|f| f.duration(Duration::ZERO..=Duration::from_secs(60))) {
+            options.batch.linger = time;
+        }
+        batch.finish(&[]);
+    }
+    if let Some(number) = map.get("in_flight").and_then(|f| f.integer(1..=64)) {
+        options.in_flight = number as u32;
+    }
+    if let Some(mut retry) = map.get("retry").and_then(|f| f.map()) {
+        let range = || Duration::from_millis(1)..=Duration::from_secs(3600);
+        let (initial, max) = (retry.get("initial"), retry.get("max"));
+        if let Some(time) = initial.as_ref().and_then(|f| f.duration(range())) {
+            options.retry.initial = time;
+        }
+        if let Some(time) = max.as_ref().and_then(|f| f.duration(range())) {
+            options.retry.max = time;
+        }
+        if options.retry.initial > options.retry.max
+            && let Some(at) = max.or(initial)
+        {
+            at.wrong(
+                format!("`{}.initial` is longer than `{}.max`", retry.path, retry.path),
+                "a first wait that is not longer than the longest",
+            );
+        }
+        for limit in ["attempts", "max_attempts", "max_retries", "retries"] {
+            retry.refuse(
+                limit,
+                "retries have no limit here, so that an outage loses nothing",
+                "remove it; while a sink is down, its events are safe in the queue",
+            );
+        }
+        retry.finish(&["attempts", "max_attempts", "max_retries", "retries"]);
+    }
+    refuse_process(&mut map);
+    map.finish(&["process"]);
+    options
+}

@@ -1,0 +1,297 @@
+//! `sources.NAME`.
+
+use super::decode::{Ctx, Field, Map};
+use super::yaml::{Kind, Pos};
+use crate::source::file::{FileOptions, Multiline, StartAt};
+use globset::GlobBuilder;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A source or a sink with the places that later checks speak of.
+pub(crate) struct Component<T> {
+    /// Where its name is.
+    pub pos: Pos,
+    /// `enabled:`.
+    pub enabled: bool,
+    /// The options; `None` when there were mistakes that leave none.
+    pub options: Option<T>,
+    /// Places of some keys.
+    pub places: BTreeMap<String, Pos>,
+}
+
+impl<T> Component<T> {
+    /// The place of a key, else of the name.
+    pub(crate) fn place(&self, key: &str) -> Pos {
+        self.places.get(key).copied().unwrap_or(self.pos)
+    }
+}
+
+/// `enabled:`: an empty value means no, so that `${VAR:+true}` reads "if VAR is set".
+pub(crate) fn enabled(map: &mut Map<'_>) -> bool {
+    let Some(field) = map.get("enabled") else { return true };
+    match field.scalar("`true` or `false`") {
+        Some(value) if value.text.trim().is_empty() => false,
+        _ => field.boolean().unwrap_or(true),
+    }
+}
+
+/// Says that processors are not in this version.
+pub(crate) fn refuse_process(map: &mut Map<'_>) {
+    map.refuse("process", "processors are not in this version", "remove `process`: events are shipped as they were read");
+}
+
+/// Start patterns by name. A line that matches begins an event.
+///
+/// They match what a logger puts before a message (a date, a time, a level or a JSON object) instead of listing what a
+/// continuation looks like: stack traces hold lines such as `java.lang.Error: …` that begin like any message.
+const PRESETS: [(&str, &str); 3] = [("java", LOGGER), ("python", LOGGER), ("go", GO)];
+
+const LOGGER: &str = r"^(?:\[?(?:\d{4}[-/.]\d{2}[-/.]\d{2}|\d{2}[-/.](?:\d{2}|[A-Z][a-z]{2})[-/.]\d{4}|\d{2}:\d{2}:\d{2}|[A-Z][a-z]{2} \d{1,2}[, ]|(?:TRACE|DEBUG|INFO|WARN|WARNING|ERROR|FATAL|CRITICAL|SEVERE)\b)|\{)";
+
+const GO: &str = r"^(?:\[?(?:\d{4}[-/]\d{2}[-/]\d{2}|\d{2}:\d{2}:\d{2}|[IWEF]\d{4} )|\{|panic: |fatal error: |time=|level=|ts=)";
+
+/// Decodes one entry of `sources:`.
+pub(crate) fn source(ctx: &Ctx<'_>, name: &str, pos: Pos, field: &Field<'_>) -> Component<FileOptions> {
+    let mut component = Component { pos, enabled: true, options: None, places: BTreeMap::new() };
+    let Some(mut map) = field.map() else { return component };
+    let kind = map.get("type");
+    component.enabled = enabled(&mut map);
+    ctx.lenient.set(!component.enabled);
+    let kinds = "the kind of source: `file`";
+    let kind = match kind {
+        Some(field) => field.one_of(&[("file", ())]),
+        None => {
+            // The one key without which nothing makes sense is asked for in a disabled source, too.
+            map.report(map.problem(format!("`{}` has no `type`", map.path)).expected(kinds));
+            Some(())
+        }
+    };
+    if kind.is_some() {
+        for key in ["include", "topic"] {
+            if let Some(field) = map.peek(key) {
+                component.places.insert(key.to_string(), field.pos());
+            }
+        }
+        component.options = Some(file(name, map));
+    }
+    ctx.lenient.set(false);
+    component
+}
+
+/// Decodes a file source.
+fn file(name: &str, mut map: Map<'_>) -> FileOptions {
+    let mut options = FileOptions { name: name.to_string(), ..FileOptions::default() };
+    let seconds = Duration::from_secs;
+    if let Some(field) = map.require("include", "globs of the files to follow, such as `/var/log/app/*.log`") {
+        options.include = globs(&field);
+        if matches!(&field.node.kind, Kind::Seq(items) if items.is_empty()) {
+            field.wrong(format!("`{}` is an empty list", field.path), "at least one glob, such as `/var/log/app/*.log`");
+        }
+    }
+    if let Some(field) = map.get("exclude") {
+        options.exclude = globs(&field);
+    }
+    if let Some(topic) = map.get("topic").and_then(|f| f.name()) {
+        options.topic = topic;
+    }
+    if let Some(start) = map.get("start_at").and_then(|f| f.one_of(&[("beginning", StartAt::Beginning), ("end", StartAt::End)])) {
+        options.start_at = start;
+    }
+    if let Some(time) = map.get("idle_flush").and_then(|f| f.duration(Duration::from_millis(10)..=seconds(3600))) {
+        options.idle_flush = time;
+    }
+    if let Some(bytes) = map.get("max_line_bytes").and_then(|f| f.size(64..=64 << 20)) {
+        options.max_line_bytes = bytes as usize;
+    }
+    if let Some(time) = map.get("rescan").and_then(|f| f.duration(Duration::from_millis(100)..=seconds(3600))) {
+        options.rescan = time;
+    }
+    if let Some(time) = map.get("ignore_older").and_then(|f| f.duration(seconds(1)..=seconds(3650 * 86_400))) {
+        options.ignore_older = Some(time);
+    }
+    if let Some(field) = map.get("multiline") {
+        options.multiline = multiline(&field);
+    }
+    if let Some(field) = map.get("fields") {
+        options.fields = fields(&field);
+    }
+    refuse_process(&mut map);
+    map.finish(&["process"]);
+    options
+}
+
+/// A glob, or a list of them.
+fn globs(field: &Field<'_>) -> Vec<String> {
+    let mut globs = Vec::new();
+    for item in field.list("a glob or a list of globs") {
+        let Some(value) = item.value("a glob such as `/var/log/app/*.log`") else { continue };
+        match GlobBuilder::new(&value.text).literal_separator(true).build() {
+            Ok(_) => globs.push(value.text),
+            Err(error) => item.report(
+                item.is(&value).expected("a glob such as `/var/log/**/*.log`").help_if((!value.secret).then(|| error.kind().to_string())),
+            ),
+        }
+    }
+    globs
+}
+
+fn multiline(field: &Field<'_>) -> Option<Multiline> {
+    let mut map = field.map()?;
+    let (pattern, preset) = (map.get("start_pattern"), map.get("preset"));
+    let mut options = Multiline { start_pattern: String::new(), max_lines: 1000, timeout: Duration::from_secs(1) };
+    match (&pattern, &preset) {
+        (Some(_), Some(preset)) => preset.wrong(format!("`{}` has both `start_pattern` and `preset`", map.path), "one of the two"),
+        (None, None) => {
+            let names = super::decode::quoted_list(PRESETS.iter().map(|(name, _)| *name));
+            map.report(
+                map.problem(format!("`{}` says not where an event begins", map.path))
+                    .expected(format!("`start_pattern`, or `preset` (one of {names})")),
+            );
+        }
+        (None, Some(preset)) => options.start_pattern = preset.one_of(&PRESETS).unwrap_or_default().to_string(),
+        (Some(pattern), None) => {
+            if let Some(value) = pattern.value("a regular expression") {
+                match regex::bytes::Regex::new(&value.text) {
+                    Ok(_) => options.start_pattern = value.text,
+                    Err(error) => {
+                        let why = error.to_string();
+                        let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_string();
+                        pattern.report(pattern.is(&value).expected("a regular expression").help_if((!value.secret).then_some(why)));
+                    }
+                }
+            }
+        }
+    }
+    if let Some(lines) = map.get("max_lines").and_then(|f| f.integer(1..=1_000_000)) {
+        options.max_lines = lines as u32;
+    }
+    if let Some(time) = map.get("timeout").and_then(|f| f.duration(Duration::from_millis(10)..=Duration::from_secs(3600))) {
+        options.timeout = time;
+    }
+    map.finish(&[]);
+    Some(options)
+}
+
+/// Members that every document has from its event; a field of the source cannot take their place.
+const OWN_FIELDS: [&str; 6] = ["@timestamp", "message", "log.offset", "log.file.path", "log.flags", "event.sequence"];
+/// Objects that hold such members.
+const OWN_OBJECTS: [&str; 4] = ["log", "log.file", "host", "event"];
+
+/// Whether a field of this name would stand in the way of one of ours.
+fn is_own(name: &str) -> bool {
+    OWN_OBJECTS.contains(&name)
+        || OWN_FIELDS.iter().any(|own| name.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+}
+
+/// `fields:`: nested maps become dotted names.
+fn fields(field: &Field<'_>) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    let Some(map) = field.map() else { return found };
+    collect(&map, "", &mut found);
+    found
+}
+
+fn collect(map: &Map<'_>, prefix: &str, found: &mut Vec<(String, String)>) {
+    for (key, field) in map.fields() {
+        let name = if prefix.is_empty() { key.text.clone() } else { format!("{prefix}.{}", key.text) };
+        let at_key =
+            || super::diagnostic::Problem::new(key.pos, &field.path, format!("`{}` cannot be the name of a field", name.escape_debug()));
+        if key.text.is_empty() || key.text.split('.').any(str::is_empty) || key.text.contains("${") {
+            map.report(at_key().expected("names without empty parts; `${…}` works in values only"));
+            continue;
+        }
+        if matches!(field.node.kind, Kind::Map(_)) {
+            if let Some(inner) = field.map() {
+                collect(&inner, &name, found);
+            }
+            continue;
+        }
+        if is_own(&name) {
+            let own = format!("its own are {}, {}", OWN_FIELDS.join(", "), OWN_OBJECTS.join(", "));
+            map.report(at_key().expected("a name that Forebay does not write itself").note(own));
+            continue;
+        }
+        let clash = found
+            .iter()
+            .find(|(other, _)| *other == name || other.starts_with(&format!("{name}.")) || name.starts_with(&format!("{other}.")));
+        if let Some((other, _)) = clash {
+            map.report(at_key().expected(format!("a name that does not clash with `{other}`")));
+            continue;
+        }
+        if let Some(value) = json(&field) {
+            found.push((name, value.to_string()));
+        }
+    }
+}
+
+/// A value as JSON. Plain words are typed as YAML types them; what is quoted or expanded is a string.
+fn json(field: &Field<'_>) -> Option<serde_json::Value> {
+    use serde_json::Value;
+    match &field.node.kind {
+        Kind::Null => Some(Value::Null),
+        Kind::Map(_) => {
+            field.map().map(|map| Value::Object(map.fields().filter_map(|(key, field)| Some((key.text.clone(), json(&field)?))).collect()))
+        }
+        Kind::Seq(_) => Some(Value::Array(field.list("a list").iter().filter_map(json).collect())),
+        Kind::Scalar { quoted, .. } => {
+            let value = field.scalar("a value")?;
+            Some(if *quoted || value.changed { Value::String(value.text) } else { plain(&value.text) })
+        }
+    }
+}
+
+fn plain(text: &str) -> serde_json::Value {
+    match text {
+        "true" | "True" | "TRUE" => true.into(),
+        "false" | "False" | "FALSE" => false.into(),
+        // Only numbers that read back as they were written: a version `1.20` must not become 1.2.
+        _ => match serde_json::from_str::<serde_json::Number>(text) {
+            Ok(number) if number.to_string() == text => serde_json::Value::Number(number),
+            _ => text.into(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_join_stack_traces() {
+        let java = regex::bytes::Regex::new(LOGGER).unwrap();
+        for start in [
+            "2026-01-31 12:00:00,123 ERROR [main] x",
+            "2026-01-31T12:00:00Z ok",
+            "[2026-01-31 12:00:00] ok",
+            "31-Jan-2026 12:00:00.000 SEVERE [main]",
+            "12:00:00.123 [main] INFO x",
+            "Jan 31, 2026 12:00:00 PM",
+            "[INFO] x",
+            "ERROR:root:x",
+            "{\"a\":1}",
+        ] {
+            assert!(java.is_match(start.as_bytes()), "{start}");
+        }
+        for rest in [
+            "\tat a.b.C.d(C.java:1)",
+            "Caused by: java.io.IOException: x",
+            "java.lang.IllegalStateException: x",
+            "    ... 12 more",
+            "",
+            "Traceback (most recent call last):",
+            "  File \"x.py\", line 1",
+        ] {
+            assert!(!java.is_match(rest.as_bytes()), "{rest}");
+        }
+        let go = regex::bytes::Regex::new(GO).unwrap();
+        assert!(go.is_match(b"2026/01/31 12:00:00 x") && go.is_match(b"panic: x") && !go.is_match(b"goroutine 1 [running]:"));
+    }
+
+    #[test]
+    fn plain_values_keep_their_form() {
+        assert_eq!(plain("12").to_string(), "12");
+        assert_eq!(plain("1.20").to_string(), "\"1.20\"");
+        assert_eq!(plain("007").to_string(), "\"007\"");
+        assert_eq!(plain("true").to_string(), "true");
+    }
+}

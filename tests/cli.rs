@@ -1,0 +1,116 @@
+//! What the program prints and the exit codes that it answers with.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn forebay(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_forebay")).args(args).current_dir(env!("CARGO_MANIFEST_DIR")).env_clear().output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn wrong_pipeline(dir: &Path) -> String {
+    let path = dir.join("wrong.yaml");
+    std::fs::write(&path, "sources: {a: {type: file, include: /a, topics: x}}\nsinks: {o: {type: consol}}\n").unwrap();
+    path.to_str().unwrap().to_string()
+}
+
+#[test]
+fn check_shows_what_was_understood() {
+    let output = forebay(&["check", "pipelines/quickstart.yaml"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = stdout(&output);
+    insta::assert_snapshot!(text, @r#"
+    sources
+      samples -> topic logs: 3 files now, 13.6 KiB
+          pipelines/sample-logs/*.log
+    sinks
+      disk <- topic logs: file, ./forebay-data/out/logs.ndjson
+    state
+      data_dir ./forebay-data: at most 10.0 GiB on disk, 24.0 MiB of memory for data
+      admin on http://127.0.0.1:8686
+    the configuration is right
+    "#);
+}
+
+#[test]
+fn check_in_json() {
+    let output = forebay(&["check", "--json", "pipelines/quickstart.yaml"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["ok"], true);
+    assert_eq!(report["sources"]["samples"]["files"], 3);
+    assert_eq!(report["sinks"]["disk"]["topics"], serde_json::json!(["logs"]));
+}
+
+#[test]
+fn mistakes_are_exit_code_2_in_both_forms() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = wrong_pipeline(dir.path());
+    for command in ["check", "run"] {
+        let output = forebay(&[command, &path]);
+        assert_eq!(output.status.code(), Some(2));
+        let text = stderr(&output);
+        assert!(
+            text.contains("did you mean `topic`?") && text.contains("did you mean `console`?") && text.contains("2 errors in "),
+            "{text}"
+        );
+        assert!(!text.contains('\x1b') && output.stdout.is_empty());
+    }
+    let output = forebay(&["check", "--json", &path]);
+    assert_eq!(output.status.code(), Some(2));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["errors"].as_array().map(Vec::len), Some(2));
+    assert_eq!(report["errors"][0]["path"], "sources.a.topics");
+    assert_eq!((report["errors"][0]["line"].as_u64(), report["errors"][0]["column"].as_u64()), (Some(1), Some(40)));
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    for args in [&["check"][..], &["run"], &["frob"], &[], &["status", "--admin", "nowhere"]] {
+        assert_eq!(forebay(args).status.code(), Some(2), "{args:?}");
+    }
+    let output = forebay(&["run", "--log-level", "inof", "pipelines/quickstart.yaml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("the log level `inof` is none of"), "{}", stderr(&output));
+}
+
+#[test]
+fn the_help_teaches() {
+    let help = stdout(&forebay(&["--help"]));
+    for part in ["sources:", "sinks:", "Exit codes:", "FOREBAY_LOG", "NO_COLOR", "forebay demo", "forebay check pipelines/quickstart.yaml"]
+    {
+        assert!(help.contains(part), "{part}: {help}");
+    }
+    for command in ["run", "check", "demo", "status", "completions"] {
+        let output = forebay(&[command, "--help"]);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(stdout(&output).contains(&format!("Examples:\n  forebay {command}")), "{command}");
+    }
+    assert!(stdout(&forebay(&["--version"])).starts_with("forebay 0."));
+}
+
+#[test]
+fn the_pipeline_of_the_help_is_right() {
+    let help = stdout(&forebay(&["--help"]));
+    let yaml: Vec<&str> = help.lines().skip_while(|line| *line != "  sources:").take_while(|line| !line.is_empty()).collect();
+    assert_eq!(yaml.len(), 5, "{yaml:?}");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("help.yaml");
+    std::fs::write(&path, yaml.join("\n")).unwrap();
+    let output = forebay(&["check", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[test]
+fn completions_are_scripts() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = forebay(&["completions", shell]);
+        assert!(output.status.success() && stdout(&output).contains("forebay"), "{shell}");
+    }
+}
