@@ -52,7 +52,7 @@ impl Drop for Body {
     fn drop(&mut self) {
         let mut bytes = std::mem::take(&mut self.bytes);
         // One huge event must not keep its memory for ever.
-        if bytes.capacity() <= self.pool.largest + self.pool.largest / 4 {
+        if bytes.capacity() > 0 && bytes.capacity() <= self.pool.largest + self.pool.largest / 4 {
             bytes.clear();
             let mut free = self.pool.free.lock().unwrap_or_else(|e| e.into_inner());
             if free.len() < self.pool.most {

@@ -179,7 +179,10 @@ impl Bench {
 
 /// Options with short times.
 pub fn options(kind: SinkKind) -> SinkOptions {
-    SinkOptions { retry: RetryOptions { initial: Duration::from_millis(2), max: Duration::from_millis(20) }, ..SinkOptions::new("search", kind) }
+    SinkOptions {
+        retry: RetryOptions { initial: Duration::from_millis(2), max: Duration::from_millis(20) },
+        ..SinkOptions::new("search", kind)
+    }
 }
 
 pub fn runtime() -> tokio::runtime::Runtime {
@@ -283,7 +286,8 @@ async fn serve(mut stream: TcpStream, script: Arc<Mutex<Script>>, seen: Arc<Mute
             }
             Reply::Reset => return None,
             Reply::Cut(body) => {
-                let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len() + 50);
+                let answer =
+                    format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len() + 50);
                 stream.write_all(answer.as_bytes()).await.ok()?;
                 return None;
             }

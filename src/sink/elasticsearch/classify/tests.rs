@@ -36,7 +36,14 @@ fn whose_fault() {
 
 #[test]
 fn answers_that_prove_nothing_are_retried() {
-    for body in ["<html>welcome</html>", "", "{}", r#"{"errors":false}"#, r#"{"errors":false,"items":[]}"#, r#"{"items":[{"create":{"status":201}},{"create":{"st"#] {
+    for body in [
+        "<html>welcome</html>",
+        "",
+        "{}",
+        r#"{"errors":false}"#,
+        r#"{"errors":false,"items":[]}"#,
+        r#"{"items":[{"create":{"status":201}},{"create":{"st"#,
+    ] {
         assert!(matches!(outcome(&answer(200, body), 2), Outcome::Retry { .. }), "{body}");
     }
     for status in [301, 302, 308, 408, 429, 500, 502, 503, 504] {
@@ -50,7 +57,10 @@ fn what_a_person_must_mend_is_held() {
         assert!(matches!(outcome(&answer(status, "Unauthorized"), 2), Outcome::Hold { .. }), "{status}");
     }
     assert!(matches!(outcome(&answer(400, "<html>The plain HTTP request was sent to HTTPS port"), 1), Outcome::Hold { .. }));
-    assert!(matches!(outcome(&answer(400, r#"{"error":{"type":"illegal_argument_exception","reason":"x"},"status":400}"#), 1), Outcome::Refused { .. }));
+    assert!(matches!(
+        outcome(&answer(400, r#"{"error":{"type":"illegal_argument_exception","reason":"x"},"status":400}"#), 1),
+        Outcome::Refused { .. }
+    ));
     assert!(matches!(outcome(&answer(413, ""), 1), Outcome::TooLarge { .. }));
 }
 
