@@ -1,7 +1,7 @@
 //! What a kind of sink is: an [`Encoder`] and a [`Client`]. All else (batching, retries, splitting,
 //! dead letters, acks, counters) is the delivery engine's.
 
-use crate::queue::{Batch, BatchId};
+use crate::queue::Batch;
 use bytes::Bytes;
 use std::future::Future;
 use std::pin::Pin;
@@ -15,8 +15,6 @@ pub(crate) trait Encoder: Send {
 
 /// One attempt at sending.
 pub(crate) struct Request<'a> {
-    /// The batch.
-    pub id: &'a BatchId,
     /// Names this body: the batch ID, with the range of items where it is a part. The same at each retry.
     pub key: &'a str,
     /// The body, compressed if the client does so.

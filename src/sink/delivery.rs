@@ -71,6 +71,8 @@ impl Delivery {
             number += 1;
             self.shared.stats.in_flight.fetch_add(1, Relaxed);
             let (mut body, mut items) = (pool.take(), Vec::with_capacity(batch.events as usize));
+            // Growing step by step would copy, and leave twice the memory that is needed.
+            body.bytes.reserve_exact(batch.bytes + batch.events as usize * overhead);
             self.encoder.encode(&batch, &mut body.bytes, &mut items);
             overhead = next_overhead(overhead, body.bytes.len(), batch.bytes, items.len());
             let compressed = self.shared.client.compress(&body.bytes).map(Bytes::from);
@@ -113,3 +115,6 @@ fn next_overhead(last: usize, encoded: usize, raw: usize, events: usize) -> usiz
     let seen = encoded.saturating_sub(raw).div_ceil(events.max(1));
     seen.max(last - last.saturating_sub(seen) / 8).max(16)
 }
+
+#[cfg(test)]
+mod tests;

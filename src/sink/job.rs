@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// So many events with one and the same fault and not one that arrives: that is no fault of the events.
 const SUSPICIOUS: usize = 8;
+/// So many more refusals, all over the batch, before a suspicion is a certainty.
+const FRUITLESS: u32 = 64;
 
 /// What all batches of a sink share.
 pub(crate) struct Shared {
@@ -56,6 +58,8 @@ struct Tally {
     accepted: usize,
     already_there: usize,
     rejected: Vec<Rejection>,
+    /// Refusals since nothing but refusals was seen.
+    fruitless: u32,
 }
 
 /// The batch cannot be finished now; the queue remembers it.
@@ -100,18 +104,22 @@ impl Job {
     async fn deliver_once(&self, whole: Chunk) -> Result<Option<Tally>, GivenUp> {
         let stats = &self.shared.stats;
         let (mut tally, mut work) = (Tally::default(), vec![whole]);
-        while let Some(mut chunk) = work.pop() {
+        while let Some(mut chunk) = tally.next(&mut work) {
+            if tally.fruitless > FRUITLESS {
+                break;
+            }
             let guard = self.shared.gate.admit().await;
             Stats::add(&stats.sent, 1);
             if chunk.attempts > 0 {
                 Stats::add(&stats.retried, 1);
             }
             chunk.attempts = chunk.attempts.saturating_add(1);
-            let request = Request { id: &self.batch.id, key: &chunk.key, body: chunk.body.clone(), items: chunk.items.len() };
+            let request = Request { key: &chunk.key, body: chunk.body.clone(), items: chunk.items.len() };
             let outcome = self.shared.client.send(request).await;
             match outcome {
                 Outcome::Delivered { already_there } => {
                     self.shared.gate.opened();
+                    work.extend(self.second_chance(&mut tally).await);
                     tally.accepted += chunk.items.len();
                     tally.already_there += already_there;
                     self.recovered();
@@ -142,25 +150,20 @@ impl Job {
                     Stats::add(&stats.refused, 1);
                     if let [item] = chunk.items[..] {
                         tally.reject(item, status, "request_refused", reason);
-                        if let Some(reason) = tally.all_alike() {
-                            self.failed(true, &reason, None);
-                            return Ok(None);
-                        }
                     } else {
                         self.split(chunk, &mut work).await;
                     }
                 }
                 Outcome::Partial { already_there, retry, hold, reason, rejected } => {
                     let arrived = chunk.items.len().saturating_sub(retry.len() + rejected.len());
+                    if arrived > 0 {
+                        work.extend(self.second_chance(&mut tally).await);
+                    }
                     tally.accepted += arrived;
                     tally.already_there += already_there;
                     for rejection in rejected {
                         let item = chunk.items.get(rejection.item).copied().unwrap_or(0);
                         tally.rejected.push(Rejection { item: item as usize, ..rejection });
-                    }
-                    if let Some(reason) = tally.all_alike() {
-                        self.failed(true, &reason, None);
-                        return Ok(None);
                     }
                     if retry.is_empty() {
                         self.shared.gate.opened();
@@ -179,6 +182,10 @@ impl Job {
                     }
                 }
             }
+        }
+        if let Some(reason) = tally.all_alike() {
+            self.failed(true, &reason, None);
+            return Ok(None);
         }
         tally.rejected.sort_by_key(|r| r.item);
         Ok(Some(tally))
@@ -205,17 +212,34 @@ impl Job {
     }
 
     fn recovered(&self) {
-        if let Some(after) = self.shared.stats.recovered(self.number) {
+        // A blip that nobody was told of is not worth a line.
+        if let Some(after) = self.shared.stats.recovered(self.number).filter(|after| *after >= Duration::from_secs(1)) {
             tracing::info!("sink {} delivers again, after {:.1} s of trouble", self.shared.name, after.as_secs_f64());
         }
     }
 
-    /// A chunk of those items of `chunk` that `indices` names, under a name that is the same at each retry.
+    /// When the first event arrives after many were refused: perhaps the receiver was mended meanwhile, so those
+    /// that were refused before are sent once more.
+    async fn second_chance(&self, tally: &mut Tally) -> Option<Chunk> {
+        if tally.accepted > 0 || tally.rejected.len() < SUSPICIOUS {
+            return None;
+        }
+        let mut items: Vec<u32> = tally.rejected.drain(..).map(|r| r.item as u32).collect();
+        items.sort_unstable();
+        Some(self.chunk(items, 0).await)
+    }
+
+    /// Those items of `chunk` that `indices` names.
     async fn part(&self, chunk: &Chunk, indices: &[usize]) -> Chunk {
         let items: Vec<u32> = indices.iter().filter_map(|i| chunk.items.get(*i).copied()).collect();
         if items.len() == chunk.items.len() {
             return Chunk { key: chunk.key.clone(), items, body: chunk.body.clone(), attempts: chunk.attempts };
         }
+        self.chunk(items, chunk.attempts).await
+    }
+
+    /// A chunk of these items of the batch, under a name that is the same at each retry.
+    async fn chunk(&self, items: Vec<u32>, attempts: u32) -> Chunk {
         let key = match items[..] {
             [first, .., last] if (last - first) as usize + 1 == items.len() => format!("{}/{first}-{last}", self.batch.id),
             [first] => format!("{}/{first}-{first}", self.batch.id),
@@ -234,7 +258,7 @@ impl Job {
         };
         // Copying and compressing megabytes is no work for a network thread.
         let body = tokio::task::spawn_blocking(encode).await.map(Bytes::from).unwrap_or_default();
-        Chunk { key, items, body, attempts: chunk.attempts }
+        Chunk { key, items, body, attempts }
     }
 
     async fn split(&self, chunk: Chunk, work: &mut Vec<Chunk>) {
@@ -271,7 +295,10 @@ impl Job {
                     self.say(false, &format!("the dead-letter topic does not take {} refused events: {error}", rejected.len()), wait);
                     tokio::time::sleep(wait).await;
                 }
-                Err(_) => return Err(GivenUp),
+                Err(error) => {
+                    tracing::error!("sink {}: storing dead letters was interrupted: {error}; the batch stays in the queue", shared.name);
+                    return Err(GivenUp);
+                }
             }
         }
     }
@@ -284,6 +311,17 @@ impl Drop for Job {
 }
 
 impl Tally {
+    /// The chunk to send next: from the front, so that events keep their order; but once the first events are all
+    /// refused alike, from all over the batch, to see whether it is them.
+    fn next(&mut self, work: &mut Vec<Chunk>) -> Option<Chunk> {
+        if work.is_empty() || self.all_alike().is_none() {
+            self.fruitless = 0;
+            return work.pop();
+        }
+        self.fruitless += 1;
+        Some(work.remove(0))
+    }
+
     fn reject(&mut self, item: u32, status: u16, kind: &str, reason: String) {
         self.rejected.push(Rejection { item: item as usize, status, kind: kind.to_string(), reason });
     }
@@ -292,7 +330,7 @@ impl Tally {
     fn all_alike(&self) -> Option<String> {
         let first = self.rejected.first()?;
         let shape = shape(&first.reason);
-        let alike = |r: &Rejection| r.status == first.status && r.status != 413 && r.kind == first.kind && self::shape(&r.reason) == shape;
+        let alike = |r: &Rejection| r.status == first.status && r.kind == first.kind && self::shape(&r.reason) == shape;
         (self.accepted == 0 && self.rejected.len() >= SUSPICIOUS && self.rejected.iter().all(alike)).then(|| {
             format!(
                 "every event is refused with the same {} {}: {}: that looks like a setting of the receiver, not like a fault of {} events",

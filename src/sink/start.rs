@@ -130,7 +130,13 @@ impl Sink {
 
     /// How the sink stands; lag and offsets are left for the queue to fill in.
     pub fn status(&self) -> SinkStatus {
-        self.shared.stats.status(self.kind)
+        let mut status = self.shared.stats.status(self.kind);
+        if self.thread.as_ref().is_some_and(JoinHandle::is_finished) && !*self.stop.borrow() {
+            status.state = "held".into();
+            status.reason =
+                "its thread has ended (the queue is closed, or it failed: see the log); what is not delivered stays in the queue".into();
+        }
+        status
     }
 
     /// Whether nothing is in flight. Only together with a lag of zero does it mean that all is delivered.

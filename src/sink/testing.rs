@@ -97,10 +97,12 @@ impl Acker for Acks {
 struct MemoryQueue {
     batches: VecDeque<Batch>,
     acks: Arc<Acks>,
+    limits: Arc<Mutex<Vec<Limits>>>,
 }
 
 impl Consumer for MemoryQueue {
-    fn poll(&mut self, _limits: &Limits, wait: Duration) -> Result<Option<Batch>, FetchError> {
+    fn poll(&mut self, limits: &Limits, wait: Duration) -> Result<Option<Batch>, FetchError> {
+        self.limits.lock().unwrap().push(*limits);
         let next = self.batches.pop_front();
         if next.is_none() {
             std::thread::park_timeout(wait.min(Duration::from_millis(20)));
@@ -136,6 +138,8 @@ pub struct Bench {
     pub acks: Arc<Acks>,
     pub letters: Arc<Letters>,
     pub batches: Vec<Batch>,
+    /// What each poll asked for.
+    pub limits: Arc<Mutex<Vec<Limits>>>,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -148,20 +152,22 @@ impl Bench {
     /// The same with dead letters of the test's own.
     pub fn start_letters(kind: SinkKind, batches: Vec<Batch>, runtime: tokio::runtime::Runtime, letters: Arc<Letters>) -> Bench {
         let acks = Arc::new(Acks::default());
-        let consumer = Box::new(MemoryQueue { batches: batches.clone().into(), acks: acks.clone() });
+        let limits = Arc::default();
+        let consumer = Box::new(MemoryQueue { batches: batches.clone().into(), acks: acks.clone(), limits: Arc::clone(&limits) });
         let sink = Sink::start(options(kind), "web-1", consumer, letters.clone(), runtime.handle().clone(), 8 << 20).unwrap();
-        Bench { sink: Some(sink), acks, letters, batches, _runtime: runtime }
+        Bench { sink: Some(sink), acks, letters, batches, limits, _runtime: runtime }
     }
 
     /// Starts a sink with a client of the test's own.
     pub fn start_with(encoder: Box<dyn Encoder>, client: Box<dyn Client>, in_flight: u32, batches: Vec<Batch>) -> Bench {
         let (acks, letters) = (Arc::new(Acks::default()), Arc::new(Letters::default()));
-        let consumer = Box::new(MemoryQueue { batches: batches.clone().into(), acks: acks.clone() });
+        let limits = Arc::default();
+        let consumer = Box::new(MemoryQueue { batches: batches.clone().into(), acks: acks.clone(), limits: Arc::clone(&limits) });
         let runtime = runtime();
         let options = options(SinkKind::Console(Default::default()));
         let handle = runtime.handle().clone();
         let sink = Sink::start_with(options, "test", encoder, client, in_flight, consumer, letters.clone(), handle, 8 << 20).unwrap();
-        Bench { sink: Some(sink), acks, letters, batches, _runtime: runtime }
+        Bench { sink: Some(sink), acks, letters, batches, limits, _runtime: runtime }
     }
 
     pub fn sink(&self) -> &Sink {

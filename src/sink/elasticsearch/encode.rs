@@ -56,3 +56,6 @@ impl Encoder for BulkEncoder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -68,16 +68,22 @@ struct Writer {
 
 impl Writer {
     fn append(&mut self, id: u128, body: &[u8], items: usize) -> Outcome {
-        if !self.unrecorded && self.mark.recent.contains(&id) {
-            return Outcome::Delivered { already_there: items };
-        }
-        match self.try_append(id, body) {
-            Ok(()) => Outcome::Delivered { already_there: 0 },
+        let known = self.mark.recent.contains(&id);
+        let already_there = if known { items } else { 0 };
+        let result = match (known, self.unrecorded) {
+            (true, false) => Ok(()),
+            // It is in the file, but the sidecar could not be written.
+            (true, true) if self.open.is_some() => self.record(),
+            (true, true) => self.open(),
+            (false, _) => self.write(id, body),
+        };
+        match result {
+            Ok(()) => Outcome::Delivered { already_there },
             Err(error) => {
                 let path = self.options.path.display();
                 let reason = match error.kind() {
                     ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                        format!("no space left for {path} ({error}); the unfinished batch is cut off again")
+                        format!("no space left for {path} ({error}); an unfinished batch is cut off again")
                     }
                     _ => format!("cannot write {path}: {error}"),
                 };
@@ -86,10 +92,7 @@ impl Writer {
         }
     }
 
-    fn try_append(&mut self, id: u128, body: &[u8]) -> io::Result<()> {
-        if self.unrecorded && self.mark.recent.back() == Some(&id) {
-            return self.record();
-        }
+    fn write(&mut self, id: u128, body: &[u8]) -> io::Result<()> {
         if !self.is_current() {
             self.open()?;
         }

@@ -254,7 +254,24 @@ fn a_whole_400_splits_down_to_its_cause_but_never_condemns_all() {
     });
     let bench = Bench::start(SinkKind::Elasticsearch(kind(&server.url)), batches(&lines(16), 16, RunFlags::UTF8), runtime);
     bench.finish();
-    assert!(bench.letters.records.lock().unwrap().len() < 8, "few at most: the receiver was mended in the middle of a split");
+    assert!(bench.letters.records.lock().unwrap().is_empty(), "mended in the middle of a split");
+    assert_eq!(bench.sink().status().delivered_events, 16);
+}
+
+#[test]
+fn bad_events_at_the_head_of_a_batch_do_not_hold_it() {
+    let runtime = runtime();
+    let large = |request: &Seen| request.body.len() > 4000;
+    let server = Server::start(
+        &runtime,
+        move |_, request| if large(request) { Reply::Answer(413, &[], String::new()) } else { all_created(request) },
+    );
+    let mut events = vec![vec![b'x'; 5000]; 12];
+    events.extend(lines(60));
+    let bench = Bench::start(SinkKind::Elasticsearch(kind(&server.url)), batches(&events, 72, RunFlags::UTF8), runtime);
+    bench.finish();
+    assert_eq!(bench.letters.records.lock().unwrap().len(), 12);
+    assert_eq!(bench.sink().status().delivered_events, 60);
 }
 
 #[test]
