@@ -58,7 +58,22 @@ mod tests {
 
     #[test]
     fn every_day_follows_the_one_before() {
-        let lengths = |y: u64| [31, 28 + u64::from(y % 4 == 0 && (y % 100 != 0 || y % 400 == 0)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+        let lengths = |y: u64| {
+            [
+                31,
+                28 + u64::from(y.is_multiple_of(4) && (!y.is_multiple_of(100) || y.is_multiple_of(400))),
+                31,
+                30,
+                31,
+                30,
+                31,
+                31,
+                30,
+                31,
+                30,
+                31,
+            ]
+        };
         let (mut y, mut m, mut d) = (1970, 1, 1);
         for day in 0..200_000u64 {
             assert_eq!(date(day * 86_400_000 + 1), (y, m, d));

@@ -4,6 +4,7 @@ use super::client::{Client, Outcome, Rejection, Request, item_range};
 use super::dead_letter::dead_letters;
 use super::gate::{Gate, backoff};
 use super::stats::{Stats, thousands};
+use super::transport::without_values;
 use super::{RetryOptions, slots::Slot};
 use crate::queue::{Acker, AppendError, Batch, DeadLetters};
 use bytes::Bytes;
@@ -279,7 +280,7 @@ impl Job {
                 thousands(rejected.len() as u64),
                 first.status,
                 first.kind,
-                first.reason
+                without_values(&first.reason)
             );
         }
         let mut failures = 0;
@@ -336,7 +337,7 @@ impl Tally {
                 "every event is refused with the same {} {}: {}: that looks like a setting of the receiver, not like a fault of {} events",
                 first.status,
                 first.kind,
-                first.reason,
+                without_values(&first.reason),
                 thousands(self.rejected.len() as u64)
             )
         })

@@ -45,6 +45,19 @@ pub(crate) fn excerpt(text: &str) -> String {
     }
 }
 
+/// A reason for the log and the status: receivers quote the values that they refuse, and events do not belong
+/// there, so it ends before the first quoted value. The dead letter has all of it.
+pub(crate) fn without_values(reason: &str) -> String {
+    let mut before = ' ';
+    for (at, c) in reason.char_indices() {
+        if matches!(c, '\'' | '"') && !before.is_alphanumeric() {
+            return format!("{}…", &reason[..at]);
+        }
+        before = c;
+    }
+    reason.to_string()
+}
+
 /// An HTTP client for one sink.
 pub(crate) struct Transport {
     client: Client,
@@ -182,4 +195,30 @@ pub(crate) fn gzip(body: &[u8], level: u32) -> Vec<u8> {
     // Writing into memory cannot fail.
     let _ = encoder.write_all(body);
     encoder.finish().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_a_receiver_are_made_safe_to_show() {
+        assert_eq!(excerpt(" a\r\n\tb\u{1b}[31m  c "), "a b [31m c");
+        assert_eq!(excerpt(&"é".repeat(400)).chars().count(), 301);
+        assert_eq!(
+            without_values("failed to parse field [n] of type [long] in document with id 'x'. Preview of field's value: 'secret'"),
+            "failed to parse field [n] of type [long] in document with id …"
+        );
+        assert_eq!(without_values("For input string: \"secret\""), "For input string: …");
+        assert_eq!(without_values("the field's type is unknown"), "the field's type is unknown");
+    }
+
+    #[test]
+    fn credentials_go_into_the_header_that_the_server_expects() {
+        let secret = || crate::config::Secret::new("k");
+        assert_eq!(authorization(&Auth::None), None);
+        assert_eq!(authorization(&Auth::ApiKey(secret())).as_deref(), Some("ApiKey k"));
+        assert_eq!(authorization(&Auth::Bearer(secret())).as_deref(), Some("Bearer k"));
+        assert_eq!(authorization(&Auth::Basic { user: "u".into(), password: secret() }).as_deref(), Some("Basic dTpr"));
+    }
 }

@@ -152,15 +152,25 @@ impl<'de> Deserialize<'de> for ErrorCause {
                         _ => drop(map.next_value::<IgnoredAny>()?),
                     }
                 }
-                // The cause is what tells a person what to mend.
+                // The cause is what tells a person what to mend; a long preview of the document must not push it out.
                 if let Some(deeper) = deeper.filter(|d| !d.reason.is_empty() && !cause.reason.contains(&d.reason)) {
-                    cause.reason = if cause.reason.is_empty() { deeper.reason } else { format!("{}: {}", cause.reason, deeper.reason) };
+                    cause.reason =
+                        if cause.reason.is_empty() { deeper.reason } else { format!("{}: {}", shortened(cause.reason), deeper.reason) };
                 }
                 Ok(cause)
             }
         }
         deserializer.deserialize_any(Cause)
     }
+}
+
+/// At most 180 characters of `text`.
+fn shortened(mut text: String) -> String {
+    if let Some((at, _)) = text.char_indices().nth(180) {
+        text.truncate(at);
+        text.push('…');
+    }
+    text
 }
 
 /// The members that matter.

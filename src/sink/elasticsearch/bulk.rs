@@ -92,4 +92,6 @@ fn bulk_url(sink: &str, base: &Url, index: Option<&str>, pipeline: Option<&str>)
 }
 
 #[cfg(test)]
+mod live;
+#[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@
 
 use super::answer::{BulkAnswer, ErrorCause};
 use crate::sink::client::{Outcome, Rejection};
-use crate::sink::transport::{Answer, excerpt};
+use crate::sink::transport::{Answer, excerpt, without_values};
 
 /// What an item's status means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +105,7 @@ fn items(answer: &Answer, count: usize) -> Outcome {
     let (no_error, mut errors) = (ErrorCause::default(), items.errors.iter().peekable());
     for (item, &status) in items.statuses.iter().enumerate() {
         let error = errors.next_if(|e| e.0 == item).map_or(&no_error, |e| &e.1);
-        let words = || excerpt(&format!("{status} {} {}", error.kind, error.reason));
+        let words = || excerpt(&format!("{status} {} {}", error.kind, without_values(&error.reason)));
         match item_fault(status, error) {
             Fault::None => {}
             Fault::AlreadyThere => already_there += 1,
