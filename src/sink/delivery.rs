@@ -49,13 +49,8 @@ impl Delivery {
                 max_events: self.batch.max_events,
                 linger: self.batch.linger,
             };
-            let batch = match self.consumer.poll(&limits, WAIT) {
-                Ok(Some(batch)) => batch,
-                Ok(None) => {
-                    drop(slot);
-                    pool.trim();
-                    continue;
-                }
+            let polled = match self.consumer.poll(&limits, WAIT) {
+                Ok(polled) => polled,
                 Err(FetchError::Closed) => return,
                 Err(error) => {
                     drop(slot);
@@ -68,6 +63,11 @@ impl Delivery {
                 failures = 0;
                 self.shared.stats.recovered(0);
             }
+            let Some(batch) = polled else {
+                drop(slot);
+                pool.trim();
+                continue;
+            };
             number += 1;
             self.shared.stats.in_flight.fetch_add(1, Relaxed);
             let (mut body, mut items) = (pool.take(), Vec::with_capacity(batch.events as usize));
@@ -79,7 +79,7 @@ impl Delivery {
             let job = Job { shared: self.shared.clone(), number, batch, body: body.freeze(), compressed, items, _slot: slot };
             let (shared, mut stop) = (self.shared.clone(), self.stop.clone());
             self.runtime.spawn(async move {
-                let _flying = Flying(shared);
+                let _flying = Flying { shared, number };
                 tokio::select! {
                     biased;
                     _ = stop.wait_for(|stop| *stop) => {}
@@ -102,11 +102,20 @@ impl Delivery {
 }
 
 /// Counts a batch in flight down, whatever way its task ends.
-struct Flying(Arc<Shared>);
+struct Flying {
+    shared: Arc<Shared>,
+    number: u64,
+}
 
 impl Drop for Flying {
     fn drop(&mut self) {
-        self.0.stats.in_flight.fetch_sub(1, Relaxed);
+        let stats = &self.shared.stats;
+        stats.in_flight.fetch_sub(1, Relaxed);
+        if std::thread::panicking() {
+            let reason = "a batch was given up because of an error in the program (see the log); it is sent again after a restart";
+            stats.troubled(self.number, true, reason);
+            tracing::error!("sink {}: {reason}; please report it", self.shared.name);
+        }
     }
 }
 

@@ -74,3 +74,23 @@ fn the_overhead_grows_at_once_and_falls_slowly() {
     assert_eq!(next_overhead(900, 200, 100, 1), 800);
     assert_eq!(next_overhead(20, 0, 100, 0), 18);
 }
+
+struct Panicking;
+
+impl Client for Panicking {
+    fn send<'a>(&'a self, _request: Request<'a>) -> Sending<'a> {
+        Box::pin(async { panic!("for the test") })
+    }
+}
+
+#[test]
+fn a_panic_is_shown_and_acks_nothing() {
+    let bench = Bench::start_with(Box::new(LineEncoder::new("h")), Box::new(Panicking), 1, batches(&lines(1), 1, RunFlags::UTF8));
+    let until = std::time::Instant::now() + PATIENCE;
+    while bench.sink().status().state != "held" {
+        assert!(std::time::Instant::now() < until);
+        std::thread::yield_now();
+    }
+    assert!(bench.acks.0.0.lock().unwrap().is_empty());
+    assert!(bench.sink().status().reason.contains("sent again after a restart"));
+}

@@ -36,7 +36,7 @@ impl FileClient {
         match writer.open() {
             Ok(()) => {}
             // A full disk is no error of the configuration: it is tried again with the first batch.
-            Err(e) if matches!(e.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::Interrupted) => {}
+            Err(e) if matches!(e.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::ResourceBusy) => {}
             Err(e) => return Err(error(e)),
         }
         Ok(FileClient(Arc::new(Mutex::new(writer))))
@@ -68,6 +68,12 @@ struct Writer {
 
 impl Writer {
     fn append(&mut self, id: u128, body: &[u8], items: usize) -> Outcome {
+        // What was written earlier is known only once the sidecar has been read.
+        if self.mark.inode == 0
+            && let Err(error) = self.open()
+        {
+            return self.failed(&error);
+        }
         let known = self.mark.recent.contains(&id);
         let already_there = if known { items } else { 0 };
         let result = match (known, self.unrecorded) {
@@ -79,17 +85,19 @@ impl Writer {
         };
         match result {
             Ok(()) => Outcome::Delivered { already_there },
-            Err(error) => {
-                let path = self.options.path.display();
-                let reason = match error.kind() {
-                    ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                        format!("no space left for {path} ({error}); an unfinished batch is cut off again")
-                    }
-                    _ => format!("cannot write {path}: {error}"),
-                };
-                Outcome::Retry { reason, after: None }
-            }
+            Err(error) => self.failed(&error),
         }
+    }
+
+    fn failed(&self, error: &io::Error) -> Outcome {
+        let path = self.options.path.display();
+        let reason = match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                format!("no space left for {path} ({error}); an unfinished batch is cut off again")
+            }
+            _ => format!("cannot write {path}: {error}"),
+        };
+        Outcome::Retry { reason, after: None }
     }
 
     fn write(&mut self, id: u128, body: &[u8]) -> io::Result<()> {
@@ -133,13 +141,15 @@ impl Writer {
     }
 
     fn open(&mut self) -> io::Result<()> {
+        // The sidecar's lock is released first: it would stand in our own way.
+        self.open = None;
         let path = &self.options.path;
         std::fs::create_dir_all(directory(path))?;
         let (sidecar, recorded) = Sidecar::open(&self.sidecar_path)?;
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let found = file.metadata()?;
         // What this process knows is newer than what it could record.
-        let known = if self.open.is_some() || self.mark != Mark::default() { Some(self.mark.clone()) } else { recorded };
+        let known = if self.mark != Mark::default() { Some(self.mark.clone()) } else { recorded };
         let mut mark = known.unwrap_or_default();
         if mark.inode == found.ino() {
             if found.len() > mark.length {

@@ -4,7 +4,7 @@
 //! CRC32C `u32` of all that (the CRC as 0) and of the IDs, then the IDs as `u128`, oldest first.
 
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -43,9 +43,16 @@ pub(crate) struct Sidecar {
 }
 
 impl Sidecar {
-    /// Opens or creates the sidecar; the mark is `None` if there is none yet, or none that is whole.
+    /// Opens or creates the sidecar, and locks it against another writer of the same file; the mark is `None` if there is none yet, or none that is whole.
     pub fn open(path: &Path) -> io::Result<(Sidecar, Option<Mark>)> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, "another sink or process writes this file"));
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
         let mut best: Option<(u64, Mark)> = None;
         let mut slot = vec![0; SLOT as usize];
         for at in [0, SLOT] {
@@ -123,6 +130,7 @@ mod tests {
             }
         }
         sidecar.record(&mark).unwrap();
+        drop(sidecar);
         let (mut again, read) = Sidecar::open(&path).unwrap();
         assert_eq!(read.as_ref(), Some(&mark));
         assert_eq!(mark.recent.len(), MOST_IDS);
@@ -131,6 +139,8 @@ mod tests {
         again.record(&newer).unwrap();
         let at = again.sequence % 2 * SLOT + 24;
         again.file.write_all_at(&[7], at).unwrap();
+        assert!(Sidecar::open(&path).is_err(), "one writer at a time");
+        drop(again);
         assert_eq!(Sidecar::open(&path).unwrap().1, Some(mark));
     }
 

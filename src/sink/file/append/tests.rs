@@ -98,3 +98,24 @@ fn a_path_that_cannot_be_opened_is_told_at_start() {
     let error = FileClient::new("archive", &options).map(drop).unwrap_err().to_string();
     assert!(error.starts_with("sink archive: cannot open ") && error.contains("directory"), "{error}");
 }
+
+#[test]
+fn a_second_writer_waits_and_then_knows_what_the_first_wrote() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = options(dir.path());
+    let (first, second) = (writer(&options), writer(&options));
+    assert_eq!(append(&first, 1, "one\n"), NEW);
+    let Outcome::Retry { reason, .. } = append(&second, 1, "one\n") else { panic!("two writers") };
+    assert!(reason.contains("another sink or process writes this file"), "{reason}");
+    drop(first);
+    assert_eq!(append(&second, 1, "one\n"), KNOWN);
+    assert_eq!(append(&second, 2, "two\n"), NEW);
+}
+
+#[test]
+fn a_full_disk_is_a_retry_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let client = writer(&options(dir.path()));
+    let Outcome::Retry { reason, .. } = client.0.lock().unwrap().failed(&ErrorKind::StorageFull.into()) else { panic!("no retry") };
+    assert!(reason.contains("no space left") && reason.contains("out.ndjson"), "{reason}");
+}
