@@ -128,6 +128,10 @@ fn put_byte(byte: u8, stage: &mut [u8; 256], at: usize) -> usize {
 
 /// Like [`escape_into`] for bytes of any kind: what is not UTF-8 becomes U+FFFD, as `String::from_utf8_lossy` does.
 pub fn escape_lossy_into(bytes: &[u8], out: &mut Vec<u8>) {
+    // Most often it is UTF-8 after all, and to see that at once is faster than chunk by chunk.
+    if std::str::from_utf8(bytes).is_ok() {
+        return escape_into(bytes, out);
+    }
     for chunk in bytes.utf8_chunks() {
         escape_into(chunk.valid().as_bytes(), out);
         if !chunk.invalid().is_empty() {

@@ -6,13 +6,22 @@ use crate::sink::testing::*;
 use std::sync::atomic::AtomicUsize;
 
 /// Fails the first attempts; watches how many are made at the same time.
-#[derive(Default)]
 struct Watched {
+    /// The first four go out before anything is known, and fail together.
+    first: tokio::sync::Barrier,
     failures: usize,
     attempts: AtomicUsize,
     now: AtomicUsize,
     most_in_outage: AtomicUsize,
     most: AtomicUsize,
+}
+
+impl Watched {
+    fn new(failures: usize) -> Arc<Watched> {
+        let zero = || AtomicUsize::new(0);
+        let first = tokio::sync::Barrier::new(4);
+        Arc::new(Watched { first, failures, attempts: zero(), now: zero(), most_in_outage: zero(), most: zero() })
+    }
 }
 
 struct WatchedClient(Arc<Watched>);
@@ -24,15 +33,14 @@ impl Client for WatchedClient {
             let attempt = watched.attempts.fetch_add(1, Relaxed);
             let now = watched.now.fetch_add(1, Relaxed) + 1;
             watched.most.fetch_max(now, Relaxed);
-            // The first four go out before anything is known.
             if (4..watched.failures).contains(&attempt) {
                 watched.most_in_outage.fetch_max(now, Relaxed);
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
             watched.now.fetch_sub(1, Relaxed);
             match attempt {
-                a if a < 4 => {
-                    tokio::time::sleep(Duration::from_millis(200)).await;
+                a if a < 4 && a < watched.failures => {
+                    watched.first.wait().await;
                     Outcome::Retry { reason: "down".into(), after: None }
                 }
                 a if a < watched.failures => Outcome::Retry { reason: "down".into(), after: None },
@@ -44,7 +52,7 @@ impl Client for WatchedClient {
 
 #[test]
 fn an_outage_is_probed_with_one_request_at_a_time() {
-    let watched = Arc::new(Watched { failures: 20, ..Watched::default() });
+    let watched = Watched::new(20);
     let all = batches(&lines(40), 2, RunFlags::UTF8);
     let bench = Bench::start_with(Box::new(LineEncoder::new("h")), Box::new(WatchedClient(watched.clone())), 4, all);
     bench.finish();
@@ -57,7 +65,7 @@ fn an_outage_is_probed_with_one_request_at_a_time() {
 
 #[test]
 fn bodies_stay_within_their_memory() {
-    let watched = Arc::new(Watched::default());
+    let watched = Watched::new(0);
     let events = vec![vec![1u8; 100]; 50];
     let bench =
         Bench::start_with(Box::new(LineEncoder::new("h")), Box::new(WatchedClient(watched)), 3, batches(&events, 10, RunFlags::UTF8));
