@@ -54,6 +54,18 @@ pub fn stream_key(agent_id: &str, file: &FileIdentity, generation: u32, first_ev
     hash.digest128()
 }
 
+/// Stands for the stream key of events whose stream has no positions ([`crate::queue::RunFlags::NO_POSITION`]):
+/// their IDs are made of where they stand in the queue, with the offset as the position.
+pub fn queue_key(queue: u128, topic: &str, partition: u32, epoch: u32) -> u128 {
+    let mut hash = Xxh3::new();
+    hash.update(b"queue");
+    hash.update(&queue.to_le_bytes());
+    hash.update(&partition.to_le_bytes());
+    hash.update(&epoch.to_le_bytes());
+    hash.update(topic.as_bytes());
+    hash.digest128()
+}
+
 /// Writes the IDs of one stream's events for one sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventIds {
@@ -120,6 +132,14 @@ mod tests {
         fn is_base64url_of_key_position_checksum(scope in "[a-z]{1,12}", key: u128, position in 0u64..1 << 48, sum: u32) {
             let id = EventIds::new(&scope, key).id(position, sum);
             prop_assert_eq!(std::str::from_utf8(&id).unwrap(), reference(&scope, key, position, sum));
+        }
+    }
+
+    #[test]
+    fn places_in_queues_differ() {
+        let key = queue_key(1, "logs", 0, 1);
+        for other in [queue_key(2, "logs", 0, 1), queue_key(1, "log", 0, 1), queue_key(1, "logs", 1, 1), queue_key(1, "logs", 0, 2)] {
+            assert_ne!(key, other);
         }
     }
 

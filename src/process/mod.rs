@@ -1,2 +1,5 @@
 //! What happens to events between queue and sink: identity and the document.
+pub mod document;
+pub mod escape;
 pub mod identity;
+pub mod timestamp;

@@ -1,5 +1,13 @@
 //! Elasticsearch and OpenSearch: the `_bulk` API with `create` and deterministic IDs.
 
+mod answer;
+mod bulk;
+mod classify;
+mod encode;
+mod endpoints;
+mod index;
 mod options;
 
+pub(crate) use bulk::BulkClient;
+pub(crate) use encode::BulkEncoder;
 pub use options::{Auth, Compression, ElasticsearchOptions, TlsOptions};

@@ -1,0 +1,259 @@
+//! The ECS document that is made of an event.
+//!
+//! ```json
+//! {"@timestamp":"2026-03-09T10:15:02.123Z","message":"…","log":{"offset":123,"file":{"path":"…"}},"host":{"name":"…"}}
+//! ```
+//!
+//! Names are nested, not dotted: ingest processors, scripts and `jq` reach `log.file.path` only that
+//! way, and a document without dots means the same under every mapping. It costs a few bytes more than
+//! dots would; they compress to nothing. The source's `fields` are nested too, and merged with ours:
+//!
+//! - `@timestamp`, `message`, `log.offset`, `log.file.path`, `log.flags` and `event.sequence` are facts about
+//!   the event: ours win over fields of these names (see [`shadowed`], which tells the operator).
+//! - `host.name` of the fields wins: in a container the operator knows it better.
+//! - Where a field is a plain value and ours is an object of the same name (`log: x`), ours wins.
+//! - No key can appear twice (Elasticsearch refuses such a document).
+//!
+//! `@timestamp` is the time at which the event was appended to the queue, never the clock at sending, so
+//! that a retry sends the same bytes. An event of a stream without positions (a push input) has
+//! `event.sequence`, its offset in the queue, instead of `log.offset`.
+//!
+//! All that is constant within a run is rendered once into a [`Template`]; an event then costs four
+//! copies and its digits.
+
+use super::escape::{escape_into, escape_lossy_into};
+use super::timestamp::{TIMESTAMP_LEN, rfc3339};
+use crate::queue::{Event, RunFlags, RunSlice, StreamSpec};
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+const HEAD: &[u8] = br#"{"@timestamp":""#;
+/// Templates kept; beyond it all are dropped, so that a churn of streams cannot grow the cache.
+const MOST_TEMPLATES: usize = 4096;
+
+/// How the message gets into the JSON string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Message {
+    Copy,
+    Escape,
+    Lossy,
+}
+
+impl Message {
+    fn of(flags: RunFlags) -> Message {
+        match flags {
+            f if f.has(RunFlags::UTF8 | RunFlags::JSON_CLEAN) => Message::Copy,
+            f if f.has(RunFlags::UTF8) => Message::Escape,
+            _ => Message::Lossy,
+        }
+    }
+}
+
+/// What is constant in the documents of a run.
+#[derive(Debug)]
+pub struct Template {
+    /// To the quote before the message.
+    head: Vec<u8>,
+    /// From the quote after the message to the number.
+    middle: Vec<u8>,
+    /// From the number to the end.
+    tail: Vec<u8>,
+    message: Message,
+    by_offset: bool,
+}
+
+impl Template {
+    /// Appends the document of `event`, without a newline.
+    #[inline]
+    pub fn write(&self, event: &Event<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.head);
+        match self.message {
+            Message::Copy => out.extend_from_slice(event.bytes),
+            Message::Escape => escape_into(event.bytes, out),
+            Message::Lossy => escape_lossy_into(event.bytes, out),
+        }
+        out.extend_from_slice(&self.middle);
+        put_number(if self.by_offset { event.offset } else { event.position }, out);
+        out.extend_from_slice(&self.tail);
+    }
+
+    fn new(spec: &StreamSpec, flags: RunFlags, host_name: &str) -> Template {
+        let by_offset = flags.has(RunFlags::NO_POSITION);
+        let mut root = nested(&spec.fields).0;
+        if !has(&root, "host", "name") {
+            set(&mut root, &["host", "name"], host_name.into());
+        }
+        if !spec.path.as_os_str().is_empty() {
+            set(&mut root, &["log", "file", "path"], spec.path.to_string_lossy().into());
+        }
+        if flags.has(RunFlags::CUT) {
+            set(&mut root, &["log", "flags"], Value::Array(vec!["truncated".into()]));
+        }
+        // The number goes first into its object, so that all behind it is constant.
+        let (object, name) = if by_offset { ("event", "sequence") } else { ("log", "offset") };
+        set(&mut root, &[object, name], Value::Null);
+        let mut siblings = match root.remove(object) {
+            Some(Value::Object(map)) => map,
+            _ => Map::new(),
+        };
+        siblings.remove(name);
+        let mut tail = Vec::new();
+        put_members(&siblings, &mut tail);
+        tail.push(b'}');
+        put_members(&root, &mut tail);
+        tail.push(b'}');
+        let mut head = HEAD.to_vec();
+        head.extend_from_slice(&rfc3339(0));
+        head.extend_from_slice(br#"","message":""#);
+        Template { head, middle: format!(r#"","{object}":{{"{name}":"#).into_bytes(), tail, message: Message::of(flags), by_offset }
+    }
+
+    fn set_time(&mut self, append_ms: u64) {
+        self.head[HEAD.len()..HEAD.len() + TIMESTAMP_LEN].copy_from_slice(&rfc3339(append_ms));
+    }
+}
+
+struct Cached {
+    spec: Arc<StreamSpec>,
+    append_ms: u64,
+    template: Template,
+}
+
+/// Makes the templates of one sink's documents.
+pub struct Documents {
+    host_name: String,
+    cached: HashMap<(u64, bool, bool), Cached>,
+}
+
+impl Documents {
+    /// Documents of the host `host_name`.
+    pub fn new(host_name: &str) -> Documents {
+        Documents { host_name: host_name.to_string(), cached: HashMap::new() }
+    }
+
+    /// The template for the events of `slice`.
+    pub fn template(&mut self, slice: &RunSlice<'_>) -> &Template {
+        let (spec, flags) = (slice.run.stream.spec(), slice.run.flags);
+        let key = (slice.run.stream.id, flags.has(RunFlags::CUT), flags.has(RunFlags::NO_POSITION));
+        if self.cached.len() >= MOST_TEMPLATES && !self.cached.contains_key(&key) {
+            self.cached.clear();
+        }
+        let host_name = &self.host_name;
+        let fresh = || Cached { template: Template::new(&spec, flags, host_name), spec: spec.clone(), append_ms: 0 };
+        let cached = self.cached.entry(key).or_insert_with(fresh);
+        if !Arc::ptr_eq(&cached.spec, &spec) {
+            *cached = fresh();
+        }
+        if cached.append_ms != slice.append_ms {
+            cached.append_ms = slice.append_ms;
+            cached.template.set_time(slice.append_ms);
+        }
+        cached.template.message = Message::of(flags);
+        &cached.template
+    }
+}
+
+/// Names in `fields` (members of a JSON object, without braces) that no document will have, because
+/// ours stand in their place or because they contradict each other (`a: 1` beside `a.b: 2`).
+pub fn shadowed(fields: &str) -> Vec<String> {
+    nested(fields).1
+}
+
+/// The fields as nested objects, and the names of those that cannot be part of them.
+fn nested(fields: &str) -> (Map<String, Value>, Vec<String>) {
+    let (mut root, mut left_out) = (Map::new(), Vec::new());
+    match serde_json::from_str::<Map<String, Value>>(&format!("{{{fields}}}")) {
+        Ok(members) => {
+            for (name, value) in members {
+                insert(&mut root, &name, value, &mut left_out);
+            }
+        }
+        Err(_) => left_out.push("all fields: they are no members of a JSON object".to_string()),
+    }
+    (root, left_out)
+}
+
+fn insert(root: &mut Map<String, Value>, name: &str, value: Value, left_out: &mut Vec<String>) {
+    match value {
+        Value::Object(members) if !members.is_empty() => {
+            for (member, value) in members {
+                insert(root, &format!("{name}.{member}"), value, left_out);
+            }
+        }
+        value => {
+            if is_ours(name) || !insert_leaf(root, name, value) {
+                left_out.push(name.to_string());
+            }
+        }
+    }
+}
+
+/// Whether a field of this name would stand where one of ours does, or be an object's place.
+fn is_ours(name: &str) -> bool {
+    const OURS: [&str; 6] = ["@timestamp", "message", "log.offset", "log.file.path", "log.flags", "event.sequence"];
+    const OBJECTS: [&str; 4] = ["log", "log.file", "host", "event"];
+    OBJECTS.contains(&name) || OURS.iter().any(|ours| name.strip_prefix(ours).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+}
+
+fn insert_leaf(mut object: &mut Map<String, Value>, name: &str, value: Value) -> bool {
+    let mut parts = name.split('.').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            if object.contains_key(part) {
+                return false;
+            }
+            object.insert(part.to_string(), value);
+            return true;
+        }
+        match object.entry(part).or_insert_with(|| Value::Object(Map::new())) {
+            Value::Object(inner) => object = inner,
+            _ => return false,
+        }
+    }
+    false
+}
+
+fn has(root: &Map<String, Value>, object: &str, name: &str) -> bool {
+    root.get(object).and_then(Value::as_object).is_some_and(|o| o.contains_key(name))
+}
+
+/// Puts one of ours; [`is_ours`] has kept the objects on its way free.
+fn set(mut object: &mut Map<String, Value>, path: &[&str], value: Value) {
+    let Some((last, way)) = path.split_last() else { return };
+    for part in way {
+        match object.entry(*part).or_insert_with(|| Value::Object(Map::new())) {
+            Value::Object(inner) => object = inner,
+            _ => return,
+        }
+    }
+    object.insert(last.to_string(), value);
+}
+
+fn put_members(members: &Map<String, Value>, out: &mut Vec<u8>) {
+    for (name, value) in members {
+        out.extend_from_slice(b",\"");
+        escape_into(name.as_bytes(), out);
+        out.extend_from_slice(b"\":");
+        out.extend_from_slice(value.to_string().as_bytes());
+    }
+}
+
+/// Appends `value` in decimal.
+#[inline]
+pub(crate) fn put_number(mut value: u64, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! Memory for encoded bodies: reused, shared with the HTTP client without a copy, and given back when idle.
+
+use bytes::Bytes;
+use std::sync::{Arc, Mutex};
+
+/// Keeps the buffers of bodies that are no longer in flight.
+pub(crate) struct BodyPool {
+    most: usize,
+    largest: usize,
+    free: Mutex<Vec<Vec<u8>>>,
+}
+
+impl BodyPool {
+    /// Keeps at most `most` buffers, none larger than about `largest` bytes.
+    pub fn new(most: usize, largest: usize) -> Arc<BodyPool> {
+        Arc::new(BodyPool { most, largest, free: Mutex::default() })
+    }
+
+    /// An empty buffer.
+    pub fn take(self: &Arc<Self>) -> Body {
+        let bytes = self.free.lock().unwrap_or_else(|e| e.into_inner()).pop().unwrap_or_default();
+        Body { bytes, pool: self.clone() }
+    }
+
+    /// Gives all unused memory back.
+    pub fn trim(&self) {
+        self.free.lock().unwrap_or_else(|e| e.into_inner()).clear();
+    }
+}
+
+/// A buffer that returns to its pool.
+pub(crate) struct Body {
+    /// What is encoded so far.
+    pub bytes: Vec<u8>,
+    pool: Arc<BodyPool>,
+}
+
+impl Body {
+    /// Shares the bytes; the buffer returns to its pool with the last of them.
+    pub fn freeze(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
+}
+
+impl AsRef<[u8]> for Body {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        // One huge event must not keep its memory for ever.
+        if bytes.capacity() > 0 && bytes.capacity() <= self.pool.largest + self.pool.largest / 4 {
+            bytes.clear();
+            let mut free = self.pool.free.lock().unwrap_or_else(|e| e.into_inner());
+            if free.len() < self.pool.most {
+                free.push(bytes);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_come_back_unless_they_are_huge() {
+        let pool = BodyPool::new(1, 100);
+        let mut body = pool.take();
+        body.bytes.reserve_exact(80);
+        let at = body.bytes.as_ptr();
+        let shared = body.freeze();
+        let copy = shared.clone();
+        drop(shared);
+        assert_eq!(pool.take().bytes.capacity(), 0, "still shared");
+        drop(copy);
+        let mut again = pool.take();
+        assert_eq!(again.bytes.as_ptr(), at);
+        again.bytes.reserve_exact(1000);
+        drop(again);
+        assert_eq!(pool.take().bytes.capacity(), 0);
+    }
+}

@@ -1,0 +1,111 @@
+//! What a kind of sink is: an [`Encoder`] and a [`Client`]. All else (batching, retries, splitting,
+//! dead letters, acks, counters) is the delivery engine's.
+
+use crate::queue::Batch;
+use bytes::Bytes;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+/// Turns a batch into the bytes of a request; runs on the sink's own thread.
+pub(crate) trait Encoder: Send {
+    /// Appends one item for each event of `batch`, in order, to `out`, and the length of `out` after each to `items`.
+    fn encode(&mut self, batch: &Batch, out: &mut Vec<u8>, items: &mut Vec<u32>);
+}
+
+/// One attempt at sending.
+pub(crate) struct Request<'a> {
+    /// Names this body: the batch ID, with the range of items where it is a part. The same at each retry.
+    pub key: &'a str,
+    /// The body, compressed if the client does so.
+    pub body: Bytes,
+    /// Number of items in it.
+    pub items: usize,
+}
+
+/// What the receiver refused for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rejection {
+    /// Index of the item in the request.
+    pub item: usize,
+    /// Status of the item.
+    pub status: u16,
+    /// Type of the error, as the receiver names it.
+    pub kind: String,
+    /// The receiver's reason.
+    pub reason: String,
+}
+
+/// What came of one attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// All items have arrived.
+    Delivered {
+        /// How many of them had arrived earlier.
+        already_there: usize,
+    },
+    /// Each item has its own result; those not named here have arrived.
+    Partial {
+        /// How many had arrived earlier.
+        already_there: usize,
+        /// Items to send again, ascending.
+        retry: Vec<usize>,
+        /// Whether those to send again wait for a person.
+        hold: bool,
+        /// Why they are sent again.
+        reason: String,
+        /// Items that can never arrive, ascending.
+        rejected: Vec<Rejection>,
+    },
+    /// Nothing is known to have arrived; it may the next time.
+    Retry {
+        /// Why, in words.
+        reason: String,
+        /// The receiver's wish (`Retry-After`).
+        after: Option<Duration>,
+    },
+    /// As [`Outcome::Retry`], but a person must mend something first.
+    Hold {
+        /// What is to be mended, in words.
+        reason: String,
+    },
+    /// The body is too large for the receiver.
+    TooLarge {
+        /// The receiver's words.
+        reason: String,
+    },
+    /// The receiver refuses the body as a whole, because of one or more of its items.
+    Refused {
+        /// Status of the answer.
+        status: u16,
+        /// The receiver's words.
+        reason: String,
+    },
+}
+
+/// A future that a [`Client`] returns.
+pub(crate) type Sending<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
+
+/// Sends bodies; shared by all batches in flight.
+pub(crate) trait Client: Send + Sync + 'static {
+    /// One attempt, without retries. Dropping the future gives the attempt up.
+    fn send<'a>(&'a self, request: Request<'a>) -> Sending<'a>;
+
+    /// Appends to `out` a body of those items of `body` that `pick` names.
+    fn pick(&self, body: &[u8], items: &[u32], pick: &[u32], out: &mut Vec<u8>) {
+        for &item in pick {
+            out.extend_from_slice(&body[item_range(items, item as usize)]);
+        }
+    }
+
+    /// What is sent for `body`, if it is not `body` itself: compression.
+    fn compress(&self, _body: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+/// Where item `item` stands in a body.
+pub(crate) fn item_range(items: &[u32], item: usize) -> std::ops::Range<usize> {
+    let start = if item == 0 { 0 } else { items[item - 1] as usize };
+    start..items[item] as usize
+}

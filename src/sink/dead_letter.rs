@@ -1,0 +1,83 @@
+//! Dead letters: what a receiver refused for good, with the reason and the original bytes.
+
+use super::client::Rejection;
+use super::event_id::RunIds;
+use crate::process::identity::ID_LEN;
+use crate::process::timestamp::rfc3339;
+use crate::queue::{Batch, RunFlags};
+use serde_json::{Map, Value, json};
+
+/// The records for `rejected`, whose items are indices of events of `batch`, ascending; and the bytes of these events.
+///
+/// Each is one JSON object: `sink`, `event_id`, `batch_id`, `status`, `type`, `reason`, `topic`, `partition`, `offset`,
+/// `appended`, `path` and `position` where the stream has them, and the event as `original` (UTF-8) or `original_base64`.
+pub(crate) fn dead_letters(scope: &str, sink: &str, batch: &Batch, rejected: &[Rejection]) -> (Vec<Vec<u8>>, usize) {
+    let (mut records, mut bytes, mut index) = (Vec::with_capacity(rejected.len()), 0, 0);
+    let mut wanted = rejected.iter().peekable();
+    for slice in batch.runs() {
+        let ids = RunIds::new(scope, &batch.id, &slice);
+        let spec = slice.run.stream.spec();
+        for event in slice.events {
+            if let Some(rejection) = wanted.next_if(|r| r.item == index) {
+                let mut record = Map::new();
+                let mut put = |name: &str, value: Value| record.insert(name.to_string(), value);
+                let id: [u8; ID_LEN] = ids.id(&event);
+                put("sink", json!(sink));
+                put("event_id", json!(String::from_utf8_lossy(&id)));
+                put("batch_id", json!(batch.id.to_string()));
+                put("status", json!(rejection.status));
+                put("type", json!(rejection.kind));
+                put("reason", json!(rejection.reason));
+                put("topic", json!(&*batch.id.topic));
+                put("partition", json!(batch.id.partition));
+                put("offset", json!(event.offset));
+                put("appended", json!(String::from_utf8_lossy(&rfc3339(slice.append_ms))));
+                if !spec.path.as_os_str().is_empty() {
+                    put("path", json!(spec.path.to_string_lossy()));
+                }
+                if !slice.run.flags.has(RunFlags::NO_POSITION) {
+                    put("position", json!(event.position));
+                }
+                match std::str::from_utf8(event.bytes) {
+                    Ok(text) => put("original", json!(text)),
+                    Err(_) => put("original_base64", json!(base64(event.bytes))),
+                };
+                bytes += event.raw.len();
+                records.push(Value::Object(record).to_string().into_bytes());
+            }
+            index += 1;
+        }
+    }
+    (records, bytes)
+}
+
+/// Base64 with padding, as RFC 4648 has it.
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let at = |i: usize| u32::from(chunk.get(i).copied().unwrap_or(0));
+        let word = at(0) << 16 | at(1) << 8 | at(2);
+        for i in 0..4 {
+            if i <= chunk.len() {
+                out.push(ALPHABET[(word >> (18 - 6 * i)) as usize & 63] as char);
+            } else {
+                out.push('=');
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_of_the_rfc() {
+        for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")] {
+            assert_eq!(base64(plain.as_bytes()), coded);
+        }
+        assert_eq!(base64(&[0xff, 0xfe]), "//4=");
+    }
+}

@@ -1,0 +1,334 @@
+use super::*;
+use crate::queue::RunFlags;
+use crate::sink::SinkKind;
+use crate::sink::testing::*;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
+
+fn kind(url: &str) -> ElasticsearchOptions {
+    ElasticsearchOptions { endpoints: vec![url.to_string()], index: "logs-app".into(), ..ElasticsearchOptions::default() }
+}
+
+/// Answers each item with the status that `status` gives it.
+fn items(request: &Seen, mut status: impl FnMut(usize, &Value) -> (u16, &'static str)) -> Reply {
+    let text = std::str::from_utf8(&request.body).unwrap();
+    let items: Vec<Value> = text
+        .lines()
+        .skip(1)
+        .step_by(2)
+        .enumerate()
+        .map(|(i, line)| match status(i, &serde_json::from_str(line).unwrap()) {
+            (status, "") => json!({"create": {"status": status}}),
+            (status, kind) => json!({"create": {"status": status, "error": {"type": kind, "reason": format!("item {i} of '{i}'")}}}),
+        })
+        .collect();
+    Reply::Answer(200, JSON, json!({"errors": false, "items": items}).to_string())
+}
+
+fn all_created(request: &Seen) -> Reply {
+    items(request, |_, _| (201, ""))
+}
+
+/// Messages by ID, as an index would hold them.
+fn indexed(requests: &[Seen]) -> BTreeMap<String, String> {
+    let mut index = BTreeMap::new();
+    for request in requests {
+        let text = std::str::from_utf8(&request.body).unwrap();
+        for (id, document) in request.ids().into_iter().zip(text.lines().skip(1).step_by(2)) {
+            let document: Value = serde_json::from_str(document).unwrap();
+            let message = document["message"].as_str().unwrap().to_string();
+            if let Some(before) = index.insert(id, message.clone()) {
+                assert_eq!(before, message, "one ID, two events");
+            }
+        }
+    }
+    index
+}
+
+#[test]
+fn a_bulk_request_as_it_goes_over_the_wire() {
+    let runtime = runtime();
+    let server = Server::start(&runtime, |_, request| all_created(request));
+    let options = ElasticsearchOptions {
+        pipeline: Some("my pipe".into()),
+        auth: crate::sink::elasticsearch::Auth::Basic { user: "ship".into(), password: crate::config::Secret::new("secret") },
+        ..kind(&server.url)
+    };
+    let bench = Bench::start(SinkKind::Elasticsearch(options), batches(&lines(2), 2, RunFlags::UTF8), runtime);
+    bench.finish();
+    let request = server.requests().remove(0);
+    insta::assert_snapshot!(request.line, @"POST /logs-app/_bulk?filter_path=errors%2Cerror%2Cstatus%2Citems.*.status%2Citems.*.error&pipeline=my+pipe HTTP/1.1");
+    assert_eq!(request.header("content-type"), "application/x-ndjson");
+    assert_eq!(request.header("authorization"), "Basic c2hpcDpzZWNyZXQ=");
+    assert!(request.header("user-agent").starts_with("forebay/"));
+    insta::assert_snapshot!(String::from_utf8(request.body).unwrap(), @r#"
+    {"create":{"_id":"XgkBepwxnftjk3YAAAAAAABd7AB2"}}
+    {"@timestamp":"2026-03-09T10:15:02.123Z","message":"line 0 says \"hello\"","log":{"offset":0,"file":{"path":"/var/log/app.log"}},"host":{"name":"web-1"}}
+    {"create":{"_id":"XgkBepwxnftjk3YAAAAAABQJ61Uw"}}
+    {"@timestamp":"2026-03-09T10:15:02.123Z","message":"line 1 says \"hello\"","log":{"offset":20,"file":{"path":"/var/log/app.log"}},"host":{"name":"web-1"}}
+    "#);
+    let status = bench.sink().status();
+    assert_eq!((status.delivered_events, status.delivered_bytes, status.batches_sent, status.dead_lettered), (2, 40, 1, 0));
+}
+
+#[test]
+fn nothing_is_lost_and_the_same_bytes_are_sent_again_whatever_happens() {
+    let runtime = runtime();
+    let server = Server::start(&runtime, |n, request| match n {
+        0 => Reply::Reset,
+        1 => Reply::Cut(r#"{"items":[{"create":{"status":201}},"#.into()),
+        2 => Reply::Answer(503, &[], "busy".into()),
+        3 => Reply::Answer(200, &[("content-type", "text/html")], "<html>log in</html>".into()),
+        4 => Reply::Answer(429, &[("retry-after", "0")], String::new()),
+        5 => Reply::Answer(302, &[("location", "https://elsewhere/")], String::new()),
+        6 => Reply::Answer(401, &[], "{}".into()),
+        7 => Reply::Answer(200, JSON, r#"{"errors":false,"items":[]}"#.into()),
+        _ => all_created(request),
+    });
+    let bench = Bench::start(SinkKind::Elasticsearch(kind(&server.url)), batches(&lines(10), 10, RunFlags::UTF8), runtime);
+    bench.finish();
+    let requests = server.requests();
+    assert_eq!(requests.len(), 9);
+    assert!(requests.iter().all(|r| r.body == requests[0].body));
+    assert_eq!(indexed(&requests).len(), 10);
+    let status = bench.sink().status();
+    assert_eq!((status.batches_sent, status.batches_retried, status.delivered_events), (9, 8, 10));
+    assert!(bench.letters.records.lock().unwrap().is_empty());
+}
+
+#[test]
+fn many_batches_through_a_receiver_that_fails_all_the_time() {
+    let runtime = runtime();
+    let server = Server::start(&runtime, |n, request| match n % 7 {
+        0 | 3 => Reply::Reset,
+        5 => Reply::Answer(503, &[], String::new()),
+        _ => items(request, move |i, _| if (i + n) % 5 == 0 { (429, "es_rejected_execution_exception") } else { (201, "") }),
+    });
+    let bench = Bench::start(SinkKind::Elasticsearch(kind(&server.url)), batches(&lines(400), 20, RunFlags::UTF8), runtime);
+    bench.finish();
+    assert_eq!(indexed(&server.requests()).len(), 400);
+    assert_eq!(bench.sink().status().delivered_events, 400);
+}
+
+#[test]
+fn items_with_429_or_503_are_sent_again_alone_and_409_has_arrived() {
+    let runtime = runtime();
+    let server = Server::start(&runtime, |n, request| {
+        items(request, move |i, _| match (n, i) {
+            (0, 1) => (429, "es_rejected_execution_exception"),
+            (0, 3) => (503, "unavailable_shards_exception"),
+            (0, 0) => (409, "version_conflict_engine_exception"),
+            _ => (201, ""),
+        })
+    });
+    let bench = Bench::start(SinkKind::Elasticsearch(kind(&server.url)), batches(&lines(5), 5, RunFlags::UTF8), runtime);
+    bench.finish();
+    let requests = server.requests();
+    assert_eq!(requests.len(), 2);
+    let (first, second) = (requests[0].ids(), requests[1].ids());
+    assert_eq!(second, [first[1].clone(), first[3].clone()]);
+    let status = bench.sink().status();
+    assert_eq!((status.delivered_events, status.already_there), (5, 1));
+}
+
+#[test]
+fn the_documents_fault_goes_to_the_dead_letters_with_all_that_is_known() {
+    let runtime = runtime();
+    let server = Server::start(&runtime, |_, request| {
+        items(request, |_, document| {
+            let bad = document["message"].as_str().unwrap().starts_with("bad");
+            if bad { (400, "document_parsing_exception") } else { (201, "") }
+        })
+    });
+    let events = [b"good".to_vec(), b"bad \"one\"".to_vec(), b"good".to_vec(), b"bad \xff\x00".to_vec()];
+    let bench = Bench::start(SinkKind::Elasticsearch(kind(&server.url)), batches(&events, 4, 0), runtime);
+    bench.finish();
+    let letters = bench.letters.records.lock().unwrap();
+    let ids = server.requests()[0].ids();
+    assert_eq!(letters.len(), 2);
+    assert_eq!(letters[0]["event_id"], ids[1]);
+    assert_eq!(letters[1]["event_id"], ids[3]);
+    insta::assert_snapshot!(serde_json::to_string_pretty(&letters[0]).unwrap(), @r#"
+    {
+      "appended": "2026-03-09T10:15:02.123Z",
+      "batch_id": "00000000000000000000000000000007-search-logs-0-1-0-3-00000000",
+      "event_id": "XgkBepwxnftjk3YAAAAAAAV_20My",
+      "offset": 1,
+      "original": "bad \"one\"",
+      "partition": 0,
+      "path": "/var/log/app.log",
+      "position": 5,
+      "reason": "item 1 of '1'",
+      "sink": "search",
+      "status": 400,
+      "topic": "logs",
+      "type": "document_parsing_exception"
+    }
+    "#);
+    assert_eq!(letters[1]["original_base64"], "YmFkIP8A");
+    let status = bench.sink().status();
+    assert_eq!((status.delivered_events, status.dead_lettered, status.delivered_bytes), (2, 2, 10));
+}
+
+#[test]
+fn an_ack_waits_for_the_dead_letters() {
+    let runtime = runtime();
+    let server =
+        Server::start(&runtime, |_, request| items(request, |i, _| if i == 0 { (400, "document_parsing_exception") } else { (201, "") }));
+    let all = batches(&lines(3), 3, RunFlags::UTF8);
+    let letters = std::sync::Arc::new(Letters::default());
+    *letters.full.lock().unwrap() = 3;
+    let bench = Bench::start_letters(SinkKind::Elasticsearch(kind(&server.url)), all, runtime, letters.clone());
+    bench.finish();
+    assert_eq!(*letters.full.lock().unwrap(), 0);
+    assert_eq!(letters.records.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn when_every_event_is_refused_alike_it_is_held_not_dropped() {
+    let runtime = runtime();
+    let server = Server::start(&runtime, |n, request| {
+        items(request, move |_, _| if n < 3 { (400, "document_parsing_exception") } else { (201, "") })
+    });
+    let bench = Bench::start(SinkKind::Elasticsearch(kind(&server.url)), batches(&lines(20), 20, RunFlags::UTF8), runtime);
+    bench.finish();
+    assert!(bench.letters.records.lock().unwrap().is_empty());
+    assert_eq!(bench.sink().status().delivered_events, 20);
+}
+
+#[test]
+fn a_missing_pipeline_holds_only_what_it_stops() {
+    let runtime = runtime();
+    let server = Server::start(&runtime, |n, request| {
+        items(request, move |i, _| if n < 3 && i == 0 { (400, "index_closed_exception") } else { (201, "") })
+    });
+    let bench = Bench::start(SinkKind::Elasticsearch(kind(&server.url)), batches(&lines(3), 3, RunFlags::UTF8), runtime);
+    bench.finish();
+    assert_eq!(server.requests().iter().map(|r| r.ids().len()).collect::<Vec<_>>(), [3, 1, 1, 1]);
+    assert!(bench.letters.records.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_413_splits_down_to_the_event_that_is_too_large() {
+    let runtime = runtime();
+    let server =
+        Server::start(
+            &runtime,
+            |_, request| if request.body.len() > 2000 { Reply::Answer(413, &[], String::new()) } else { all_created(request) },
+        );
+    let mut events = lines(40);
+    events[17] = vec![b'x'; 5000];
+    let bench = Bench::start(SinkKind::Elasticsearch(kind(&server.url)), batches(&events, 40, RunFlags::UTF8), runtime);
+    bench.finish();
+    let letters = bench.letters.records.lock().unwrap();
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0]["status"], 413);
+    assert_eq!(letters[0]["original"].as_str().unwrap().len(), 5000);
+    assert!(letters[0]["reason"].as_str().unwrap().contains("5,185 bytes"), "{}", letters[0]["reason"]);
+    let small: Vec<Seen> = server.requests().into_iter().filter(|r| r.body.len() <= 2000).collect();
+    assert_eq!(indexed(&small).len(), 39);
+    assert_eq!(bench.sink().status().delivered_events, 39);
+}
+
+#[test]
+fn a_whole_400_splits_down_to_its_cause_but_never_condemns_all() {
+    let runtime = runtime();
+    let refusal = r#"{"error":{"type":"illegal_argument_exception","reason":"no good"},"status":400}"#;
+    let poisoned = |request: &Seen| memchr::memmem::find(&request.body, b"line 5 ").is_some();
+    let server = Server::start(
+        &runtime,
+        move |_, request| if poisoned(request) { Reply::Answer(400, JSON, refusal.into()) } else { all_created(request) },
+    );
+    let bench = Bench::start(SinkKind::Elasticsearch(kind(&server.url)), batches(&lines(16), 16, RunFlags::UTF8), runtime);
+    bench.finish();
+    assert_eq!(bench.letters.records.lock().unwrap().len(), 1);
+    assert_eq!(bench.sink().status().delivered_events, 15);
+
+    let runtime = crate::sink::testing::runtime();
+    let mended = AtomicUsize::new(0);
+    let server = Server::start(&runtime, move |_, request| {
+        if mended.fetch_add(1, SeqCst) < 60 { Reply::Answer(400, JSON, refusal.into()) } else { all_created(request) }
+    });
+    let bench = Bench::start(SinkKind::Elasticsearch(kind(&server.url)), batches(&lines(16), 16, RunFlags::UTF8), runtime);
+    bench.finish();
+    assert!(bench.letters.records.lock().unwrap().is_empty(), "mended in the middle of a split");
+    assert_eq!(bench.sink().status().delivered_events, 16);
+}
+
+#[test]
+fn bad_events_at_the_head_of_a_batch_do_not_hold_it() {
+    let runtime = runtime();
+    let large = |request: &Seen| request.body.len() > 4000;
+    let server = Server::start(
+        &runtime,
+        move |_, request| if large(request) { Reply::Answer(413, &[], String::new()) } else { all_created(request) },
+    );
+    let mut events = vec![vec![b'x'; 5000]; 12];
+    events.extend(lines(60));
+    let bench = Bench::start(SinkKind::Elasticsearch(kind(&server.url)), batches(&events, 72, RunFlags::UTF8), runtime);
+    bench.finish();
+    assert_eq!(bench.letters.records.lock().unwrap().len(), 12);
+    assert_eq!(bench.sink().status().delivered_events, 60);
+}
+
+#[test]
+fn gzip_bodies_hold_the_same_and_dated_indices_come_from_the_event() {
+    let runtime = runtime();
+    let answers = |count: usize| Reply::Answer(200, JSON, json!({"items": vec![json!({"create": {"status": 201}}); count]}).to_string());
+    let server = Server::start(&runtime, move |_, _| answers(3));
+    let options = ElasticsearchOptions { compression: Compression::Gzip(1), index: "logs-%Y.%m.%d".into(), ..kind(&server.url) };
+    let bench = Bench::start(SinkKind::Elasticsearch(options), batches(&lines(3), 3, RunFlags::UTF8), runtime);
+    bench.finish();
+    let request = server.requests().remove(0);
+    assert!(request.line.starts_with("POST /_bulk?"));
+    assert_eq!(request.header("content-encoding"), "gzip");
+    let mut plain = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&request.body[..]), &mut plain).unwrap();
+    assert!(plain.starts_with(r#"{"create":{"_index":"logs-2026.03.09","_id":""#), "{plain}");
+}
+
+#[test]
+fn another_endpoint_takes_over() {
+    let runtime = runtime();
+    let bad = Server::start(&runtime, |_, _| Reply::Reset);
+    let good = Server::start(&runtime, |_, request| all_created(request));
+    let options = ElasticsearchOptions { endpoints: vec![bad.url.clone(), good.url.clone()], ..kind("") };
+    let bench = Bench::start(SinkKind::Elasticsearch(options), batches(&lines(50), 5, RunFlags::UTF8), runtime);
+    bench.finish();
+    assert_eq!(good.requests().len(), 10);
+    assert_eq!(bench.sink().status().batches_retried, 0);
+    assert!(bad.requests().len() < 10, "avoided after it failed");
+}
+
+#[test]
+fn a_held_sink_says_so() {
+    let runtime = runtime();
+    let server = Server::start(&runtime, |_, _| Reply::Answer(401, &[], "Unauthorized".into()));
+    let mut bench = Bench::start(SinkKind::Elasticsearch(kind(&server.url)), batches(&lines(4), 2, RunFlags::UTF8), runtime);
+    let until = std::time::Instant::now() + PATIENCE;
+    while bench.sink().status().state != "held" {
+        assert!(std::time::Instant::now() < until);
+        std::thread::yield_now();
+    }
+    insta::assert_snapshot!(bench.sink().status().reason, @r"the log-in is not accepted (401); check auth: Unauthorized; nothing is dropped, it stays in the queue");
+    assert!(!bench.sink().idle());
+    bench.sink.take().unwrap().stop();
+    assert!(bench.acks.0.0.lock().unwrap().is_empty(), "what is in flight stays unacked");
+}
+
+#[test]
+fn https_clients_can_be_built_and_bad_options_are_told() {
+    let https = ElasticsearchOptions { endpoints: vec!["https://search:9200".into()], ..ElasticsearchOptions::default() };
+    for tls in [super::super::TlsOptions::default(), super::super::TlsOptions { insecure: true, ..Default::default() }] {
+        BulkClient::new("search", &ElasticsearchOptions { tls, ..https.clone() }, 2).map(drop).unwrap();
+    }
+    let error = |options: &ElasticsearchOptions| BulkClient::new("search", options, 2).map(drop).unwrap_err().to_string();
+    let missing = super::super::TlsOptions { ca_file: Some("/nowhere/ca.pem".into()), ..Default::default() };
+    insta::assert_snapshot!(error(&ElasticsearchOptions { tls: missing, ..https }), @r"sink search: TLS: cannot read /nowhere/ca.pem: No such file or directory (os error 2)");
+    insta::assert_snapshot!(error(&kind("ftp://search")), @r"sink search: ftp://search cannot be used: it is neither http:// nor https://; expected something like https://search:9200");
+    insta::assert_snapshot!(error(&kind("http://me:hush@search")), @r"sink search: http://search cannot be used: user and password belong under auth, not into the URL; expected something like https://search:9200");
+    insta::assert_snapshot!(error(&ElasticsearchOptions::default()), @r"sink search: it has no endpoints; expected at least one URL");
+}

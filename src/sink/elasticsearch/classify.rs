@@ -1,0 +1,135 @@
+//! Whose fault an error is: the moment's (try again), the operator's (hold), or the document's (dead letter).
+//!
+//! Only what is surely the document's fault may leave the queue. Elasticsearch says 400 to much that is
+//! not: a closed index, the shard limit, a missing pipeline.
+
+use super::answer::{BulkAnswer, ErrorCause};
+use crate::sink::client::{Outcome, Rejection};
+use crate::sink::transport::{Answer, excerpt, without_values};
+
+/// What an item's status means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It has arrived.
+    None,
+    /// It had arrived before.
+    AlreadyThere,
+    /// The moment's: the same item alone, again.
+    Moment,
+    /// The operator's: hold, and try again slowly.
+    Operator,
+    /// The document's: it can never arrive.
+    Document,
+}
+
+/// Classifies an item.
+pub(crate) fn item_fault(status: u16, error: &ErrorCause) -> Fault {
+    let (kind, reason) = (error.kind.as_str(), error.reason.as_str());
+    match status {
+        200..=299 => Fault::None,
+        409 => Fault::AlreadyThere,
+        // A pipeline that says "fail" does so each time, with 500.
+        500 if kind == "fail_processor_exception" => Fault::Document,
+        429 if kind == "cluster_block_exception" => Fault::Operator,
+        408 | 425 | 429 | 500..=599 => Fault::Moment,
+        400 | 422 => match kind {
+            "index_closed_exception"
+            | "cluster_block_exception"
+            | "security_exception"
+            | "validation_exception"
+            | "invalid_index_name_exception" => Fault::Operator,
+            "illegal_argument_exception" if operators_argument(reason) => Fault::Operator,
+            _ => Fault::Document,
+        },
+        413 => Fault::Document,
+        // 401, 403, 404, …, and no status at all.
+        0 => Fault::Moment,
+        _ => Fault::Operator,
+    }
+}
+
+/// Illegal arguments that no document can cause.
+fn operators_argument(reason: &str) -> bool {
+    let pipeline = reason.contains("pipeline with id") && reason.contains("does not exist");
+    let target = reason.contains("only write ops with an op_type of create") || reason.contains("no write index is defined");
+    pipeline || target || reason.contains("data stream timestamp field") && reason.contains("mapping")
+}
+
+/// The outcome of a request with `count` items whose answer is `answer`.
+pub(crate) fn outcome(answer: &Answer, count: usize) -> Outcome {
+    let (status, after) = (answer.status, answer.retry_after);
+    let said = || match serde_json::from_slice::<BulkAnswer>(&answer.body).ok().and_then(|a| a.error) {
+        Some(error) => excerpt(&format!("{} {}", error.kind, error.reason)),
+        None => answer.excerpt(),
+    };
+    match status {
+        200..=299 => items(answer, count),
+        300..=399 => Outcome::Retry {
+            reason: format!(
+                "the answer is a redirect ({status}) to {:?}, which is not followed: set the endpoint to the right URL",
+                excerpt(&answer.location)
+            ),
+            after,
+        },
+        400 => match serde_json::from_slice::<BulkAnswer>(&answer.body) {
+            Ok(BulkAnswer { error: Some(error), .. }) if item_fault(400, &error) == Fault::Document => {
+                Outcome::Refused { status, reason: excerpt(&format!("{}: {}", error.kind, error.reason)) }
+            }
+            Ok(BulkAnswer { error: Some(_), .. }) => Outcome::Hold { reason: format!("the receiver says 400: {}", said()) },
+            // Not the words of Elasticsearch: a proxy, or plain HTTP to a TLS port.
+            _ => Outcome::Hold { reason: format!("400, but not in the words of Elasticsearch (is the endpoint right?): {}", said()) },
+        },
+        413 => Outcome::TooLarge { reason: format!("413 {}", said()) },
+        401 => Outcome::Hold { reason: format!("the log-in is not accepted (401); check auth: {}", said()) },
+        403 => Outcome::Hold { reason: format!("no permission (403); the user needs create_doc on the index: {}", said()) },
+        408 | 425 | 429 | 500..=599 => Outcome::Retry { reason: format!("the receiver answers {status}: {}", said()), after },
+        _ => Outcome::Hold { reason: format!("the receiver answers {status}: {}", said()) },
+    }
+}
+
+fn items(answer: &Answer, count: usize) -> Outcome {
+    let again =
+        |what: String| Outcome::Retry { reason: format!("{what}; what arrived is not known, the same IDs are sent again"), after: None };
+    let parsed: BulkAnswer = match serde_json::from_slice(&answer.body) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            return again(format!("the answer ({}) is no bulk answer: {error}: {}", excerpt(&answer.content_type), answer.excerpt()));
+        }
+    };
+    let Some(items) = parsed.items else { return again(format!("the answer has no items: {}", answer.excerpt())) };
+    if items.statuses.len() != count {
+        return again(format!("the answer has {} items for {count} events", items.statuses.len()));
+    }
+    let (mut already_there, mut retry, mut rejected) = (0, Vec::new(), Vec::new());
+    let (mut first_moment, mut first_hold) = (None, None);
+    let (no_error, mut errors) = (ErrorCause::default(), items.errors.iter().peekable());
+    for (item, &status) in items.statuses.iter().enumerate() {
+        let error = errors.next_if(|e| e.0 == item).map_or(&no_error, |e| &e.1);
+        let words = || excerpt(&format!("{status} {} {}", error.kind, without_values(&error.reason)));
+        match item_fault(status, error) {
+            Fault::None => {}
+            Fault::AlreadyThere => already_there += 1,
+            Fault::Document => {
+                rejected.push(Rejection { item, status, kind: error.kind.clone(), reason: excerpt(&error.reason) });
+            }
+            Fault::Moment => {
+                first_moment.get_or_insert_with(words);
+                retry.push(item);
+            }
+            Fault::Operator => {
+                first_hold.get_or_insert_with(words);
+                retry.push(item);
+            }
+        }
+    }
+    if retry.is_empty() && rejected.is_empty() {
+        return Outcome::Delivered { already_there };
+    }
+    let hold = first_hold.is_some();
+    let first = first_hold.or(first_moment).unwrap_or_default();
+    let reason = format!("{} of {count} events not taken, the first: {first}", retry.len());
+    Outcome::Partial { already_there, retry, hold, reason, rejected }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+use super::*;
+
+fn cause(kind: &str, reason: &str) -> ErrorCause {
+    ErrorCause { kind: kind.into(), reason: reason.into() }
+}
+
+fn answer(status: u16, body: &str) -> Answer {
+    Answer { status, content_type: "application/json".into(), retry_after: None, location: String::new(), body: body.into() }
+}
+
+#[test]
+fn whose_fault() {
+    let cases = [
+        (201, "", "", Fault::None),
+        (409, "version_conflict_engine_exception", "", Fault::AlreadyThere),
+        (429, "es_rejected_execution_exception", "", Fault::Moment),
+        (429, "cluster_block_exception", "disk usage exceeded flood-stage watermark", Fault::Operator),
+        (503, "unavailable_shards_exception", "", Fault::Moment),
+        (500, "fail_processor_exception", "no", Fault::Document),
+        (400, "mapper_parsing_exception", "failed to parse", Fault::Document),
+        (400, "document_parsing_exception", "failed to parse", Fault::Document),
+        (400, "illegal_argument_exception", "Document contains at least one immense term", Fault::Document),
+        (400, "illegal_argument_exception", "pipeline with id [x] does not exist", Fault::Operator),
+        (400, "illegal_argument_exception", "only write ops with an op_type of create are allowed in data streams", Fault::Operator),
+        (400, "index_closed_exception", "closed", Fault::Operator),
+        (400, "validation_exception", "this action would add [2] shards", Fault::Operator),
+        (401, "security_exception", "", Fault::Operator),
+        (403, "cluster_block_exception", "", Fault::Operator),
+        (404, "index_not_found_exception", "", Fault::Operator),
+        (0, "", "", Fault::Moment),
+    ];
+    for (status, kind, reason, fault) in cases {
+        assert_eq!(item_fault(status, &cause(kind, reason)), fault, "{status} {kind} {reason}");
+    }
+}
+
+#[test]
+fn answers_that_prove_nothing_are_retried() {
+    for body in [
+        "<html>welcome</html>",
+        "",
+        "{}",
+        r#"{"errors":false}"#,
+        r#"{"errors":false,"items":[]}"#,
+        r#"{"items":[{"create":{"status":201}},{"create":{"st"#,
+    ] {
+        assert!(matches!(outcome(&answer(200, body), 2), Outcome::Retry { .. }), "{body}");
+    }
+    for status in [301, 302, 308, 408, 429, 500, 502, 503, 504] {
+        assert!(matches!(outcome(&answer(status, ""), 2), Outcome::Retry { .. }), "{status}");
+    }
+}
+
+#[test]
+fn what_a_person_must_mend_is_held() {
+    for status in [401, 403, 404, 405, 406] {
+        assert!(matches!(outcome(&answer(status, "Unauthorized"), 2), Outcome::Hold { .. }), "{status}");
+    }
+    assert!(matches!(outcome(&answer(400, "<html>The plain HTTP request was sent to HTTPS port"), 1), Outcome::Hold { .. }));
+    assert!(matches!(
+        outcome(&answer(400, r#"{"error":{"type":"illegal_argument_exception","reason":"x"},"status":400}"#), 1),
+        Outcome::Refused { .. }
+    ));
+    assert!(matches!(outcome(&answer(413, ""), 1), Outcome::TooLarge { .. }));
+}
+
+#[test]
+fn failures_are_found_even_where_errors_is_false() {
+    let body = r#"{"errors":false,"items":[{"create":{"status":201}},{"create":{"status":429}},{"create":{"status":409}},
+        {"create":{"status":400,"error":{"type":"document_parsing_exception","reason":"bad\n number"}}}]}"#;
+    assert_eq!(
+        outcome(&answer(200, body), 4),
+        Outcome::Partial {
+            already_there: 1,
+            retry: vec![1],
+            hold: false,
+            reason: "1 of 4 events not taken, the first: 429".into(),
+            rejected: vec![Rejection { item: 3, status: 400, kind: "document_parsing_exception".into(), reason: "bad number".into() }],
+        }
+    );
+}

@@ -1,0 +1,113 @@
+//! Sends bodies to an HTTP endpoint.
+
+use super::options::{BodyFormat, HttpOptions};
+use crate::sink::SinkError;
+use crate::sink::client::{Client, Outcome, Request, Sending, item_range};
+use crate::sink::elasticsearch::Compression;
+use crate::sink::transport::{Transport, excerpt, gzip, parse_url};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, Url};
+
+/// The client of an HTTP sink.
+pub(crate) struct HttpClient {
+    transport: Transport,
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+    format: BodyFormat,
+    compression: Compression,
+}
+
+impl HttpClient {
+    /// A client for the sink `sink`.
+    pub fn new(sink: &str, options: &HttpOptions, in_flight: u32) -> Result<HttpClient, SinkError> {
+        let bad = |reason: String| SinkError::Option { sink: sink.to_string(), reason };
+        let url = parse_url(sink, &options.url)?;
+        let method = match options.method.as_str() {
+            "POST" => Method::POST,
+            "PUT" => Method::PUT,
+            other => return Err(bad(format!("method {other:?} cannot carry logs; expected POST or PUT"))),
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static(match options.format {
+                BodyFormat::Ndjson => "application/x-ndjson",
+                BodyFormat::JsonArray => "application/json",
+            }),
+        );
+        if options.compression != Compression::None {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        for (name, value) in &options.headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad(format!("{name:?} is no name of a header")))?;
+            let value = HeaderValue::from_str(value)
+                .map_err(|_| bad(format!("the value of header {name} holds characters that no header can hold")))?;
+            headers.insert(name, value);
+        }
+        let transport = Transport::new(sink, std::slice::from_ref(&url), &options.auth, &options.tls, options.timeout, in_flight)?;
+        Ok(HttpClient { transport, method, url, headers, format: options.format, compression: options.compression })
+    }
+
+    async fn attempt(&self, request: Request<'_>) -> Outcome {
+        let mut headers = self.headers.clone();
+        match HeaderValue::from_str(request.key) {
+            Ok(key) => headers.insert("idempotency-key", key),
+            // Topic and sink names are checked to be plain long before.
+            Err(_) => {
+                return Outcome::Hold { reason: "the batch ID holds characters that no header can hold; rename the sink or topic".into() };
+            }
+        };
+        let answer = match self.transport.send(self.method.clone(), self.url.clone(), headers, request.body).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                return Outcome::Retry {
+                    reason: format!("{} does not answer: {error}", self.url.origin().ascii_serialization()),
+                    after: None,
+                };
+            }
+        };
+        let (status, said) = (answer.status, answer.excerpt());
+        match status {
+            200..=299 => Outcome::Delivered { already_there: 0 },
+            408 | 409 | 425 | 429 | 500..=599 => {
+                Outcome::Retry { reason: format!("the receiver answers {status}: {said}"), after: answer.retry_after }
+            }
+            413 => Outcome::TooLarge { reason: format!("413 {said}") },
+            400 | 422 => Outcome::Refused { status, reason: said },
+            300..=399 => Outcome::Hold {
+                reason: format!(
+                    "the answer is a redirect ({status}) to {:?}, which is not followed: set the right URL",
+                    excerpt(&answer.location)
+                ),
+            },
+            401 => Outcome::Hold { reason: format!("the log-in is not accepted (401); check auth: {said}") },
+            403 => Outcome::Hold { reason: format!("no permission (403): {said}") },
+            404 => Outcome::Hold { reason: format!("there is nothing at this URL (404); check url: {said}") },
+            _ => Outcome::Hold { reason: format!("the receiver answers {status}: {said}") },
+        }
+    }
+}
+
+impl Client for HttpClient {
+    fn send<'a>(&'a self, request: Request<'a>) -> Sending<'a> {
+        Box::pin(self.attempt(request))
+    }
+
+    fn pick(&self, body: &[u8], items: &[u32], pick: &[u32], out: &mut Vec<u8>) {
+        match self.format {
+            BodyFormat::Ndjson => pick.iter().for_each(|&item| out.extend_from_slice(&body[item_range(items, item as usize)])),
+            BodyFormat::JsonArray => super::array::pick(body, items, pick, out),
+        }
+    }
+
+    fn compress(&self, body: &[u8]) -> Option<Vec<u8>> {
+        match self.compression {
+            Compression::None => None,
+            Compression::Gzip(level) => Some(gzip(body, level)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

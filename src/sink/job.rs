@@ -1,0 +1,358 @@
+//! One batch in flight: sent, retried, split, its refused events dead-lettered, and acked.
+
+use super::client::{Client, Outcome, Rejection, Request, item_range};
+use super::dead_letter::dead_letters;
+use super::gate::{Gate, backoff};
+use super::stats::{Stats, thousands};
+use super::transport::without_values;
+use super::{RetryOptions, slots::Slot};
+use crate::queue::{Acker, AppendError, Batch, DeadLetters};
+use bytes::Bytes;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+/// So many events with one and the same fault and not one that arrives: that is no fault of the events.
+const SUSPICIOUS: usize = 8;
+/// So many more refusals, all over the batch, before a suspicion is a certainty.
+const FRUITLESS: u32 = 64;
+
+/// What all batches of a sink share.
+pub(crate) struct Shared {
+    pub name: String,
+    pub scope: String,
+    pub retry: RetryOptions,
+    pub stats: Stats,
+    pub gate: Gate,
+    pub client: Box<dyn Client>,
+    pub acker: Arc<dyn Acker>,
+    pub dead_letters: Arc<dyn DeadLetters>,
+    /// Bodies are cut to this many bytes; a 413 lowers it.
+    pub body_cap: AtomicUsize,
+}
+
+/// A batch on its way.
+pub(crate) struct Job {
+    pub shared: Arc<Shared>,
+    /// Number of the batch since the start, from 1.
+    pub number: u64,
+    pub batch: Batch,
+    pub body: Bytes,
+    pub compressed: Option<Bytes>,
+    pub items: Vec<u32>,
+    pub _slot: Slot,
+}
+
+/// A body and which items of the batch it holds.
+struct Chunk {
+    key: String,
+    /// Indices in the batch, ascending.
+    items: Vec<u32>,
+    body: Bytes,
+    attempts: u32,
+}
+
+/// What came of a batch so far.
+#[derive(Default)]
+struct Tally {
+    accepted: usize,
+    already_there: usize,
+    rejected: Vec<Rejection>,
+    /// Refusals since nothing but refusals was seen.
+    fruitless: u32,
+}
+
+/// The batch cannot be finished now; the queue remembers it.
+struct GivenUp;
+
+impl Job {
+    /// Sends until every event has arrived or is a durable dead letter, then acks.
+    pub async fn run(self) {
+        let Ok(tally) = self.deliver().await else { return };
+        let mut refused_bytes = 0;
+        let refused = tally.rejected.len() as u64;
+        if !tally.rejected.is_empty() {
+            match self.bury(tally.rejected).await {
+                Ok(bytes) => refused_bytes = bytes,
+                Err(GivenUp) => return,
+            }
+        }
+        let stats = &self.shared.stats;
+        Stats::add(&stats.delivered_events, tally.accepted as u64);
+        Stats::add(&stats.delivered_bytes, self.batch.bytes.saturating_sub(refused_bytes) as u64);
+        Stats::add(&stats.already_there, tally.already_there as u64);
+        Stats::add(&stats.dead_lettered, refused);
+        self.shared.acker.ack(&self.batch.id);
+        self.recovered();
+    }
+
+    async fn deliver(&self) -> Result<Tally, GivenUp> {
+        loop {
+            let whole =
+                Chunk { key: self.batch.id.to_string(), items: (0..self.items.len() as u32).collect(), body: self.wire(), attempts: 0 };
+            if let Some(tally) = self.deliver_once(whole).await? {
+                return Ok(tally);
+            }
+        }
+    }
+
+    fn wire(&self) -> Bytes {
+        self.compressed.as_ref().unwrap_or(&self.body).clone()
+    }
+
+    /// `None` if the whole batch was refused in a way that is not its events' fault: then all begins again.
+    async fn deliver_once(&self, whole: Chunk) -> Result<Option<Tally>, GivenUp> {
+        let stats = &self.shared.stats;
+        let (mut tally, mut work) = (Tally::default(), vec![whole]);
+        while let Some(mut chunk) = tally.next(&mut work) {
+            if tally.fruitless > FRUITLESS {
+                break;
+            }
+            let guard = self.shared.gate.admit().await;
+            Stats::add(&stats.sent, 1);
+            if chunk.attempts > 0 {
+                Stats::add(&stats.retried, 1);
+            }
+            chunk.attempts = chunk.attempts.saturating_add(1);
+            let request = Request { key: &chunk.key, body: chunk.body.clone(), items: chunk.items.len() };
+            let outcome = self.shared.client.send(request).await;
+            match outcome {
+                Outcome::Delivered { already_there } => {
+                    self.shared.gate.opened();
+                    work.extend(self.second_chance(&mut tally).await);
+                    tally.accepted += chunk.items.len();
+                    tally.already_there += already_there;
+                    self.recovered();
+                }
+                Outcome::Retry { reason, after } => {
+                    self.failed(false, &reason, after);
+                    work.push(chunk);
+                }
+                Outcome::Hold { reason } => {
+                    self.failed(true, &reason, None);
+                    work.push(chunk);
+                }
+                Outcome::TooLarge { reason } => {
+                    self.shared.gate.opened();
+                    Stats::add(&stats.refused, 1);
+                    if let [item] = chunk.items[..] {
+                        let size = item_range(&self.items, item as usize).len();
+                        let reason = format!("too large for the receiver: {} bytes encoded: {reason}", thousands(size as u64));
+                        tally.reject(item, 413, "too_large", reason);
+                    } else {
+                        let raw: usize = chunk.items.iter().map(|i| item_range(&self.items, *i as usize).len()).sum();
+                        self.shared.body_cap.fetch_min((raw / 2).max(64 << 10), Relaxed);
+                        self.split(chunk, &mut work).await;
+                    }
+                }
+                Outcome::Refused { status, reason } => {
+                    self.shared.gate.opened();
+                    Stats::add(&stats.refused, 1);
+                    if let [item] = chunk.items[..] {
+                        tally.reject(item, status, "request_refused", reason);
+                    } else {
+                        self.split(chunk, &mut work).await;
+                    }
+                }
+                Outcome::Partial { already_there, retry, hold, reason, rejected } => {
+                    let arrived = chunk.items.len().saturating_sub(retry.len() + rejected.len());
+                    if arrived > 0 {
+                        work.extend(self.second_chance(&mut tally).await);
+                    }
+                    tally.accepted += arrived;
+                    tally.already_there += already_there;
+                    for rejection in rejected {
+                        let item = chunk.items.get(rejection.item).copied().unwrap_or(0);
+                        tally.rejected.push(Rejection { item: item as usize, ..rejection });
+                    }
+                    if retry.is_empty() {
+                        self.shared.gate.opened();
+                        self.recovered();
+                    } else if arrived == 0 {
+                        // Nothing comes through: that is an outage like any other.
+                        self.failed(hold, &reason, None);
+                        work.push(self.part(&chunk, &retry).await);
+                    } else {
+                        self.shared.gate.opened();
+                        drop(guard);
+                        let wait = backoff(&self.shared.retry, chunk.attempts, hold, None);
+                        self.say(hold, &reason, wait);
+                        tokio::time::sleep(wait).await;
+                        work.push(self.part(&chunk, &retry).await);
+                    }
+                }
+            }
+        }
+        if let Some(reason) = tally.all_alike() {
+            self.failed(true, &reason, None);
+            return Ok(None);
+        }
+        tally.rejected.sort_by_key(|r| r.item);
+        Ok(Some(tally))
+    }
+
+    /// Closes the gate for all batches.
+    fn failed(&self, hold: bool, reason: &str, after: Option<Duration>) {
+        let wait = self.shared.gate.failed(&self.shared.retry, hold, after);
+        self.say(hold, reason, wait);
+    }
+
+    fn say(&self, hold: bool, reason: &str, wait: Duration) {
+        if !self.shared.stats.troubled(self.number, hold, reason) {
+            return;
+        }
+        let (sink, lag, secs) = (&self.shared.name, thousands(self.shared.acker.lag_events()), wait.as_secs_f64());
+        if hold {
+            tracing::error!(
+                "sink {sink} is held: {reason}; kept in the queue, nothing is dropped; {lag} events waiting; next try in {secs:.1} s"
+            );
+        } else {
+            tracing::warn!("sink {sink}: {reason}; kept in the queue; {lag} events waiting; next try in {secs:.1} s");
+        }
+    }
+
+    fn recovered(&self) {
+        // A blip that nobody was told of is not worth a line.
+        if let Some(after) = self.shared.stats.recovered(self.number).filter(|after| *after >= Duration::from_secs(1)) {
+            tracing::info!("sink {} delivers again, after {:.1} s of trouble", self.shared.name, after.as_secs_f64());
+        }
+    }
+
+    /// When the first event arrives after many were refused: perhaps the receiver was mended meanwhile, so those
+    /// that were refused before are sent once more.
+    async fn second_chance(&self, tally: &mut Tally) -> Option<Chunk> {
+        if tally.accepted > 0 || tally.rejected.len() < SUSPICIOUS {
+            return None;
+        }
+        let mut items: Vec<u32> = tally.rejected.drain(..).map(|r| r.item as u32).collect();
+        items.sort_unstable();
+        Some(self.chunk(items, 0).await)
+    }
+
+    /// Those items of `chunk` that `indices` names.
+    async fn part(&self, chunk: &Chunk, indices: &[usize]) -> Chunk {
+        let items: Vec<u32> = indices.iter().filter_map(|i| chunk.items.get(*i).copied()).collect();
+        if items.len() == chunk.items.len() {
+            return Chunk { key: chunk.key.clone(), items, body: chunk.body.clone(), attempts: chunk.attempts };
+        }
+        self.chunk(items, chunk.attempts).await
+    }
+
+    /// A chunk of these items of the batch, under a name that is the same at each retry.
+    async fn chunk(&self, items: Vec<u32>, attempts: u32) -> Chunk {
+        let key = match items[..] {
+            [first, .., last] if (last - first) as usize + 1 == items.len() => format!("{}/{first}-{last}", self.batch.id),
+            [first] => format!("{}/{first}-{first}", self.batch.id),
+            _ => format!(
+                "{}/{:016x}",
+                self.batch.id,
+                xxhash_rust::xxh3::xxh3_64(&items.iter().flat_map(|i| i.to_le_bytes()).collect::<Vec<_>>())
+            ),
+        };
+        let (shared, body, all) = (self.shared.clone(), self.body.clone(), self.items.clone());
+        let wanted = items.clone();
+        let encode = move || {
+            let mut out = Vec::with_capacity(wanted.iter().map(|i| item_range(&all, *i as usize).len()).sum());
+            shared.client.pick(&body, &all, &wanted, &mut out);
+            shared.client.compress(&out).unwrap_or(out)
+        };
+        // Copying and compressing megabytes is no work for a network thread.
+        let body = tokio::task::spawn_blocking(encode).await.map(Bytes::from).unwrap_or_default();
+        Chunk { key, items, body, attempts }
+    }
+
+    async fn split(&self, chunk: Chunk, work: &mut Vec<Chunk>) {
+        let (count, half) = (chunk.items.len(), chunk.items.len() / 2);
+        let second = self.part(&chunk, &(half..count).collect::<Vec<_>>()).await;
+        let first = self.part(&chunk, &(0..half).collect::<Vec<_>>()).await;
+        work.push(Chunk { attempts: 0, ..second });
+        work.push(Chunk { attempts: 0, ..first });
+    }
+
+    /// Waits until all refused events are durable dead letters. Returns their bytes as read.
+    async fn bury(&self, rejected: Vec<Rejection>) -> Result<usize, GivenUp> {
+        let shared = &self.shared;
+        if let Some(first) = rejected.first() {
+            tracing::warn!(
+                "sink {}: {} events refused for good, the first because of {} {}: {}; they go to the dead-letter topic with their original bytes",
+                shared.name,
+                thousands(rejected.len() as u64),
+                first.status,
+                first.kind,
+                without_values(&first.reason)
+            );
+        }
+        let mut failures = 0;
+        loop {
+            let (records, bytes) = dead_letters(&shared.scope, &shared.name, &self.batch, &rejected);
+            let letters = shared.dead_letters.clone();
+            match tokio::task::spawn_blocking(move || letters.put(records)).await {
+                Ok(Ok(())) => return Ok(bytes),
+                Ok(Err(AppendError::Closed)) => return Err(GivenUp),
+                Ok(Err(error)) => {
+                    failures += 1;
+                    let wait = backoff(&shared.retry, failures, false, None);
+                    self.say(false, &format!("the dead-letter topic does not take {} refused events: {error}", rejected.len()), wait);
+                    tokio::time::sleep(wait).await;
+                }
+                Err(error) => {
+                    tracing::error!("sink {}: storing dead letters was interrupted: {error}; the batch stays in the queue", shared.name);
+                    return Err(GivenUp);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.shared.stats.recovered(self.number);
+    }
+}
+
+impl Tally {
+    /// The chunk to send next: from the front, so that events keep their order; but once the first events are all
+    /// refused alike, from all over the batch, to see whether it is them.
+    fn next(&mut self, work: &mut Vec<Chunk>) -> Option<Chunk> {
+        if work.is_empty() || self.all_alike().is_none() {
+            self.fruitless = 0;
+            return work.pop();
+        }
+        self.fruitless += 1;
+        Some(work.remove(0))
+    }
+
+    fn reject(&mut self, item: u32, status: u16, kind: &str, reason: String) {
+        self.rejected.push(Rejection { item: item as usize, status, kind: kind.to_string(), reason });
+    }
+
+    /// The reason, if not one event has arrived and many were refused with the same one.
+    fn all_alike(&self) -> Option<String> {
+        let first = self.rejected.first()?;
+        let shape = shape(&first.reason);
+        let alike = |r: &Rejection| r.status == first.status && r.kind == first.kind && self::shape(&r.reason) == shape;
+        (self.accepted == 0 && self.rejected.len() >= SUSPICIOUS && self.rejected.iter().all(alike)).then(|| {
+            format!(
+                "every event is refused with the same {} {}: {}: that looks like a setting of the receiver, not like a fault of {} events",
+                first.status,
+                first.kind,
+                without_values(&first.reason),
+                thousands(self.rejected.len() as u64)
+            )
+        })
+    }
+}
+
+/// A reason without what differs from event to event: numbers and what stands in quotes or brackets.
+fn shape(reason: &str) -> String {
+    let (mut out, mut quoted) = (String::new(), false);
+    for c in reason.chars() {
+        match c {
+            '\'' | '"' => quoted = !quoted,
+            c if quoted || c.is_ascii_digit() => {}
+            c => out.push(c),
+        }
+    }
+    out
+}

@@ -1,0 +1,184 @@
+//! A running sink.
+
+use super::client::{Client, Encoder};
+use super::delivery::Delivery;
+use super::gate::Gate;
+use super::job::Shared;
+use super::stats::Stats;
+use super::{SinkKind, SinkOptions, console, elasticsearch, file, http};
+use crate::admin::SinkStatus;
+use crate::queue::{Consumer, DeadLetters};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use tokio::sync::watch;
+
+/// Smallest body that a sink works with, bytes.
+const SMALLEST_BODY: usize = 64 << 10;
+
+/// Why a sink cannot start. Nothing was taken from the queue.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// An endpoint is no usable URL.
+    #[error("sink {sink}: {url} cannot be used: {reason}; expected something like https://search:9200")]
+    Endpoint {
+        /// The sink.
+        sink: String,
+        /// The URL, without credentials.
+        url: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A certificate or key cannot be used.
+    #[error("sink {sink}: TLS: {reason}")]
+    Tls {
+        /// The sink.
+        sink: String,
+        /// What is wrong, with the file's name.
+        reason: String,
+    },
+    /// An option cannot be used.
+    #[error("sink {sink}: {reason}")]
+    Option {
+        /// The sink.
+        sink: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file cannot be opened.
+    #[error("sink {sink}: cannot open {}: {source}", path.display())]
+    File {
+        /// The sink.
+        sink: String,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The thread cannot be started.
+    #[error("sink {sink}: cannot start its thread: {source}")]
+    Thread {
+        /// The sink.
+        sink: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+}
+
+/// A running sink: a consumer group with a thread of its own and its batches in flight.
+pub struct Sink {
+    kind: &'static str,
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Sink {
+    /// Starts a sink that consumes from `consumer` and sends on `runtime`.
+    ///
+    /// `body_memory` caps the bytes of all its encoded bodies together; one event larger than that is sent alone.
+    ///
+    /// # Errors
+    /// [`SinkError`] where the options cannot be used at all. A receiver that is down is no error.
+    pub fn start(
+        options: SinkOptions,
+        host_name: &str,
+        consumer: Box<dyn Consumer>,
+        dead_letters: Arc<dyn DeadLetters>,
+        runtime: tokio::runtime::Handle,
+        body_memory: usize,
+    ) -> Result<Sink, SinkError> {
+        let scope = options.previous_name.clone().unwrap_or_else(|| options.name.clone());
+        let (kind, encoder, client, in_flight) = build(&options, &scope, host_name)?;
+        Self::start_with(options, kind, encoder, client, in_flight, consumer, dead_letters, runtime, body_memory)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the seam where tests put their own client")]
+    pub(crate) fn start_with(
+        options: SinkOptions,
+        kind: &'static str,
+        encoder: Box<dyn Encoder>,
+        client: Box<dyn Client>,
+        in_flight: u32,
+        consumer: Box<dyn Consumer>,
+        dead_letters: Arc<dyn DeadLetters>,
+        runtime: tokio::runtime::Handle,
+        body_memory: usize,
+    ) -> Result<Sink, SinkError> {
+        let in_flight = in_flight.max(1);
+        let body_cap = options.batch.max_bytes.min(body_memory / (in_flight as usize + 1)).max(SMALLEST_BODY);
+        let shared = Arc::new(Shared {
+            scope: options.previous_name.unwrap_or_else(|| options.name.clone()),
+            retry: options.retry,
+            stats: Stats::default(),
+            gate: Gate::default(),
+            client,
+            acker: consumer.acker(),
+            dead_letters,
+            body_cap: AtomicUsize::new(body_cap),
+            name: options.name.clone(),
+        });
+        let (stop, stopped) = watch::channel(false);
+        let delivery = Delivery { shared: shared.clone(), batch: options.batch, in_flight, encoder, consumer, runtime, stop: stopped };
+        let thread = std::thread::Builder::new()
+            .name(format!("sink-{}", options.name))
+            .spawn(move || delivery.run())
+            .map_err(|source| SinkError::Thread { sink: options.name, source })?;
+        Ok(Sink { kind, shared, stop, thread: Some(thread) })
+    }
+
+    /// How the sink stands; lag and offsets are left for the queue to fill in.
+    pub fn status(&self) -> SinkStatus {
+        let mut status = self.shared.stats.status(self.kind);
+        if self.thread.as_ref().is_some_and(JoinHandle::is_finished) && !*self.stop.borrow() {
+            status.state = "held".into();
+            status.reason =
+                "its thread has ended (the queue is closed, or it failed: see the log); what is not delivered stays in the queue".into();
+        }
+        status
+    }
+
+    /// Whether nothing is in flight. Only together with a lag of zero does it mean that all is delivered.
+    pub fn idle(&self) -> bool {
+        self.shared.stats.in_flight.load(Relaxed) == 0
+    }
+
+    /// Stops at once. What is in flight stays unacked: the queue's journal remembers it, and it is sent again
+    /// under the same IDs. Waits for the sink's thread, at most about half a second.
+    pub fn stop(mut self) {
+        self.stop.send_replace(true);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread of sink {} had panicked; what it held is still in the queue", self.shared.name);
+        }
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}
+
+type Built = (&'static str, Box<dyn Encoder>, Box<dyn Client>, u32);
+
+fn build(options: &SinkOptions, scope: &str, host_name: &str) -> Result<Built, SinkError> {
+    let (name, many) = (options.name.as_str(), options.in_flight);
+    Ok(match &options.kind {
+        SinkKind::Elasticsearch(kind) => {
+            let encoder = elasticsearch::BulkEncoder::new(scope, host_name, &kind.index);
+            ("elasticsearch", Box::new(encoder), Box::new(elasticsearch::BulkClient::new(name, kind, many)?), many)
+        }
+        SinkKind::Http(kind) => {
+            let encoder = http::encoder(host_name, kind.format);
+            ("http", encoder, Box::new(http::HttpClient::new(name, kind, many)?), many)
+        }
+        // What is appended to one file, in order, cannot be in flight twice.
+        SinkKind::File(kind) => {
+            ("file", Box::new(super::ndjson::LineEncoder::new(host_name)), Box::new(file::FileClient::new(name, kind)?), 1)
+        }
+        SinkKind::Console(kind) => ("console", console::encoder(host_name, kind.format), Box::new(console::ConsoleClient::stdout()), 1),
+    })
+}
