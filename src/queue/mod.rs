@@ -13,6 +13,7 @@ mod record;
 mod stream;
 
 pub use api::{Acker, AppendError, Batch, BatchId, Consumer, DeadLetters, FetchError, Limits, Part, Producer, RunSlice};
+pub(crate) use block::put_varint;
 pub use block::{Block, Buffer, BufferPool, RunFlags, Tail};
 pub use options::{Acks, OnFull, QueueOptions, Retention};
 pub use record::{Event, Events, RecordBatch, Run};

@@ -1,0 +1,461 @@
+//! Which file a name means: listing, hints, renames, and files that came and went between two looks.
+
+use super::globs::bases;
+use super::read::Turn;
+use super::tailer::{Dir, Tailer, Watched};
+use super::tracked::{FileId, Look, Tracked};
+use super::watch::HintKind;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Why a file that was looked at is not followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// Its name is that of a generation, but it is none.
+    Unrelated,
+    /// It holds nothing but what was read of the file that it was copied from.
+    Copy {
+        /// The file that was copied.
+        original: FileId,
+    },
+}
+
+/// Files that were judged once, by device and inode, with their birth.
+#[derive(Debug, Default)]
+pub(crate) struct NotFollowed(pub(crate) HashMap<(u64, u64), (i64, Reason)>);
+
+impl NotFollowed {
+    pub(crate) fn get(&self, look: &Look) -> Option<Reason> {
+        let id = &look.identity;
+        self.0.get(&(id.device, id.inode)).filter(|(born, _)| *born == id.born_ns).map(|(_, reason)| *reason)
+    }
+
+    pub(crate) fn insert(&mut self, look: &Look, reason: Reason) {
+        // Names that come and go for years must not fill the memory; a second judgement costs little.
+        if self.0.len() > 100_000 {
+            self.0.clear();
+        }
+        self.0.insert((look.identity.device, look.identity.inode), (look.identity.born_ns, reason));
+    }
+}
+
+/// A name that means a file which it did not mean at the last look.
+struct Fresh {
+    path: PathBuf,
+    look: Look,
+    /// It was renamed from a generation of this path.
+    base: Option<PathBuf>,
+}
+
+fn look_at(path: &Path) -> Option<Look> {
+    std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|m| Look::of(&m))
+}
+
+impl Tailer {
+    /// The first source that follows `path`.
+    pub(crate) fn source_of(&mut self, path: &Path) -> Option<usize> {
+        let mut matching = self.globs.iter().enumerate().filter(|(_, g)| g.matches(path)).map(|(i, _)| i);
+        let first = matching.next()?;
+        if let Some(second) = matching.next() {
+            let (a, b) = (&self.shared.sources[first].options.name, &self.shared.sources[second].options.name);
+            let text = format!("{} is matched by the sources {a} and {b}: it is read once, by {a}", path.display());
+            self.say_once(text);
+        }
+        Some(first)
+    }
+
+    /// The followed path of which `path` can be a generation, by its name.
+    pub(crate) fn base_of(&mut self, path: &Path) -> Option<(usize, PathBuf)> {
+        let (dir, name) = (path.parent()?, path.file_name()?);
+        bases(name).find_map(|base| {
+            let base = dir.join(base);
+            self.source_of(&base).map(|source| (source, base))
+        })
+    }
+
+    /// Takes the kernel's hints and looks at the names that they speak of.
+    pub(crate) fn take_hints(&mut self, now: Instant) {
+        let mut hints = Vec::new();
+        self.watcher.hints_now(|hint| hints.push(hint));
+        let (mut touched, mut known) = (Vec::new(), HashSet::new());
+        let mut moves: HashMap<u32, PathBuf> = HashMap::new();
+        let mut moved: HashMap<PathBuf, PathBuf> = HashMap::new();
+        for hint in hints {
+            if hint.kind == HintKind::Overflow {
+                tracing::debug!("the kernel dropped hints about directories: listing them all");
+                self.scan_due = now;
+                continue;
+            }
+            let dir = match self.watched.get(&hint.watch) {
+                Some(Watched::File(id)) => {
+                    let id = *id;
+                    self.activate(id);
+                    continue;
+                }
+                Some(Watched::Dir(dir)) => dir.clone(),
+                None => continue,
+            };
+            if hint.kind == HintKind::Directories {
+                self.scan_due = now;
+                continue;
+            }
+            if hint.kind == HintKind::Changed
+                && let Some(&id) = self.dirs.get(&*dir).and_then(|d| d.names.get(&hint.name))
+            {
+                self.activate(id);
+                continue;
+            }
+            let path = dir.join(&hint.name);
+            match hint.kind {
+                HintKind::MovedFrom(cookie) => {
+                    let base = if self.source_of(&path).is_some() { Some(path.clone()) } else { self.base_of(&path).map(|b| b.1) };
+                    if let Some(base) = base {
+                        moves.insert(cookie, base);
+                    }
+                }
+                HintKind::MovedTo(cookie) => {
+                    if let Some(base) = moves.remove(&cookie) {
+                        moved.insert(path.clone(), base);
+                    }
+                }
+                _ => {}
+            }
+            if known.insert(path.clone()) {
+                touched.push((dir, hint.name, path));
+            }
+        }
+        if touched.is_empty() {
+            return;
+        }
+        let (mut fresh, mut vanished) = (Vec::new(), Vec::new());
+        for (dir, name, path) in touched {
+            let look = look_at(&path);
+            if self.observe(&dir, &name, &path, look, &mut vanished) {
+                fresh.extend(look.map(|look| Fresh { base: moved.remove(&path), path, look }));
+            }
+        }
+        self.settle(fresh, vanished, now);
+    }
+
+    /// Lists every directory that can hold a followed file, and looks at each name that matters.
+    pub(crate) fn scan(&mut self, now: Instant) {
+        let dirs = self.walk();
+        self.dirs.retain(|path, dir| {
+            let keep = dirs.contains_key(path) || !dir.names.is_empty();
+            if let (false, Some(watch)) = (keep, dir.watch) {
+                self.watched.remove(&watch);
+                self.watcher.unwatch(watch);
+            }
+            keep
+        });
+        let gone: Vec<PathBuf> = self.dirs.keys().filter(|d| !dirs.contains_key(*d)).cloned().collect();
+        let (mut fresh, mut vanished) = (Vec::new(), Vec::new());
+        for (dir, entries) in dirs.into_iter().chain(gone.into_iter().map(|d| (d, Vec::new()))) {
+            let device = std::fs::metadata(&dir).map_or(0, |m| m.dev());
+            let mut missing: HashSet<OsString> = self.dirs.get(&dir).map(|d| d.names.keys().cloned().collect()).unwrap_or_default();
+            for (name, inode) in entries {
+                let path = dir.join(&name);
+                let known = missing.remove(&name);
+                let by_inode = self.by_inode.contains_key(&(device, inode)) || self.remembered.contains_key(&inode);
+                if !known && !by_inode && self.source_of(&path).is_none() && self.base_of(&path).is_none() {
+                    continue;
+                }
+                let look = look_at(&path);
+                if self.observe(&dir, &name, &path, look, &mut vanished) {
+                    fresh.extend(look.map(|look| Fresh { path, look, base: None }));
+                }
+            }
+            for name in missing {
+                let path = dir.join(&name);
+                self.observe(&dir, &name, &path, None, &mut vanished);
+            }
+        }
+        self.settle(fresh, vanished, now);
+        self.looked_once = true;
+    }
+
+    /// All directories that can hold a match, with their files; each is watched before it is listed.
+    fn walk(&mut self) -> HashMap<PathBuf, Vec<(OsString, u64)>> {
+        let mut listed: HashMap<PathBuf, (Vec<(OsString, u64)>, Vec<PathBuf>)> = HashMap::new();
+        for source in 0..self.globs.len() {
+            for root in 0..self.globs[source].roots.len() {
+                let mut todo = vec![(self.globs[source].roots[root].dir.clone(), 0)];
+                while let Some((dir, depth)) = todo.pop() {
+                    if !listed.contains_key(&dir) {
+                        let Some(found) = self.list(&dir) else { continue };
+                        listed.insert(dir.clone(), found);
+                    }
+                    let root = &self.globs[source].roots[root];
+                    let subdirs = listed.get(&dir).map(|l| l.1.iter()).into_iter().flatten();
+                    todo.extend(subdirs.filter(|d| root.enters(d, depth)).map(|d| (d.clone(), depth + 1)));
+                }
+            }
+        }
+        listed.into_iter().map(|(dir, (files, _))| (dir, files)).collect()
+    }
+
+    /// The files (with inode) and directories in `dir`, or `None` when there is no such directory.
+    fn list(&mut self, dir: &Path) -> Option<(Vec<(OsString, u64)>, Vec<PathBuf>)> {
+        self.watch(dir);
+        let (mut files, mut dirs) = (Vec::new(), Vec::new());
+        let result = std::fs::read_dir(dir).and_then(|entries| {
+            for entry in entries {
+                let entry = entry?;
+                let kind = entry.file_type()?;
+                if kind.is_dir() {
+                    dirs.push(entry.path());
+                } else if kind.is_file() {
+                    files.push((entry.file_name(), entry.ino()));
+                } else if kind.is_symlink() {
+                    // A link to a directory is followed only where a glob's level names it, not below `**`.
+                    match std::fs::metadata(entry.path()) {
+                        Ok(m) if m.is_dir() && self.globs.iter().any(|g| g.roots.iter().any(|r| !r.deep)) => dirs.push(entry.path()),
+                        Ok(m) if m.is_file() => files.push((entry.file_name(), 0)),
+                        _ => {}
+                    }
+                }
+            }
+            Ok(())
+        });
+        let state = self.dirs.entry(dir.to_owned()).or_default();
+        match result {
+            Ok(()) => {
+                if std::mem::take(&mut state.failed) {
+                    tracing::info!("{} can be listed again", dir.display());
+                }
+                Some((files, dirs))
+            }
+            Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => None,
+            Err(e) => {
+                if !std::mem::replace(&mut state.failed, true) {
+                    let text = format!("cannot list {}: {e}; new files in it are not seen until it can be, trying again", dir.display());
+                    tracing::warn!("{text}");
+                    for source in &self.shared.sources {
+                        source.counters.set_error(&text);
+                    }
+                }
+                // What is followed there already is still read.
+                let known = state.names.keys().map(|n| (n.clone(), 0)).collect();
+                Some((known, Vec::new()))
+            }
+        }
+    }
+
+    fn watch(&mut self, dir: &Path) {
+        if !self.watcher.hints() {
+            return;
+        }
+        match self.watcher.watch_dir(dir) {
+            Ok(watch) => {
+                let state = self.dirs.entry(dir.to_owned()).or_default();
+                if state.watch.replace(watch) != Some(watch) {
+                    self.watched.insert(watch, Watched::Dir(Arc::from(dir)));
+                }
+            }
+            Err(e) => {
+                self.dirs.entry(dir.to_owned()).or_default().watch = None;
+                if !matches!(
+                    e.kind(),
+                    std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory | std::io::ErrorKind::PermissionDenied
+                ) {
+                    self.say_once(format!(
+                        "cannot watch a directory ({e}; see fs.inotify.max_user_watches): directories are listed every second instead, nothing is lost"
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Notes what a name means now. Returns whether it is a file that the name did not mean before.
+    fn observe(&mut self, dir: &Path, name: &OsString, path: &Path, look: Option<Look>, vanished: &mut Vec<FileId>) -> bool {
+        let state: &mut Dir = self.dirs.entry(dir.to_owned()).or_default();
+        let Some(&id) = state.names.get(name) else { return look.is_some() };
+        let Some(file) = self.files.get_mut(&id) else {
+            state.names.remove(name);
+            return look.is_some();
+        };
+        if let Some(look) = look.filter(|l| l.identity == file.identity) {
+            if look.size != file.size || look.modified_ns != file.modified_ns {
+                self.activate(id);
+            }
+            return false;
+        }
+        state.names.remove(name);
+        if file.at.as_deref() == Some(path) {
+            file.at = None;
+            vanished.push(id);
+        }
+        look.is_some()
+    }
+
+    /// Decides about the names that mean another file than before, the oldest file first.
+    fn settle(&mut self, mut fresh: Vec<Fresh>, vanished: Vec<FileId>, now: Instant) {
+        fresh.sort_by_key(|f| f.look.age_key());
+        for Fresh { path, look, base } in fresh {
+            let identity = &look.identity;
+            let id = self.by_inode.get(&(identity.device, identity.inode)).copied();
+            match id.and_then(|id| self.files.get_mut(&id).map(|f| (id, f))) {
+                Some((id, file)) if file.identity == *identity => {
+                    if file.at.is_none() {
+                        file.at = Some(path.clone());
+                        file.moved = (path != file.path).then_some(now);
+                        file.counters.rotations.add(u64::from(path != file.path));
+                    }
+                    self.name(&path, id);
+                    self.activate(id);
+                }
+                _ => self.begin(path, look, base, now),
+            }
+        }
+        for id in vanished {
+            if let Some(file) = self.files.get_mut(&id).filter(|f| f.at.is_none()) {
+                file.moved = Some(now);
+                self.activate(id);
+            }
+        }
+    }
+
+    /// Notes that `path` means the file `id`.
+    pub(crate) fn name(&mut self, path: &Path, id: FileId) {
+        if let (Some(dir), Some(name)) = (path.parent(), path.file_name()) {
+            self.dirs.entry(dir.to_owned()).or_default().names.insert(name.to_owned(), id);
+        }
+        // The directory of a link's target is not watched, so its writes would give no hint.
+        if std::fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink())
+            && let Ok(watch) = self.watcher.watch_target(path)
+        {
+            self.watched.insert(watch, Watched::File(id));
+        }
+    }
+
+    /// A file that is not followed: whether it should be, and from where.
+    fn begin(&mut self, path: PathBuf, look: Look, moved_from: Option<PathBuf>, now: Instant) {
+        let matched = self.source_of(&path);
+        match self.resume(&path, &look, matched, now) {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(e) => {
+                let text = format!("cannot open {}: {e}; it is not read until it can be, trying again", path.display());
+                if let Some(source) = matched {
+                    self.shared.sources[source].counters.set_error(&text);
+                }
+                self.say_once(text);
+                return;
+            }
+        }
+        let related = self.base_of(&path);
+        if related.is_some() && (look.size == 0 || self.is_copy(&path, &look, now)) {
+            // An empty one says nothing yet; it is judged when it grows.
+            return;
+        }
+        let base = match (moved_from, related) {
+            (Some(base), _) => self.source_of(&base).map(|source| (source, base)),
+            (None, Some((source, base))) => self.is_missed(&path, &base, &look).then_some((source, base)),
+            (None, None) => None,
+        };
+        let (source, first_path) = match (base, matched) {
+            (Some(base), _) => base,
+            (None, Some(source)) => (source, path.clone()),
+            (None, None) => {
+                self.not_followed.insert(&look, Reason::Unrelated);
+                return;
+            }
+        };
+        let options = &self.shared.sources[source].options;
+        let rotated = first_path != path;
+        if let (Some(limit), false) = (options.ignore_older, rotated) {
+            let now_ns = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
+            if now_ns.saturating_sub(look.modified_ns.max(0) as u128) > limit.as_nanos() {
+                return;
+            }
+        }
+        let mut file = Tracked::new(source, self.shared.sources[source].counters.clone(), first_path, path.clone(), &look, now);
+        if rotated {
+            tracing::info!(
+                "{} is a generation of {} that was not seen under that name: reading it from byte 0",
+                path.display(),
+                file.path.display()
+            );
+            file.moved = Some(now);
+            file.counters.rotations.add(1);
+        } else if self.starts_at_end(source)
+            && let Err(e) = file.seek_to_end(&look)
+        {
+            let text = format!("cannot read {}: {e}; it is not begun until it can be, trying again", path.display());
+            self.say_once(text);
+            return;
+        }
+        let id = self.insert(file);
+        self.name(&path, id);
+    }
+
+    /// Whether a file with the name of a generation of `base` was `base` while nobody looked.
+    fn is_missed(&mut self, path: &Path, base: &Path, look: &Look) -> bool {
+        let born = look.identity.born_ns;
+        if born == 0 || self.not_followed.get(look) == Some(Reason::Unrelated) || self.globs.iter().any(|g| g.excludes(path)) {
+            return false;
+        }
+        let followed_since = self.seen_since.get(base).copied().unwrap_or(0);
+        // The file that has the name now must be younger, or this one came into being beside it.
+        followed_since != 0 && followed_since < born && look_at(base).is_none_or(|now| now.identity.born_ns >= born)
+    }
+
+    /// A file that is not open has lost its name: one more listing, then its unread bytes are lost.
+    pub(crate) fn gone(&mut self, id: FileId, now: Instant) {
+        let Some(file) = self.files.get_mut(&id) else { return };
+        if let Some(at) = file.at.take() {
+            file.moved = Some(now);
+            self.scan(now);
+            if self.files.get(&id).is_some_and(|f| f.at.is_none()) {
+                tracing::debug!("{} is gone", at.display());
+            }
+            self.activate(id);
+            return;
+        }
+        let lost = file.size.saturating_sub(file.pos);
+        if lost > 0 {
+            file.counters.lost_bytes.add(lost);
+            let text = format!(
+                "{} was deleted before it was read to its end: {lost} bytes from byte {} on are lost",
+                file.path.display(),
+                file.pos
+            );
+            file.counters.set_error(&text);
+            tracing::warn!("{text}");
+        }
+        self.remember_and_remove(id);
+    }
+
+    /// Forgets a finished file, but not its stream: it may come back from another directory.
+    pub(crate) fn remember_and_remove(&mut self, id: FileId) {
+        if let Some(stream) = self.files.get(&id).and_then(|f| f.stream.clone())
+            && let Some(file) = stream.spec().file
+        {
+            let streams = self.remembered.entry(file.inode).or_default();
+            streams.retain(|s| s.id != stream.id);
+            streams.push(stream);
+        }
+        self.remove(id);
+    }
+
+    /// A truncated file: looks for the copy that may hold its unread end, and counts what is lost.
+    pub(crate) fn after_truncation(&mut self, id: FileId, now: Instant) -> Turn {
+        let Some(file) = self.files.get_mut(&id) else { return Turn::Gone };
+        let Some(former) = file.former.take() else { return Turn::More };
+        let counters = file.counters.clone();
+        let unread = former.size.saturating_sub(former.pos);
+        if !self.adopt_copy(id, &former, now) && unread > 0 {
+            counters.lost_bytes.add(unread);
+            if let Some(file) = self.files.get(&id) {
+                let text = format!("{unread} bytes of {} were truncated away before they were read", file.path.display());
+                counters.set_error(&text);
+                tracing::warn!("{text}");
+            }
+        }
+        Turn::More
+    }
+}

@@ -1,0 +1,163 @@
+//! Growth, rotation by rename, restarts.
+
+use super::rig::Rig;
+use std::fs;
+use std::time::Duration;
+
+#[test]
+fn a_growing_file_is_read_once() {
+    let mut rig = Rig::new(&["*.log"]);
+    rig.append("a.log", "one\ntwo\n");
+    rig.settle();
+    rig.expect(&["one", "two"]);
+    rig.append("a.log", "three\r\nfour");
+    rig.settle();
+    rig.expect(&["one", "two", "three"]);
+    rig.append("a.log", " and more\n");
+    rig.settle();
+    rig.expect(&["one", "two", "three", "four and more"]);
+    assert_eq!(rig.status().read_events, 4);
+    assert_eq!(rig.status().unread_bytes, 0);
+}
+
+#[test]
+fn files_that_appear_later_also_in_new_directories_are_read() {
+    let mut rig = Rig::new(&["*/x/*.log", "**/*.txt"]);
+    rig.settle();
+    fs::create_dir_all(rig.path("d/x")).unwrap();
+    rig.append("d/x/a.log", "log\n");
+    rig.append("d/x/b.txt", "text\n");
+    rig.append("d/no.log", "no\n");
+    rig.settle();
+    rig.settle();
+    rig.expect_sorted(&["log", "text"]);
+}
+
+#[test]
+fn a_restart_goes_on_where_the_queue_says() {
+    for globs in [["*.log"], ["*.log*"]] {
+        let mut rig = Rig::new(&globs);
+        rig.append("a.log", "one\n");
+        rig.settle();
+        rig.append("a.log", "two\n");
+        rig.settle();
+        rig.append("a.log", "three\n");
+        rig.settle();
+        for keep in 0..=3 {
+            rig.kill(keep);
+            rig.start();
+            rig.settle();
+            rig.expect(&["one", "two", "three"]);
+        }
+    }
+}
+
+#[test]
+fn a_renamed_file_is_read_to_its_end() {
+    for globs in [["*.log"], ["*.log*"]] {
+        let mut rig = Rig::new(&globs);
+        rig.append("a.log", "1\n");
+        rig.settle();
+        rig.append("a.log", "2\n");
+        rig.rename("a.log", "a.log.1");
+        rig.append("a.log", "3\n");
+        rig.append("a.log.1", "late\n");
+        rig.settle();
+        rig.expect_sorted(&["1", "2", "3", "late"]);
+        // The renamed file is closed after a while, and not read again.
+        rig.pass(Duration::from_secs(20));
+        rig.expect_sorted(&["1", "2", "3", "late"]);
+        assert_eq!(rig.status().open_files, 1, "{globs:?}");
+        assert_eq!(rig.fake.specs().len(), 2);
+        assert!(rig.fake.specs().iter().all(|s| s.path == rig.path("a.log")));
+    }
+}
+
+#[test]
+fn several_renames_between_two_looks_lose_nothing() {
+    for globs in [["*.log"], ["*.log*"]] {
+        let mut rig = Rig::new(&globs);
+        rig.append("a.log", "0\n");
+        rig.settle();
+        for i in 1..=4 {
+            for k in (1..i).rev() {
+                rig.rename(&format!("a.log.{k}"), &format!("a.log.{}", k + 1));
+            }
+            rig.rename("a.log", "a.log.1");
+            rig.append("a.log", format!("{i}\n"));
+        }
+        rig.settle();
+        rig.pass(Duration::from_secs(20));
+        rig.expect_sorted(&["0", "1", "2", "3", "4"]);
+        rig.kill(usize::MAX);
+        rig.start();
+        rig.settle();
+        rig.expect_sorted(&["0", "1", "2", "3", "4"]);
+    }
+}
+
+#[test]
+fn renames_while_the_agent_is_dead_lose_and_double_nothing() {
+    for globs in [["*.log"], ["*.log*"]] {
+        for keep in 0..=2 {
+            let mut rig = Rig::new(&globs);
+            rig.append("a.log", "0\n");
+            rig.settle();
+            rig.append("a.log", "1\n");
+            rig.settle();
+            rig.kill(keep);
+            rig.append("a.log", "2\n");
+            rig.rename("a.log", "a.log.1");
+            rig.append("a.log", "3\n");
+            rig.rename("a.log.1", "a.log.2");
+            rig.rename("a.log", "a.log.1");
+            rig.append("a.log", "4\n");
+            rig.start();
+            rig.settle();
+            rig.pass(Duration::from_secs(20));
+            if keep == 0 && globs == ["*.log"] {
+                // The queue knows nothing: as at a first start, rotated files are not asked for.
+                rig.expect_sorted(&["4"]);
+            } else {
+                rig.expect_sorted(&["0", "1", "2", "3", "4"]);
+            }
+            rig.append("a.log", "5\n");
+            rig.settle();
+            assert_eq!(rig.fake.lines().last().unwrap(), "5");
+        }
+    }
+}
+
+#[test]
+fn a_deleted_file_is_read_to_its_end_and_let_go() {
+    let mut rig = Rig::new(&["*.log"]);
+    rig.append("a.log", "1\n");
+    rig.settle();
+    rig.append("a.log", "2\nno end");
+    fs::remove_file(rig.path("a.log")).unwrap();
+    rig.settle();
+    rig.expect(&["1", "2"]);
+    rig.pass(Duration::from_secs(20));
+    rig.expect(&["1", "2", "no end"]);
+    let status = rig.status();
+    assert_eq!((status.files, status.open_files, status.lost_bytes), (0, 0, 0));
+}
+
+#[test]
+fn a_full_queue_holds_files_back_and_loses_nothing() {
+    let mut rig = Rig::new(&["*.log"]);
+    rig.append("a.log", "1\n");
+    rig.settle();
+    rig.fake.full.store(true, std::sync::atomic::Ordering::Relaxed);
+    rig.append("a.log", "2\n");
+    rig.settle();
+    rig.rename("a.log", "a.log.1");
+    rig.append("a.log", "3\n");
+    rig.settle();
+    rig.rename("a.log.1", "elsewhere");
+    rig.settle();
+    rig.expect(&["1"]);
+    rig.fake.full.store(false, std::sync::atomic::Ordering::Relaxed);
+    rig.settle();
+    rig.expect_sorted(&["1", "2", "3"]);
+}
