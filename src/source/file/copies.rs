@@ -19,7 +19,8 @@ enum Likeness {
     Copy,
 }
 
-/// Compares the file at `path` with what was read of its original (all of `former` that it can hold).
+/// Compares the file at `path` with its original: with the file itself where that still holds what was read of it,
+/// else with what is remembered of it.
 fn likeness(path: &Path, look: &Look, former: &Former, original: Option<&std::fs::File>) -> io::Result<Likeness> {
     let (a, b) = (former.identity.born_ns, look.identity.born_ns);
     if former.head.len == 0 || former.pos == 0 || (a != 0 && b != 0 && b < a) || former.identity.inode == look.identity.inode {
@@ -28,21 +29,29 @@ fn likeness(path: &Path, look: &Look, former: &Former, original: Option<&std::fs
     let copy = open_regular(path)?;
     let head = super::resume::first_bytes(&copy)?;
     let size = copy.metadata()?.len();
-    let agrees = if size >= former.pos {
-        former.head.matches(&head) && tail_agrees(&copy, former.pos, &former.tail)?
-    } else if let Some(original) = original {
-        // Still being written, or a copy of less than was read: its last bytes must stand in the original too.
+    let agrees = if let Some(original) = original {
+        // The original is as it was: a copy cannot be longer, and its last bytes must stand in the original too.
         let len = size.min(Tail::MAX as u64) as usize;
         let (mut ours, mut theirs) = ([0; Tail::MAX], [0; Tail::MAX]);
         let n = read_full(&copy, &mut ours[..len], size - len as u64)?;
         let m = read_full(original, &mut theirs[..len], size - len as u64)?;
         let mut first = vec![0; head.len()];
         let k = read_full(original, &mut first, 0)?;
-        n == m && ours[..n] == theirs[..m] && first[..k] == head[..]
+        n == len && ours[..n] == theirs[..m] && first[..k] == head[..]
+    } else if size >= former.pos {
+        former.head.matches(&head) && tail_agrees(&copy, former.pos, &former.tail)?
     } else {
         former.head.matches(&head)
     };
     Ok(if agrees { Likeness::Copy } else { Likeness::Other })
+}
+
+impl Former {
+    /// Whether a file still holds what was read of it.
+    fn stands_in(&self, file: &std::fs::File) -> bool {
+        super::resume::first_bytes(file).is_ok_and(|head| self.head.matches(&head))
+            && tail_agrees(file, self.pos, &self.tail).unwrap_or(false)
+    }
 }
 
 impl Tracked {
@@ -69,9 +78,9 @@ impl Tailer {
             let Some(file) = self.files.get(&id) else { continue };
             let former = file.as_former();
             let original = file.at.as_deref().and_then(|at| open_regular(at).ok());
-            let original = original.filter(|o| o.metadata().is_ok_and(|m| m.len() >= former.pos));
+            let original = original.filter(|o| former.stands_in(o));
             if former.pos > 0 && likeness(path, look, &former, original.as_ref()).is_ok_and(|l| l == Likeness::Copy) {
-                self.not_followed.insert(look, Reason::Copy { original: id });
+                self.not_followed.insert(look, Reason::Copy { original: id, size: look.size });
                 return true;
             }
             if self.continue_in_copy(path, look, id, now) {
@@ -107,7 +116,7 @@ impl Tailer {
                 if look.size > former.pos && !read_elsewhere {
                     self.follow_copy(path, look, id, &former, now);
                 } else {
-                    self.not_followed.insert(look, Reason::Copy { original: id });
+                    self.not_followed.insert(look, Reason::Copy { original: id, size: look.size });
                 }
                 return true;
             }
@@ -135,7 +144,7 @@ impl Tailer {
                 self.follow_copy(&path, &look, id, former, now);
                 return true;
             }
-            self.not_followed.insert(&look, Reason::Copy { original: id });
+            self.not_followed.insert(&look, Reason::Copy { original: id, size: look.size });
             if look.size == former.pos && look.size >= former.size {
                 return true;
             }

@@ -21,6 +21,8 @@ pub(crate) enum Reason {
     Copy {
         /// The file that was copied.
         original: FileId,
+        /// Its size when it was judged: when it grows, it is judged again.
+        size: u64,
     },
 }
 
@@ -329,6 +331,9 @@ impl Tailer {
             && let Ok(watch) = self.watcher.watch_target(path)
         {
             self.watched.insert(watch, Watched::File(id));
+            if let Some(file) = self.files.get_mut(&id) {
+                file.link_watch = Some(watch);
+            }
         }
     }
 
@@ -348,6 +353,9 @@ impl Tailer {
             }
         }
         let related = self.base_of(&path);
+        if matches!(self.not_followed.get(&look), Some(Reason::Copy { size, .. }) if size == look.size) {
+            return;
+        }
         if related.is_some() && (look.size == 0 || self.is_copy(&path, &look, now)) {
             // An empty one says nothing yet; it is judged when it grows.
             return;

@@ -102,8 +102,11 @@ impl Globs {
     }
 
     /// Whether the source follows a file of this path.
+    ///
+    /// A compressed file never is: its bytes are no lines.
     pub(crate) fn matches(&self, path: &Path) -> bool {
-        self.include.is_match(path) && !self.exclude.is_match(path)
+        let compressed = path.extension().is_some_and(|e| ["gz", "zst", "bz2", "xz", "zip"].iter().any(|c| e == *c));
+        !compressed && self.include.is_match(path) && !self.exclude.is_match(path)
     }
 
     /// Whether a file of this path is left out.
@@ -137,6 +140,7 @@ mod tests {
         assert!(g.matches(Path::new("/var/log/a.log")));
         assert!(!g.matches(Path::new("/var/log/x/a.log")));
         assert!(!g.matches(Path::new("/var/log/a.debug.log")));
+        assert!(!globs(&["/var/log/*.log*"], &[]).matches(Path::new("/var/log/a.log.1.gz")));
         let g = globs(&["/var/log/**/*.log"], &["/var/log/private/**"]);
         assert!(g.matches(Path::new("/var/log/a.log")));
         assert!(g.matches(Path::new("/var/log/x/y/a.log")));

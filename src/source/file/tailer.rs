@@ -180,6 +180,10 @@ impl Tailer {
     /// Forgets a file; where the queue knows its stream, it is remembered in case that the file comes back.
     pub(crate) fn remove(&mut self, id: FileId) {
         let Some(file) = self.files.remove(&id) else { return };
+        if let Some(watch) = file.link_watch {
+            self.watched.remove(&watch);
+            self.watcher.unwatch(watch);
+        }
         if let Some(deadline) = file.deadline {
             self.deadlines.remove(&(deadline, id));
         }
@@ -232,6 +236,7 @@ impl Tailer {
             }
         }
         if blocked {
+            self.open_waiting();
             return Step::Blocked;
         }
         if !self.active.is_empty() {
@@ -296,6 +301,21 @@ impl Tailer {
         turn
     }
 
+    /// While the queue has no room, files that wait for their turn are held open: deleted ones can still be read later.
+    fn open_waiting(&mut self) {
+        for id in &self.active {
+            if self.open_order.len() >= MAX_OPEN {
+                return;
+            }
+            if let Some(file) = self.files.get_mut(id)
+                && file.file.is_none()
+                && file.open().is_ok()
+            {
+                self.open_order.push_back(*id);
+            }
+        }
+    }
+
     /// Keeps the number of open files bounded; a file that has no name any more stays open until it is read.
     fn close_some(&mut self) {
         for _ in 0..self.open_order.len() {
@@ -304,7 +324,7 @@ impl Tailer {
             }
             let Some(id) = self.open_order.pop_front() else { return };
             let Some(file) = self.files.get_mut(&id).filter(|f| f.file.is_some()) else { continue };
-            if file.queued || file.used || file.at.is_none() {
+            if file.used || file.at.is_none() {
                 file.used = false;
                 self.open_order.push_back(id);
             } else {

@@ -126,6 +126,8 @@ pub(crate) struct Tracked {
     pub(crate) drain_end: Option<u64>,
     /// Set by a truncation until the tailer has looked for a copy.
     pub(crate) former: Option<Former>,
+    /// The watch on the target of the link by which it is followed.
+    pub(crate) link_watch: Option<i32>,
     /// What this file adds to the gauge of unread bytes.
     unread: u64,
     pub(crate) counters: Arc<Counters>,
@@ -156,6 +158,7 @@ impl Tracked {
             failed: None,
             drain_end: None,
             former: None,
+            link_watch: None,
             unread: 0,
             counters,
         }

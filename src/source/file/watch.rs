@@ -67,6 +67,12 @@ impl Watcher {
         }
     }
 
+    /// As where the kernel grants no inotify.
+    #[cfg(test)]
+    pub(crate) fn blind(&mut self) {
+        self.inotify = None;
+    }
+
     pub(crate) fn waker(&self) -> Waker {
         Waker(self.event.clone())
     }

@@ -161,3 +161,67 @@ fn a_full_queue_holds_files_back_and_loses_nothing() {
     rig.settle();
     rig.expect_sorted(&["1", "2", "3"]);
 }
+
+#[test]
+fn without_inotify_the_rescan_finds_everything() {
+    let mut rig = Rig::new(&["*.log"]);
+    rig.tailer().watcher.blind();
+    rig.append("a.log", "1\n");
+    rig.settle();
+    rig.append("a.log", "2\n");
+    rig.append("b.log", "b\n");
+    rig.pass(Duration::from_secs(3));
+    rig.expect_sorted(&["1", "2", "b"]);
+    rig.append("a.log", "3\n");
+    rig.rename("a.log", "a.log.1");
+    rig.append("a.log", "4\n");
+    rig.rename("a.log", "a.log.2");
+    rig.append("a.log", "5\n");
+    rig.pass(Duration::from_secs(3));
+    rig.expect_sorted(&["1", "2", "3", "4", "5", "b"]);
+}
+
+#[test]
+fn a_link_that_changes_its_target_is_followed_to_both_ends() {
+    let mut rig = Rig::new(&["links/*.log"]);
+    fs::create_dir(rig.path("links")).unwrap();
+    rig.append("0", "1\n");
+    std::os::unix::fs::symlink(rig.path("0"), rig.path("links/a.log")).unwrap();
+    rig.settle();
+    rig.append("0", "2\n");
+    rig.settle();
+    rig.expect(&["1", "2"]);
+    rig.append("0", "3\n");
+    rig.rename("0", "0.old");
+    rig.append("0", "4\n");
+    rig.pass(Duration::from_secs(8));
+    rig.expect_sorted(&["1", "2", "3", "4"]);
+}
+
+#[test]
+fn hard_links_and_two_sources_read_a_file_once() {
+    let mut rig = Rig::with(&["*.log"], |_| {});
+    let mut second = rig.options[0].clone();
+    second.name = "other".into();
+    rig.options.push(second);
+    rig.start();
+    rig.append("a.log", "1\n");
+    fs::hard_link(rig.path("a.log"), rig.path("b.log")).unwrap();
+    rig.settle();
+    rig.pass(Duration::from_secs(20));
+    rig.expect(&["1"]);
+    assert_eq!(rig.status().rotations, 0);
+    assert_eq!(rig.fake.specs()[0].source, "app");
+}
+
+#[test]
+fn a_noisy_file_does_not_starve_a_quiet_one() {
+    let mut rig = Rig::new(&["*.log"]);
+    rig.append("noisy.log", format!("{}\n", "n".repeat(99)).repeat(100_000));
+    rig.append("quiet.log", "q\n");
+    rig.settle();
+    let events = rig.fake.events();
+    let at = events.iter().position(|e| e.2 == b"q").unwrap();
+    assert!(at < 25_000, "{at}");
+    assert_eq!(events.len(), 100_001);
+}
