@@ -7,8 +7,12 @@ use super::tailer::Tailer;
 use super::tracked::{FileId, Former, Look, Tracked, open_regular, read_full, tail_agrees};
 use crate::queue::Tail;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How soon a file is judged that could not be judged yet.
+const SOON: Duration = Duration::from_millis(100);
 
 /// What a file is beside the one whose name it extends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +50,14 @@ fn likeness(path: &Path, look: &Look, former: &Former, original: Option<&std::fs
     Ok(if agrees { Likeness::Copy } else { Likeness::Other })
 }
 
+/// The suffix with which `path` extends `base`, with one 0 for each run of digits.
+fn shape(base: &Path, path: &Path) -> Option<Vec<u8>> {
+    let suffix = path.file_name()?.as_bytes().strip_prefix(base.file_name()?.as_bytes())?;
+    let mut shape: Vec<u8> = suffix.iter().map(|b| if b.is_ascii_digit() { b'0' } else { *b }).collect();
+    shape.dedup_by(|a, b| *a == b'0' && *b == b'0');
+    Some(shape)
+}
+
 impl Former {
     /// Whether a file still holds what was read of it.
     fn stands_in(&self, file: &std::fs::File) -> bool {
@@ -76,11 +88,18 @@ impl Tailer {
         for base in bases(name) {
             let Some(&id) = self.dirs.get(dir).and_then(|d| d.names.get(base)) else { continue };
             let Some(file) = self.files.get(&id) else { continue };
+            if file.pos == 0 && file.size > 0 && file.failed.is_none() {
+                // Nothing was read yet with which it could be compared: the original first.
+                self.activate(id);
+                self.scan_due = self.scan_due.min(now + SOON);
+                return true;
+            }
             let former = file.as_former();
             let original = file.at.as_deref().and_then(|at| open_regular(at).ok());
             let original = original.filter(|o| former.stands_in(o));
             if former.pos > 0 && likeness(path, look, &former, original.as_ref()).is_ok_and(|l| l == Likeness::Copy) {
                 self.not_followed.insert(look, Reason::Copy { original: id, size: look.size });
+                self.note_copy(id, path, look);
                 return true;
             }
             if self.continue_in_copy(path, look, id, now) {
@@ -113,6 +132,7 @@ impl Tailer {
             // Another copy may be read as this stream already: then its position is ahead of the durable one.
             let read_elsewhere = self.files.values().any(|f| f.stream.as_ref().is_some_and(|s| s.id == stream.id));
             if likeness(path, look, &former, None).is_ok_and(|l| l == Likeness::Copy) {
+                self.note_copy(id, path, look);
                 if look.size > former.pos && !read_elsewhere {
                     self.follow_copy(path, look, id, &former, now);
                 } else {
@@ -140,6 +160,7 @@ impl Tailer {
             if followed || !likeness(&path, &look, former, None).is_ok_and(|l| l == Likeness::Copy) {
                 continue;
             }
+            self.note_copy(id, &path, &look);
             if look.size > former.pos {
                 self.follow_copy(&path, &look, id, former, now);
                 return true;
@@ -150,6 +171,29 @@ impl Tailer {
             }
         }
         false
+    }
+
+    /// Remembers that the file `id` is rotated by copies with names like `path`.
+    fn note_copy(&mut self, id: FileId, path: &Path, look: &Look) {
+        if let Some(file) = self.files.get_mut(&id)
+            && let Some(shape) = shape(file.place(), path)
+        {
+            let born = file.copies.as_ref().map_or(0, |c| c.1).max(look.identity.born_ns);
+            file.copies = Some((shape, born));
+        }
+    }
+
+    /// Whether `path` is a copy of a generation of `base` that came and went between two looks: no older than the
+    /// youngest copy that is known, with a name of the same shape.
+    pub(crate) fn is_unseen_copy(&mut self, path: &Path, base: &Path, look: &Look) -> bool {
+        let (Some(dir), Some(name)) = (base.parent(), base.file_name()) else { return false };
+        let Some(id) = self.dirs.get(dir).and_then(|d| d.names.get(name)).copied() else { return false };
+        let known = self.files.get(&id).and_then(|f| f.copies.clone());
+        let unseen = known.is_some_and(|(known, born)| look.identity.born_ns >= born && shape(base, path) == Some(known));
+        if unseen {
+            self.note_copy(id, path, look);
+        }
+        unseen
     }
 
     /// Follows the copy at `path` as the continuation of `former`.

@@ -296,7 +296,8 @@ impl Tailer {
 
     /// Decides about the names that mean another file than before, the oldest file first.
     fn settle(&mut self, mut fresh: Vec<Fresh>, vanished: Vec<FileId>, now: Instant) {
-        fresh.sort_by_key(|f| f.look.age_key());
+        // Clocks of file systems are coarse: of two that are as old, the shorter name is the original.
+        fresh.sort_by_key(|f| (f.look.age_key(), f.path.as_os_str().len()));
         for Fresh { path, look, base } in fresh {
             let identity = &look.identity;
             let id = self.by_inode.get(&(identity.device, identity.inode)).copied();
@@ -406,6 +407,9 @@ impl Tailer {
         let born = look.identity.born_ns;
         if born == 0 || self.not_followed.get(look) == Some(Reason::Unrelated) || self.globs.iter().any(|g| g.excludes(path)) {
             return false;
+        }
+        if self.is_unseen_copy(path, base, look) {
+            return true;
         }
         let followed_since = self.seen_since.get(base).copied().unwrap_or(0);
         // The file that has the name now must be younger, or this one came into being beside it.

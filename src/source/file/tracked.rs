@@ -126,6 +126,8 @@ pub(crate) struct Tracked {
     pub(crate) drain_end: Option<u64>,
     /// Set by a truncation until the tailer has looked for a copy.
     pub(crate) former: Option<Former>,
+    /// Shape of the suffix and birth of the youngest copy that rotation by copy and truncate made of it.
+    pub(crate) copies: Option<(Vec<u8>, i64)>,
     /// The watch on the target of the link by which it is followed.
     pub(crate) link_watch: Option<i32>,
     /// What this file adds to the gauge of unread bytes.
@@ -158,6 +160,7 @@ impl Tracked {
             failed: None,
             drain_end: None,
             former: None,
+            copies: None,
             link_watch: None,
             unread: 0,
             counters,
