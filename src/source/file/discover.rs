@@ -53,6 +53,13 @@ struct Fresh {
     base: Option<PathBuf>,
 }
 
+/// What is in a directory.
+struct Listing {
+    /// Names of files with their inodes (0 where only a look can tell).
+    files: Vec<(OsString, u64)>,
+    dirs: Vec<PathBuf>,
+}
+
 fn look_at(path: &Path) -> Option<Look> {
     std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|m| Look::of(&m))
 }
@@ -182,7 +189,7 @@ impl Tailer {
 
     /// All directories that can hold a match, with their files; each is watched before it is listed.
     fn walk(&mut self) -> HashMap<PathBuf, Vec<(OsString, u64)>> {
-        let mut listed: HashMap<PathBuf, (Vec<(OsString, u64)>, Vec<PathBuf>)> = HashMap::new();
+        let mut listed: HashMap<PathBuf, Listing> = HashMap::new();
         for source in 0..self.globs.len() {
             for root in 0..self.globs[source].roots.len() {
                 let mut todo = vec![(self.globs[source].roots[root].dir.clone(), 0)];
@@ -192,16 +199,16 @@ impl Tailer {
                         listed.insert(dir.clone(), found);
                     }
                     let root = &self.globs[source].roots[root];
-                    let subdirs = listed.get(&dir).map(|l| l.1.iter()).into_iter().flatten();
+                    let subdirs = listed.get(&dir).map(|l| l.dirs.iter()).into_iter().flatten();
                     todo.extend(subdirs.filter(|d| root.enters(d, depth)).map(|d| (d.clone(), depth + 1)));
                 }
             }
         }
-        listed.into_iter().map(|(dir, (files, _))| (dir, files)).collect()
+        listed.into_iter().map(|(dir, listing)| (dir, listing.files)).collect()
     }
 
     /// The files (with inode) and directories in `dir`, or `None` when there is no such directory.
-    fn list(&mut self, dir: &Path) -> Option<(Vec<(OsString, u64)>, Vec<PathBuf>)> {
+    fn list(&mut self, dir: &Path) -> Option<Listing> {
         self.watch(dir);
         let (mut files, mut dirs) = (Vec::new(), Vec::new());
         let result = std::fs::read_dir(dir).and_then(|entries| {
@@ -229,7 +236,7 @@ impl Tailer {
                 if std::mem::take(&mut state.failed) {
                     tracing::info!("{} can be listed again", dir.display());
                 }
-                Some((files, dirs))
+                Some(Listing { files, dirs })
             }
             Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => None,
             Err(e) => {
@@ -242,7 +249,7 @@ impl Tailer {
                 }
                 // What is followed there already is still read.
                 let known = state.names.keys().map(|n| (n.clone(), 0)).collect();
-                Some((known, Vec::new()))
+                Some(Listing { files: known, dirs: Vec::new() })
             }
         }
     }

@@ -66,7 +66,7 @@ fn history(globs: &[&str], ops: &[Op], copy: bool) -> Result<(), TestCaseError> 
             }
             Op::Kill(keep) => {
                 // The first block must be durable, or the queue does not know the file at all.
-                let keep = if copy { rig.fake.len() } else { (rig.fake.len() * usize::from(keep) / 100).max(1) };
+                let keep = (rig.fake.len() * usize::from(keep) / 100).max(1);
                 rig.kill(keep);
             }
             Op::Restart => {

@@ -54,3 +54,36 @@ fn a_bad_pattern_is_an_error_at_start() {
     assert!(matches!(error, SourceError::Pattern { .. }));
     assert!(error.to_string().starts_with("source app: multiline.start_pattern `(` is not a regular expression:"));
 }
+
+#[test]
+fn a_storm_of_renames_under_a_running_writer_loses_and_doubles_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let fake = Fake::new();
+    let path = |name: &str| dir.path().join(name);
+    append(&path("a.log"), b"line 00000000\n");
+    let sources = FileSources::start(vec![options(dir.path())], "agent".into(), fake.clone()).unwrap();
+    wait_for("the first line", || fake.lines().len() == 1);
+    let (until, mut next, mut rotated) = (Instant::now() + Duration::from_secs(1), 1u32, 0u32);
+    let mut file = std::fs::OpenOptions::new().append(true).open(path("a.log")).unwrap();
+    while Instant::now() < until {
+        let lines: String = (next..next + 10).map(|i| format!("line {i:08}\n")).collect();
+        next += 10;
+        let (first, second) = lines.as_bytes().split_at(lines.len() / 3);
+        std::io::Write::write_all(&mut file, first).unwrap();
+        if next % 300 == 1 {
+            // The writer goes on in the renamed file for a moment, as one that waits for its signal.
+            rotated += 1;
+            std::fs::rename(path("a.log"), path(&format!("a.log.{rotated}"))).unwrap();
+            std::io::Write::write_all(&mut file, second).unwrap();
+            file = std::fs::OpenOptions::new().append(true).create(true).open(path("a.log")).unwrap();
+        } else {
+            std::io::Write::write_all(&mut file, second).unwrap();
+        }
+    }
+    assert!(sources.drain(Instant::now() + Duration::from_secs(60)));
+    sources.stop();
+    let mut got: Vec<u32> = fake.lines().iter().map(|l| l[5..].parse().unwrap()).collect();
+    got.sort_unstable();
+    assert_eq!(got.len(), next as usize, "{rotated} rotations");
+    assert!(got.into_iter().eq(0..next));
+}
