@@ -88,9 +88,15 @@ impl Tailer {
         for base in bases(name) {
             let Some(&id) = self.dirs.get(dir).and_then(|d| d.names.get(base)) else { continue };
             let Some(file) = self.files.get(&id) else { continue };
+            let (a, b) = (file.identity.born_ns, look.identity.born_ns);
+            if a != 0 && b != 0 && b < a {
+                // An older file is no copy.
+                continue;
+            }
             if file.pos == 0 && file.size > 0 && file.failed.is_none() {
                 // Nothing was read yet with which it could be compared: the original first.
                 self.activate(id);
+                self.undecided = true;
                 self.scan_due = self.scan_due.min(now + SOON);
                 return true;
             }
@@ -129,8 +135,10 @@ impl Tailer {
                 size: durable.end,
                 stream: Some(stream.clone()),
             };
-            // Another copy may be read as this stream already: then its position is ahead of the durable one.
-            let read_elsewhere = self.files.values().any(|f| f.stream.as_ref().is_some_and(|s| s.id == stream.id));
+            // Another copy may be read as this stream already, or the rest was looked for when the truncation was seen:
+            // then the position is ahead of the durable one.
+            let read_elsewhere =
+                self.ended_here.contains(&stream.id) || self.files.values().any(|f| f.stream.as_ref().is_some_and(|s| s.id == stream.id));
             if likeness(path, look, &former, None).is_ok_and(|l| l == Likeness::Copy) {
                 self.note_copy(id, path, look);
                 if look.size > former.pos && !read_elsewhere {
@@ -178,13 +186,13 @@ impl Tailer {
         if let Some(file) = self.files.get_mut(&id)
             && let Some(shape) = shape(file.place(), path)
         {
-            let born = file.copies.as_ref().map_or(0, |c| c.1).max(look.identity.born_ns);
+            let born = file.copies.as_ref().map_or(i64::MAX, |c| c.1).min(look.identity.born_ns);
             file.copies = Some((shape, born));
         }
     }
 
     /// Whether `path` is a copy of a generation of `base` that came and went between two looks: no older than the
-    /// youngest copy that is known, with a name of the same shape.
+    /// oldest copy that is known, with a name of the same shape, and like nothing that was read.
     pub(crate) fn is_unseen_copy(&mut self, path: &Path, base: &Path, look: &Look) -> bool {
         let (Some(dir), Some(name)) = (base.parent(), base.file_name()) else { return false };
         let Some(id) = self.dirs.get(dir).and_then(|d| d.names.get(name)).copied() else { return false };

@@ -2,7 +2,7 @@
 
 use super::globs::bases;
 use super::read::Turn;
-use super::tailer::{Dir, Tailer, Watched};
+use super::tailer::{Dir, SCAN_PAUSE, Tailer, Watched};
 use super::tracked::{FileId, Look, Tracked};
 use super::watch::HintKind;
 use std::collections::{HashMap, HashSet};
@@ -91,12 +91,11 @@ impl Tailer {
         let mut hints = Vec::new();
         self.watcher.hints_now(|hint| hints.push(hint));
         let (mut touched, mut known) = (Vec::new(), HashSet::new());
-        let mut moves: HashMap<u32, PathBuf> = HashMap::new();
         let mut moved: HashMap<PathBuf, PathBuf> = HashMap::new();
         for hint in hints {
             if hint.kind == HintKind::Overflow {
                 tracing::debug!("the kernel dropped hints about directories: listing them all");
-                self.scan_due = now;
+                self.scan_soon(now);
                 continue;
             }
             let dir = match self.watched.get(&hint.watch) {
@@ -109,7 +108,7 @@ impl Tailer {
                 None => continue,
             };
             if hint.kind == HintKind::Directories {
-                self.scan_due = now;
+                self.scan_soon(now);
                 continue;
             }
             if hint.kind == HintKind::Changed
@@ -121,19 +120,28 @@ impl Tailer {
             let path = dir.join(&hint.name);
             match hint.kind {
                 HintKind::MovedFrom(cookie) => {
-                    let base = if self.source_of(&path).is_some() { Some(path.clone()) } else { self.base_of(&path).map(|b| b.1) };
+                    let known = self.dirs.get(&*dir).and_then(|d| d.names.get(&hint.name)).and_then(|id| self.files.get(id));
+                    let known = known.map(|f| f.path.clone());
+                    let own = || self.source_of(&path).is_some().then(|| path.clone());
+                    let base = known.or_else(own).or_else(|| self.base_of(&path).map(|b| b.1));
                     if let Some(base) = base {
-                        moves.insert(cookie, base);
+                        // Most second halves come at once; those of renames to other directories never do.
+                        if self.moves.len() > 1000 {
+                            self.moves.clear();
+                        }
+                        self.moves.insert(cookie, base);
                     }
                 }
                 HintKind::MovedTo(cookie) => {
-                    if let Some(base) = moves.remove(&cookie) {
+                    if let Some(base) = self.moves.remove(&cookie) {
                         moved.insert(path.clone(), base);
                     }
                 }
                 _ => {}
             }
-            if known.insert(path.clone()) {
+            let followed = self.dirs.get(&*dir).is_some_and(|d| d.names.contains_key(&hint.name));
+            let matters = followed || moved.contains_key(&path) || self.source_of(&path).is_some() || self.base_of(&path).is_some();
+            if matters && known.insert(path.clone()) {
                 touched.push((dir, hint.name, path));
             }
         }
@@ -150,8 +158,15 @@ impl Tailer {
         self.settle(fresh, vanished, now);
     }
 
+    /// Asks for a listing, at once unless the last one was just now: a directory that is busy must not cost one each time.
+    fn scan_soon(&mut self, now: Instant) {
+        let earliest = self.last_scan.map_or(now, |last| now.max(last + SCAN_PAUSE));
+        self.scan_due = self.scan_due.min(earliest);
+    }
+
     /// Lists every directory that can hold a followed file, and looks at each name that matters.
     pub(crate) fn scan(&mut self, now: Instant) {
+        self.undecided = false;
         let dirs = self.walk();
         self.dirs.retain(|path, dir| {
             let keep = dirs.contains_key(path) || !dir.names.is_empty();
@@ -185,6 +200,7 @@ impl Tailer {
         }
         self.settle(fresh, vanished, now);
         self.looked_once = true;
+        self.last_scan = Some(now);
     }
 
     /// All directories that can hold a match, with their files; each is watched before it is listed.
@@ -348,6 +364,9 @@ impl Tailer {
     /// A file that is not followed: whether it should be, and from where.
     fn begin(&mut self, path: PathBuf, look: Look, moved_from: Option<PathBuf>, now: Instant) {
         let matched = self.source_of(&path);
+        if matched.is_none() && moved_from.is_none() && self.not_followed.get(&look) == Some(Reason::Unrelated) {
+            return;
+        }
         match self.resume(&path, &look, matched, now) {
             Ok(true) => return,
             Ok(false) => {}
@@ -412,7 +431,7 @@ impl Tailer {
     /// Whether a file with the name of a generation of `base` was `base` while nobody looked.
     fn is_missed(&mut self, path: &Path, base: &Path, look: &Look) -> bool {
         let born = look.identity.born_ns;
-        if born == 0 || self.not_followed.get(look) == Some(Reason::Unrelated) || self.globs.iter().any(|g| g.excludes(path)) {
+        if born == 0 || self.globs.iter().any(|g| g.excludes(path)) {
             return false;
         }
         if self.is_unseen_copy(path, base, look) {
@@ -466,6 +485,11 @@ impl Tailer {
         let Some(file) = self.files.get_mut(&id) else { return Turn::Gone };
         let Some(former) = file.former.take() else { return Turn::More };
         let counters = file.counters.clone();
+        if let Some(stream) = &former.stream {
+            // Its copies are to be recognised whenever they are looked at.
+            self.ended_here.insert(stream.id);
+            self.remembered_paths.entry(file.path.clone()).or_default().push(stream.clone());
+        }
         let unread = former.size.saturating_sub(former.pos);
         if !self.adopt_copy(id, &former, now) && unread > 0 {
             counters.lost_bytes.add(unread);

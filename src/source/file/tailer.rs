@@ -23,6 +23,10 @@ const BLIND_RESCAN: Duration = Duration::from_secs(1);
 pub(crate) const MOVED_QUIET: Duration = Duration::from_secs(5);
 /// A file that could not be read is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
+/// Between two listings of all directories because of hints.
+pub(crate) const SCAN_PAUSE: Duration = Duration::from_millis(100);
+/// A round of turns ends after this, so that renames and a stop are seen however many files are hot.
+const ROUND: Duration = Duration::from_millis(20);
 /// Most open files; beyond, those that were quiet longest are closed and opened again on activity.
 const MAX_OPEN: usize = 512;
 
@@ -73,11 +77,18 @@ pub(crate) struct Tailer {
     pub(crate) seen_since: HashMap<PathBuf, i64>,
     /// Remembered streams by the path under which they were matched.
     pub(crate) remembered_paths: HashMap<PathBuf, Vec<Arc<Stream>>>,
+    /// Streams that ended with a truncation that this process saw.
+    pub(crate) ended_here: HashSet<u64>,
     pub(crate) not_followed: NotFollowed,
     /// Sources whose files are all new to the queue: `start_at: end` holds for the first look.
     pub(crate) first_start: Vec<bool>,
     pub(crate) looked_once: bool,
     pub(crate) scan_due: Instant,
+    pub(crate) last_scan: Option<Instant>,
+    /// A file waits to be judged at the next listing.
+    pub(crate) undecided: bool,
+    /// First halves of renames whose second half is still to come, by cookie.
+    pub(crate) moves: HashMap<u32, PathBuf>,
     hints_due: Instant,
     active: VecDeque<FileId>,
     deadlines: BTreeSet<(Instant, FileId)>,
@@ -134,10 +145,14 @@ impl Tailer {
             remembered,
             remembered_paths,
             seen_since,
+            ended_here: HashSet::new(),
             not_followed: NotFollowed::default(),
             first_start,
             looked_once: false,
             scan_due: now,
+            last_scan: None,
+            undecided: false,
+            moves: HashMap::new(),
             hints_due: now,
             active: VecDeque::new(),
             deadlines: BTreeSet::new(),
@@ -220,7 +235,7 @@ impl Tailer {
             }
             self.activate(id);
         }
-        let mut blocked = false;
+        let (mut blocked, round) = (false, Instant::now());
         for _ in 0..self.active.len() {
             let Some(id) = self.active.pop_front() else { break };
             match self.take_turn(id, now) {
@@ -232,6 +247,7 @@ impl Tailer {
                     blocked = true;
                     break;
                 }
+                _ if round.elapsed() > ROUND => break,
                 _ => {}
             }
         }
@@ -359,6 +375,6 @@ impl Tailer {
 
     /// Whether every file is read to where it ended when the drain began (incomplete last events aside).
     pub(crate) fn drained(&self) -> bool {
-        self.active.is_empty() && self.files.values().all(|f| f.drain_end.is_none_or(|end| f.scanned >= end))
+        self.active.is_empty() && !self.undecided && self.files.values().all(|f| f.drain_end.is_none_or(|end| f.scanned >= end))
     }
 }

@@ -126,7 +126,7 @@ pub(crate) struct Tracked {
     pub(crate) drain_end: Option<u64>,
     /// Set by a truncation until the tailer has looked for a copy.
     pub(crate) former: Option<Former>,
-    /// Shape of the suffix and birth of the youngest copy that rotation by copy and truncate made of it.
+    /// Shape of the suffix and birth of the oldest known copy that rotation by copy and truncate made of it.
     pub(crate) copies: Option<(Vec<u8>, i64)>,
     /// The watch on the target of the link by which it is followed.
     pub(crate) link_watch: Option<i32>,

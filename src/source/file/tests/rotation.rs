@@ -28,8 +28,8 @@ fn files_that_appear_later_also_in_new_directories_are_read() {
     rig.append("d/x/a.log", "log\n");
     rig.append("d/x/b.txt", "text\n");
     rig.append("d/no.log", "no\n");
-    rig.settle();
-    rig.settle();
+    rig.pass(Duration::from_millis(400));
+    rig.pass(Duration::from_millis(400));
     rig.expect_sorted(&["log", "text"]);
 }
 
@@ -224,4 +224,37 @@ fn a_noisy_file_does_not_starve_a_quiet_one() {
     let at = events.iter().position(|e| e.2 == b"q").unwrap();
     assert!(at < 25_000, "{at}");
     assert_eq!(events.len(), 100_001);
+}
+
+#[test]
+fn a_file_beside_a_log_is_no_generation_of_it() {
+    let mut rig = Rig::new(&["*.log"]);
+    rig.append("a.log", "1\n");
+    rig.settle();
+    rig.append("a.log.lock", "not a log\n");
+    rig.append("a.log-errors", "another log\n");
+    rig.settle();
+    rig.append("a.log", "2\n");
+    rig.rename("a.log", "a.log.1");
+    rig.append("a.log", "3\n");
+    rig.append("a.log-errors", "another log\n");
+    rig.settle();
+    rig.pass(Duration::from_secs(20));
+    rig.expect_sorted(&["1", "2", "3"]);
+}
+
+#[test]
+fn a_file_that_was_never_read_is_followed_through_several_names() {
+    let mut rig = Rig::new(&["*.log"]);
+    rig.append("a.log", "1\n");
+    rig.settle();
+    rig.rename("a.log", "a.log.1");
+    rig.append("a.log", "2\n");
+    rig.rename("a.log", "b");
+    rig.append("a.log", "3\n");
+    rig.settle();
+    rig.rename("b", "c");
+    rig.append("c", "4\n");
+    rig.settle();
+    rig.expect_sorted(&["1", "2", "3", "4"]);
 }
