@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Why a file that was looked at is not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,16 @@ struct Fresh {
     look: Look,
     /// It was renamed from a generation of this path.
     base: Option<PathBuf>,
+}
+
+/// How often every file is looked at even where the kernel hints at changes (writes through `mmap` give no hint).
+const FULL_SCAN: Duration = Duration::from_secs(60);
+
+/// Whether all writes to the file system of `dir` pass this kernel, so that it hints at them.
+fn is_local(dir: &Path) -> bool {
+    // ext, xfs, btrfs, tmpfs, overlayfs, zfs, f2fs.
+    const LOCAL: [u32; 7] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630, 0x2fc1_2fc1, 0xf2f5_2010];
+    rustix::fs::statfs(dir).is_ok_and(|s| LOCAL.contains(&(s.f_type as u32)))
 }
 
 /// What is in a directory.
@@ -95,6 +105,7 @@ impl Tailer {
         for hint in hints {
             if hint.kind == HintKind::Overflow {
                 tracing::debug!("the kernel dropped hints about directories: listing them all");
+                self.full_scan_due = now;
                 self.scan_soon(now);
                 continue;
             }
@@ -167,6 +178,10 @@ impl Tailer {
     /// Lists every directory that can hold a followed file, and looks at each name that matters.
     pub(crate) fn scan(&mut self, now: Instant) {
         self.undecided = false;
+        let full = now >= self.full_scan_due;
+        if full {
+            self.full_scan_due = now + FULL_SCAN;
+        }
         let dirs = self.walk();
         self.dirs.retain(|path, dir| {
             let keep = dirs.contains_key(path) || !dir.names.is_empty();
@@ -180,22 +195,36 @@ impl Tailer {
         let (mut fresh, mut vanished) = (Vec::new(), Vec::new());
         for (dir, entries) in dirs.into_iter().chain(gone.into_iter().map(|d| (d, Vec::new()))) {
             let device = std::fs::metadata(&dir).map_or(0, |m| m.dev());
-            let mut missing: HashSet<OsString> = self.dirs.get(&dir).map(|d| d.names.keys().cloned().collect()).unwrap_or_default();
-            for (name, inode) in entries {
-                let path = dir.join(&name);
-                let known = missing.remove(&name);
-                let by_inode = self.by_inode.contains_key(&(device, inode)) || self.remembered.contains_key(&inode);
-                if !known && !by_inode && self.source_of(&path).is_none() && self.base_of(&path).is_none() {
+            let mut seen = HashSet::new();
+            for (name, inode) in &entries {
+                let state = self.dirs.get(&dir);
+                let known = state.and_then(|d| d.names.get(name)).and_then(|id| self.files.get(id));
+                if known.is_some() {
+                    seen.insert(name);
+                    let trusted = !full && *inode != 0 && state.is_some_and(|d| d.local && d.watch.is_some());
+                    if trusted && known.is_some_and(|f| f.identity.inode == *inode && f.identity.device == device) {
+                        // The kernel would have hinted at a change.
+                        continue;
+                    }
+                }
+                let path = dir.join(name);
+                let by_inode = self.by_inode.contains_key(&(device, *inode)) || self.remembered.contains_key(inode);
+                if known.is_none() && !by_inode && self.source_of(&path).is_none() && self.base_of(&path).is_none() {
                     continue;
                 }
+                let look = look_at(&path);
+                if self.observe(&dir, name, &path, look, &mut vanished) {
+                    fresh.extend(look.map(|look| Fresh { path, look, base: None }));
+                }
+            }
+            let names = self.dirs.get(&dir).map(|d| d.names.keys().filter(|n| !seen.contains(n)).cloned().collect::<Vec<_>>());
+            for name in names.unwrap_or_default() {
+                // Gone, or seen only now: a look tells.
+                let path = dir.join(&name);
                 let look = look_at(&path);
                 if self.observe(&dir, &name, &path, look, &mut vanished) {
                     fresh.extend(look.map(|look| Fresh { path, look, base: None }));
                 }
-            }
-            for name in missing {
-                let path = dir.join(&name);
-                self.observe(&dir, &name, &path, None, &mut vanished);
             }
         }
         self.settle(fresh, vanished, now);
@@ -278,6 +307,7 @@ impl Tailer {
             Ok(watch) => {
                 let state = self.dirs.entry(dir.to_owned()).or_default();
                 if state.watch.replace(watch) != Some(watch) {
+                    state.local = is_local(dir);
                     self.watched.insert(watch, Watched::Dir(Arc::from(dir)));
                 }
             }

@@ -49,6 +49,8 @@ pub(crate) struct Dir {
     /// The followed file behind each name.
     pub(crate) names: HashMap<OsString, FileId>,
     pub(crate) watch: Option<i32>,
+    /// The kernel sees all writes to its files.
+    pub(crate) local: bool,
     /// A failure to list it was said.
     pub(crate) failed: bool,
 }
@@ -85,6 +87,8 @@ pub(crate) struct Tailer {
     pub(crate) looked_once: bool,
     pub(crate) scan_due: Instant,
     pub(crate) last_scan: Option<Instant>,
+    /// When even files whose changes the kernel hints at are looked at again.
+    pub(crate) full_scan_due: Instant,
     /// A file waits to be judged at the next listing.
     pub(crate) undecided: bool,
     /// First halves of renames whose second half is still to come, by cookie.
@@ -151,6 +155,7 @@ impl Tailer {
             looked_once: false,
             scan_due: now,
             last_scan: None,
+            full_scan_due: now,
             undecided: false,
             moves: HashMap::new(),
             hints_due: now,
