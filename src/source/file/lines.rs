@@ -71,7 +71,7 @@ fn more_specials_than(data: &[u8], allowed: usize) -> bool {
 
 /// The flags of a run whose events' delimiters are `delimiters` bytes.
 pub(crate) fn flags(data: &[u8], delimiters: usize) -> RunFlags {
-    if std::str::from_utf8(data).is_err() {
+    if !data.is_ascii() && std::str::from_utf8(data).is_err() {
         return RunFlags::default();
     }
     RunFlags(if more_specials_than(data, delimiters) { RunFlags::UTF8 } else { RunFlags::UTF8 | RunFlags::JSON_CLEAN })
