@@ -95,8 +95,9 @@ impl Tailer {
             }
             if file.pos == 0 && file.size > 0 && file.failed.is_none() {
                 // Nothing was read yet with which it could be compared: the original first.
+                // Draining, an incomplete line is left for the next start, and this file with it.
+                self.undecided |= file.drain_end.is_none() || file.scanned < file.size;
                 self.activate(id);
-                self.undecided = true;
                 self.scan_due = self.scan_due.min(now + SOON);
                 return true;
             }

@@ -258,3 +258,66 @@ fn a_file_that_was_never_read_is_followed_through_several_names() {
     rig.settle();
     rig.expect_sorted(&["1", "2", "3", "4"]);
 }
+
+#[test]
+fn open_files_are_bounded_and_closed_ones_go_on() {
+    let mut rig = Rig::new(&["*.log"]);
+    for i in 0..600 {
+        rig.append(&format!("{i:03}.log"), format!("first {i:03}\n"));
+    }
+    rig.settle();
+    assert!(rig.status().open_files <= 513, "{}", rig.status().open_files);
+    for i in 0..600 {
+        let name = format!("{i:03}.log");
+        rig.append(&name, format!("second {i:03}\n"));
+        if i % 2 == 0 {
+            rig.rename(&name, &format!("{name}.1"));
+            rig.append(&name, format!("third {i:03}\n"));
+        }
+    }
+    rig.settle();
+    rig.pass(Duration::from_secs(20));
+    let mut want: Vec<String> = (0..600).flat_map(|i| [format!("first {i:03}"), format!("second {i:03}")]).collect();
+    want.extend((0..600).step_by(2).map(|i| format!("third {i:03}")));
+    want.sort();
+    let mut got = rig.fake.lines();
+    got.sort();
+    assert_eq!(got, want);
+    let status = rig.status();
+    assert!(status.open_files <= 513 && status.files == 900 && status.unread_bytes == 0, "{status:?}");
+}
+
+#[test]
+fn a_name_that_cannot_be_opened_disturbs_no_other_and_is_read_when_it_can_be() {
+    use std::os::unix::fs::symlink;
+    let mut rig = Rig::new(&["*.log"]);
+    // A link to itself cannot be opened by anyone, root included.
+    symlink(rig.path("b.log"), rig.path("b.log")).unwrap();
+    rig.append("a.log", "1\n");
+    rig.settle();
+    rig.expect(&["1"]);
+    fs::remove_file(rig.path("b.log")).unwrap();
+    rig.append("b.log", "2\n");
+    rig.settle();
+    rig.expect(&["1", "2"]);
+}
+
+#[test]
+fn idle_files_ask_for_nothing_but_the_next_listing() {
+    use crate::source::file::tailer::Step;
+    let mut rig = Rig::new(&["*.log"]);
+    for i in 0..50 {
+        rig.append(&format!("{i}.log"), "line\n");
+    }
+    rig.settle();
+    rig.pass(Duration::from_secs(20));
+    let before = rig.now;
+    rig.now += Duration::from_secs(6);
+    rig.settle();
+    let now = rig.now;
+    match rig.tailer().step(now) {
+        Step::Until(next) => assert!(next >= now + Duration::from_secs(4), "{:?}", next - before),
+        step => panic!("{step:?}"),
+    }
+    assert_eq!(rig.status().read_events, 50);
+}
