@@ -1,5 +1,31 @@
 //! The file source: follows log files through growth, rotation and truncation.
+//!
+//! One thread ([`FileSources`]) drives one tailer: `watch` hints where something changed, `listing`
+//! is the truth behind the hints, `discover` decides which file a name means, `resume` where
+//! reading goes on, `copies` what a copy is good for, and `read` turns bytes into blocks for the
+//! queue. Positions live in the queue, nowhere else.
+//!
+//! Compressed files are not read: a generation that is compressed before it was read to its end is
+//! lost, unless it was open (then it is read to its end, though its name is gone).
 
+mod copies;
+mod counters;
+mod discover;
+mod error;
+mod globs;
+mod lines;
+mod listing;
+mod multiline;
 mod options;
+mod read;
+mod resume;
+mod tailer;
+#[cfg(test)]
+mod tests;
+mod thread;
+mod tracked;
+mod watch;
 
+pub use error::SourceError;
 pub use options::{FileOptions, Multiline, StartAt};
+pub use thread::FileSources;

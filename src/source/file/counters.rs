@@ -1,0 +1,61 @@
+//! What a source tells about itself: atomics that the reader thread writes and `/status` reads.
+
+use crate::admin::SourceStatus;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A counter or gauge with one writer.
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    pub(crate) fn add(&self, n: u64) {
+        self.0.fetch_add(n, Relaxed);
+    }
+
+    pub(crate) fn sub(&self, n: u64) {
+        self.0.fetch_sub(n, Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// See [`SourceStatus`] for what each counts.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) files: Count,
+    pub(crate) open_files: Count,
+    pub(crate) read_bytes: Count,
+    pub(crate) read_events: Count,
+    pub(crate) unread_bytes: Count,
+    pub(crate) rotations: Count,
+    pub(crate) truncations: Count,
+    pub(crate) cut_events: Count,
+    pub(crate) cut_bytes: Count,
+    pub(crate) lost_bytes: Count,
+    last_error: Mutex<String>,
+}
+
+impl Counters {
+    pub(crate) fn set_error(&self, error: &str) {
+        error.clone_into(&mut self.last_error.lock().unwrap_or_else(|e| e.into_inner()));
+    }
+
+    pub(crate) fn status(&self) -> SourceStatus {
+        SourceStatus {
+            files: self.files.get(),
+            open_files: self.open_files.get(),
+            read_bytes: self.read_bytes.get(),
+            read_events: self.read_events.get(),
+            unread_bytes: self.unread_bytes.get(),
+            rotations: self.rotations.get(),
+            truncations: self.truncations.get(),
+            cut_events: self.cut_events.get(),
+            cut_bytes: self.cut_bytes.get(),
+            lost_bytes: self.lost_bytes.get(),
+            last_error: self.last_error.lock().unwrap_or_else(|e| e.into_inner()).clone(),
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! Which file a name means: hints, renames, and files that came and went between two looks.
+
+use super::globs::bases;
+use super::read::Turn;
+use super::tailer::{Dir, Tailer, Watched};
+use super::tracked::{FileId, Look, Tracked};
+use super::watch::HintKind;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Why a file that was looked at is not followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// Its name is that of a generation, but it is none.
+    Unrelated,
+    /// It holds nothing but what was read of the file that it was copied from.
+    Copy {
+        /// The file that was copied.
+        original: FileId,
+        /// Its size when it was judged: when it grows, it is judged again.
+        size: u64,
+    },
+}
+
+/// Files that were judged once, by device and inode, with their birth.
+#[derive(Debug, Default)]
+pub(crate) struct NotFollowed(pub(crate) HashMap<(u64, u64), (i64, Reason)>);
+
+impl NotFollowed {
+    pub(crate) fn get(&self, look: &Look) -> Option<Reason> {
+        let id = &look.identity;
+        self.0.get(&(id.device, id.inode)).filter(|(born, _)| *born == id.born_ns).map(|(_, reason)| *reason)
+    }
+
+    pub(crate) fn insert(&mut self, look: &Look, reason: Reason) {
+        // Names that come and go for years must not fill the memory; a second judgement costs little.
+        if self.0.len() > 100_000 {
+            self.0.clear();
+        }
+        self.0.insert((look.identity.device, look.identity.inode), (look.identity.born_ns, reason));
+    }
+}
+
+/// A name that means a file which it did not mean at the last look.
+pub(super) struct Fresh {
+    pub(super) path: PathBuf,
+    pub(super) look: Look,
+    /// It was renamed from a generation of this path.
+    pub(super) base: Option<PathBuf>,
+}
+
+pub(super) fn look_at(path: &Path) -> Option<Look> {
+    std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|m| Look::of(&m))
+}
+
+impl Tailer {
+    /// The first source that follows `path`.
+    pub(crate) fn source_of(&mut self, path: &Path) -> Option<usize> {
+        let mut matching = self.globs.iter().enumerate().filter(|(_, g)| g.matches(path)).map(|(i, _)| i);
+        let first = matching.next()?;
+        if let Some(second) = matching.next() {
+            let (a, b) = (&self.shared.sources[first].options.name, &self.shared.sources[second].options.name);
+            let text = format!("{} is matched by the sources {a} and {b}: it is read once, by {a}", path.display());
+            self.say_once(text);
+        }
+        Some(first)
+    }
+
+    /// The followed path of which `path` can be a generation, by its name.
+    pub(crate) fn base_of(&mut self, path: &Path) -> Option<(usize, PathBuf)> {
+        let (dir, name) = (path.parent()?, path.file_name()?);
+        bases(name).find_map(|base| {
+            let base = dir.join(base);
+            self.source_of(&base).map(|source| (source, base))
+        })
+    }
+
+    /// Takes the kernel's hints and looks at the names that they speak of.
+    pub(crate) fn take_hints(&mut self, now: Instant) {
+        let mut hints = Vec::new();
+        self.watcher.hints_now(|hint| hints.push(hint));
+        let (mut touched, mut known) = (Vec::new(), HashSet::new());
+        let mut moved: HashMap<PathBuf, PathBuf> = HashMap::new();
+        for hint in hints {
+            if hint.kind == HintKind::Overflow {
+                tracing::debug!("the kernel dropped hints about directories: listing them all");
+                self.full_scan_due = now;
+                self.scan_soon(now);
+                continue;
+            }
+            let dir = match self.watched.get(&hint.watch) {
+                Some(Watched::File(id)) => {
+                    let id = *id;
+                    self.activate(id);
+                    continue;
+                }
+                Some(Watched::Dir(dir)) => dir.clone(),
+                None => continue,
+            };
+            if hint.kind == HintKind::Directories {
+                self.scan_soon(now);
+                continue;
+            }
+            if hint.kind == HintKind::Changed
+                && let Some(&id) = self.dirs.get(&*dir).and_then(|d| d.names.get(&hint.name))
+            {
+                self.activate(id);
+                continue;
+            }
+            let path = dir.join(&hint.name);
+            match hint.kind {
+                HintKind::MovedFrom(cookie) => {
+                    let known = self.dirs.get(&*dir).and_then(|d| d.names.get(&hint.name)).and_then(|id| self.files.get(id));
+                    let known = known.map(|f| f.path.clone());
+                    let own = || self.source_of(&path).is_some().then(|| path.clone());
+                    let base = known.or_else(own).or_else(|| self.base_of(&path).map(|b| b.1));
+                    if let Some(base) = base {
+                        // Most second halves come at once; those of renames to other directories never do.
+                        if self.moves.len() > 1000 {
+                            self.moves.clear();
+                        }
+                        self.moves.insert(cookie, base);
+                    }
+                }
+                HintKind::MovedTo(cookie) => {
+                    if let Some(base) = self.moves.remove(&cookie) {
+                        moved.insert(path.clone(), base);
+                    }
+                }
+                _ => {}
+            }
+            let followed = self.dirs.get(&*dir).is_some_and(|d| d.names.contains_key(&hint.name));
+            let matters = followed || moved.contains_key(&path) || self.source_of(&path).is_some() || self.base_of(&path).is_some();
+            if matters && known.insert(path.clone()) {
+                touched.push((dir, hint.name, path));
+            }
+        }
+        if touched.is_empty() {
+            return;
+        }
+        let (mut fresh, mut vanished) = (Vec::new(), Vec::new());
+        for (dir, name, path) in touched {
+            let look = look_at(&path);
+            if self.observe(&dir, &name, &path, look, &mut vanished) {
+                fresh.extend(look.map(|look| Fresh { base: moved.remove(&path), path, look }));
+            }
+        }
+        self.settle(fresh, vanished, now);
+    }
+
+    /// Notes what a name means now. Returns whether it is a file that the name did not mean before.
+    pub(super) fn observe(&mut self, dir: &Path, name: &OsString, path: &Path, look: Option<Look>, vanished: &mut Vec<FileId>) -> bool {
+        let state: &mut Dir = self.dirs.entry(dir.to_owned()).or_default();
+        let Some(&id) = state.names.get(name) else { return look.is_some() };
+        let Some(file) = self.files.get_mut(&id) else {
+            state.names.remove(name);
+            return look.is_some();
+        };
+        if let Some(look) = look.filter(|l| l.identity == file.identity) {
+            if look.size != file.size || look.modified_ns != file.modified_ns {
+                self.activate(id);
+            }
+            return false;
+        }
+        state.names.remove(name);
+        if file.at.as_deref() == Some(path) {
+            file.at = None;
+            vanished.push(id);
+        }
+        look.is_some()
+    }
+
+    /// Decides about the names that mean another file than before, the oldest file first.
+    pub(super) fn settle(&mut self, mut fresh: Vec<Fresh>, vanished: Vec<FileId>, now: Instant) {
+        // Clocks of file systems are coarse: of two that are as old, the shorter name is the original.
+        fresh.sort_by_key(|f| (f.look.age_key(), f.path.as_os_str().len()));
+        for Fresh { path, look, base } in fresh {
+            let identity = &look.identity;
+            let id = self.by_inode.get(&(identity.device, identity.inode)).copied();
+            match id.and_then(|id| self.files.get_mut(&id).map(|f| (id, f))) {
+                Some((id, file)) if file.identity == *identity => {
+                    if file.at.is_none() {
+                        file.at = Some(path.clone());
+                        file.moved = (path != file.path).then_some(now);
+                        file.counters.rotations.add(u64::from(path != file.path));
+                    }
+                    self.name(&path, id);
+                    self.activate(id);
+                }
+                _ => self.begin(path, look, base, now),
+            }
+        }
+        for id in vanished {
+            if let Some(file) = self.files.get_mut(&id).filter(|f| f.at.is_none()) {
+                file.moved = Some(now);
+                self.activate(id);
+            }
+        }
+    }
+
+    /// Notes that `path` means the file `id`.
+    pub(crate) fn name(&mut self, path: &Path, id: FileId) {
+        if let (Some(dir), Some(name)) = (path.parent(), path.file_name()) {
+            self.dirs.entry(dir.to_owned()).or_default().names.insert(name.to_owned(), id);
+        }
+        // The directory of a link's target is not watched, so its writes would give no hint.
+        if std::fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink())
+            && let Ok(watch) = self.watcher.watch_target(path)
+        {
+            self.watched.insert(watch, Watched::File(id));
+            if let Some(file) = self.files.get_mut(&id) {
+                file.link_watch = Some(watch);
+            }
+        }
+    }
+
+    /// A file that is not followed: whether it should be, and from where.
+    fn begin(&mut self, path: PathBuf, look: Look, moved_from: Option<PathBuf>, now: Instant) {
+        let matched = self.source_of(&path);
+        if matched.is_none() && moved_from.is_none() && self.not_followed.get(&look) == Some(Reason::Unrelated) {
+            return;
+        }
+        match self.resume(&path, &look, matched, now) {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(e) => {
+                let text = format!("cannot open {}: {e}; it is not read until it can be, trying again", path.display());
+                if let Some(source) = matched {
+                    self.shared.sources[source].counters.set_error(&text);
+                }
+                self.say_once(text);
+                return;
+            }
+        }
+        let related = self.base_of(&path);
+        if matches!(self.not_followed.get(&look), Some(Reason::Copy { size, .. }) if size == look.size) {
+            return;
+        }
+        if related.is_some() && (look.size == 0 || self.is_copy(&path, &look, now)) {
+            // An empty one says nothing yet; it is judged when it grows.
+            return;
+        }
+        let base = match (moved_from, related) {
+            (Some(base), _) => self.source_of(&base).map(|source| (source, base)),
+            (None, Some((source, base))) => self.is_missed(&path, &base, &look).then_some((source, base)),
+            (None, None) => None,
+        };
+        let (source, first_path) = match (base, matched) {
+            (Some(base), _) => base,
+            (None, Some(source)) => (source, path.clone()),
+            (None, None) => {
+                self.not_followed.insert(&look, Reason::Unrelated);
+                return;
+            }
+        };
+        let options = &self.shared.sources[source].options;
+        let rotated = first_path != path;
+        if let (Some(limit), false) = (options.ignore_older, rotated) {
+            let now_ns = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
+            if now_ns.saturating_sub(look.modified_ns.max(0) as u128) > limit.as_nanos() {
+                return;
+            }
+        }
+        let mut file = Tracked::new(source, self.shared.sources[source].counters.clone(), first_path, path.clone(), &look, now);
+        if rotated {
+            tracing::info!(
+                "{} is a generation of {} that was not seen under that name: reading it from byte 0",
+                path.display(),
+                file.path.display()
+            );
+            file.moved = Some(now);
+            file.counters.rotations.add(1);
+        } else if self.starts_at_end(source)
+            && let Err(e) = file.seek_to_end(&look)
+        {
+            let text = format!("cannot read {}: {e}; it is not begun until it can be, trying again", path.display());
+            self.say_once(text);
+            return;
+        }
+        let id = self.insert(file);
+        self.name(&path, id);
+    }
+
+    /// Whether a file with the name of a generation of `base` was `base` while nobody looked.
+    fn is_missed(&mut self, path: &Path, base: &Path, look: &Look) -> bool {
+        let born = look.identity.born_ns;
+        if born == 0 || self.globs.iter().any(|g| g.excludes(path)) {
+            return false;
+        }
+        if self.is_unseen_copy(path, base, look) {
+            return true;
+        }
+        let followed_since = self.seen_since.get(base).copied().unwrap_or(0);
+        // The file that has the name now must be younger, or this one came into being beside it.
+        followed_since != 0 && followed_since < born && look_at(base).is_none_or(|now| now.identity.born_ns >= born)
+    }
+
+    /// A file that is not open has lost its name: one more listing, then its unread bytes are lost.
+    pub(crate) fn gone(&mut self, id: FileId, now: Instant) {
+        let Some(file) = self.files.get_mut(&id) else { return };
+        if let Some(at) = file.at.take() {
+            file.moved = Some(now);
+            self.scan(now);
+            if self.files.get(&id).is_some_and(|f| f.at.is_none()) {
+                tracing::debug!("{} is gone", at.display());
+            }
+            self.activate(id);
+            return;
+        }
+        let lost = file.size.saturating_sub(file.pos);
+        if lost > 0 {
+            file.counters.lost_bytes.add(lost);
+            let text = format!(
+                "{} was deleted before it was read to its end: {lost} bytes from byte {} on are lost",
+                file.path.display(),
+                file.pos
+            );
+            file.counters.set_error(&text);
+            tracing::warn!("{text}");
+        }
+        self.remember_and_remove(id);
+    }
+
+    /// Forgets a finished file, but not its stream: it may come back from another directory.
+    pub(crate) fn remember_and_remove(&mut self, id: FileId) {
+        if let Some(stream) = self.files.get(&id).and_then(|f| f.stream.clone())
+            && let Some(file) = stream.spec().file
+        {
+            let streams = self.remembered.entry(file.inode).or_default();
+            streams.retain(|s| s.id != stream.id);
+            streams.push(stream);
+        }
+        self.remove(id);
+    }
+
+    /// A truncated file: looks for the copy that may hold its unread end, and counts what is lost.
+    pub(crate) fn after_truncation(&mut self, id: FileId, now: Instant) -> Turn {
+        let Some(file) = self.files.get_mut(&id) else { return Turn::Gone };
+        let Some(former) = file.former.take() else { return Turn::More };
+        let counters = file.counters.clone();
+        if let Some(stream) = &former.stream {
+            // Its copies are to be recognised whenever they are looked at.
+            self.ended_here.insert(stream.id);
+            self.remembered_paths.entry(file.path.clone()).or_default().push(stream.clone());
+        }
+        let unread = former.size.saturating_sub(former.pos);
+        if !self.adopt_copy(id, &former, now) && unread > 0 {
+            counters.lost_bytes.add(unread);
+            if let Some(file) = self.files.get(&id) {
+                let text = format!("{unread} bytes of {} were truncated away before they were read", file.path.display());
+                counters.set_error(&text);
+                tracing::warn!("{text}");
+            }
+        }
+        Turn::More
+    }
+}

@@ -1,0 +1,185 @@
+//! Listing of directories: the truth behind the hints.
+
+use super::discover::{Fresh, look_at};
+use super::tailer::{SCAN_PAUSE, Tailer, Watched};
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often every file is looked at even where the kernel hints at changes (writes through `mmap` give no hint).
+const FULL_SCAN: Duration = Duration::from_secs(60);
+
+/// Whether all writes to the file system of `dir` pass this kernel, so that it hints at them.
+fn is_local(dir: &Path) -> bool {
+    // ext, xfs, btrfs, tmpfs, overlayfs, zfs, f2fs.
+    const LOCAL: [u32; 7] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630, 0x2fc1_2fc1, 0xf2f5_2010];
+    rustix::fs::statfs(dir).is_ok_and(|s| LOCAL.contains(&(s.f_type as u32)))
+}
+
+/// What is in a directory.
+struct Listing {
+    /// Names of files with their inodes (0 where only a look can tell).
+    files: Vec<(OsString, u64)>,
+    dirs: Vec<PathBuf>,
+}
+
+impl Tailer {
+    /// Asks for a listing, at once unless the last one was just now: a directory that is busy must not cost one each time.
+    pub(super) fn scan_soon(&mut self, now: Instant) {
+        let earliest = self.last_scan.map_or(now, |last| now.max(last + SCAN_PAUSE));
+        self.scan_due = self.scan_due.min(earliest);
+    }
+
+    /// Lists every directory that can hold a followed file, and looks at each name that matters.
+    pub(crate) fn scan(&mut self, now: Instant) {
+        self.undecided = false;
+        let full = now >= self.full_scan_due;
+        if full {
+            self.full_scan_due = now + FULL_SCAN;
+        }
+        let dirs = self.walk();
+        self.dirs.retain(|path, dir| {
+            let keep = dirs.contains_key(path) || !dir.names.is_empty();
+            if let (false, Some(watch)) = (keep, dir.watch) {
+                self.watched.remove(&watch);
+                self.watcher.unwatch(watch);
+            }
+            keep
+        });
+        let gone: Vec<PathBuf> = self.dirs.keys().filter(|d| !dirs.contains_key(*d)).cloned().collect();
+        let (mut fresh, mut vanished) = (Vec::new(), Vec::new());
+        for (dir, entries) in dirs.into_iter().chain(gone.into_iter().map(|d| (d, Vec::new()))) {
+            let device = std::fs::metadata(&dir).map_or(0, |m| m.dev());
+            let mut seen = HashSet::new();
+            for (name, inode) in &entries {
+                let state = self.dirs.get(&dir);
+                let known = state.and_then(|d| d.names.get(name)).and_then(|id| self.files.get(id));
+                if known.is_some() {
+                    seen.insert(name);
+                    let trusted = !full && *inode != 0 && state.is_some_and(|d| d.local && d.watch.is_some());
+                    if trusted && known.is_some_and(|f| f.identity.inode == *inode && f.identity.device == device) {
+                        // The kernel would have hinted at a change.
+                        continue;
+                    }
+                }
+                let path = dir.join(name);
+                let by_inode = self.by_inode.contains_key(&(device, *inode)) || self.remembered.contains_key(inode);
+                if known.is_none() && !by_inode && self.source_of(&path).is_none() && self.base_of(&path).is_none() {
+                    continue;
+                }
+                let look = look_at(&path);
+                if self.observe(&dir, name, &path, look, &mut vanished) {
+                    fresh.extend(look.map(|look| Fresh { path, look, base: None }));
+                }
+            }
+            let names = self.dirs.get(&dir).map(|d| d.names.keys().filter(|n| !seen.contains(n)).cloned().collect::<Vec<_>>());
+            for name in names.unwrap_or_default() {
+                // Gone, or seen only now: a look tells.
+                let path = dir.join(&name);
+                let look = look_at(&path);
+                if self.observe(&dir, &name, &path, look, &mut vanished) {
+                    fresh.extend(look.map(|look| Fresh { path, look, base: None }));
+                }
+            }
+        }
+        self.settle(fresh, vanished, now);
+        self.looked_once = true;
+        self.last_scan = Some(now);
+    }
+
+    /// All directories that can hold a match, with their files; each is watched before it is listed.
+    fn walk(&mut self) -> HashMap<PathBuf, Vec<(OsString, u64)>> {
+        let mut listed: HashMap<PathBuf, Listing> = HashMap::new();
+        for source in 0..self.globs.len() {
+            for root in 0..self.globs[source].roots.len() {
+                let mut todo = vec![(self.globs[source].roots[root].dir.clone(), 0)];
+                while let Some((dir, depth)) = todo.pop() {
+                    if !listed.contains_key(&dir) {
+                        let Some(found) = self.list(&dir) else { continue };
+                        listed.insert(dir.clone(), found);
+                    }
+                    let root = &self.globs[source].roots[root];
+                    let subdirs = listed.get(&dir).map(|l| l.dirs.iter()).into_iter().flatten();
+                    todo.extend(subdirs.filter(|d| root.enters(d, depth)).map(|d| (d.clone(), depth + 1)));
+                }
+            }
+        }
+        listed.into_iter().map(|(dir, listing)| (dir, listing.files)).collect()
+    }
+
+    /// The files (with inode) and directories in `dir`, or `None` when there is no such directory.
+    fn list(&mut self, dir: &Path) -> Option<Listing> {
+        self.watch(dir);
+        let (mut files, mut dirs) = (Vec::new(), Vec::new());
+        let result = std::fs::read_dir(dir).and_then(|entries| {
+            for entry in entries {
+                let entry = entry?;
+                let kind = entry.file_type()?;
+                if kind.is_dir() {
+                    dirs.push(entry.path());
+                } else if kind.is_file() {
+                    files.push((entry.file_name(), entry.ino()));
+                } else if kind.is_symlink() {
+                    // A link to a directory is followed only where a glob's level names it, not below `**`.
+                    match std::fs::metadata(entry.path()) {
+                        Ok(m) if m.is_dir() && self.globs.iter().any(|g| g.roots.iter().any(|r| !r.deep)) => dirs.push(entry.path()),
+                        Ok(m) if m.is_file() => files.push((entry.file_name(), 0)),
+                        _ => {}
+                    }
+                }
+            }
+            Ok(())
+        });
+        let state = self.dirs.entry(dir.to_owned()).or_default();
+        match result {
+            Ok(()) => {
+                if std::mem::take(&mut state.failed) {
+                    tracing::info!("{} can be listed again", dir.display());
+                }
+                Some(Listing { files, dirs })
+            }
+            Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => None,
+            Err(e) => {
+                if !std::mem::replace(&mut state.failed, true) {
+                    let text = format!("cannot list {}: {e}; new files in it are not seen until it can be, trying again", dir.display());
+                    tracing::warn!("{text}");
+                    for source in &self.shared.sources {
+                        source.counters.set_error(&text);
+                    }
+                }
+                // What is followed there already is still read.
+                let known = state.names.keys().map(|n| (n.clone(), 0)).collect();
+                Some(Listing { files: known, dirs: Vec::new() })
+            }
+        }
+    }
+
+    fn watch(&mut self, dir: &Path) {
+        if !self.watcher.hints() {
+            return;
+        }
+        match self.watcher.watch_dir(dir) {
+            Ok(watch) => {
+                let state = self.dirs.entry(dir.to_owned()).or_default();
+                if state.watch.replace(watch) != Some(watch) {
+                    state.local = is_local(dir);
+                    self.watched.insert(watch, Watched::Dir(Arc::from(dir)));
+                }
+            }
+            Err(e) => {
+                self.dirs.entry(dir.to_owned()).or_default().watch = None;
+                if !matches!(
+                    e.kind(),
+                    std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory | std::io::ErrorKind::PermissionDenied
+                ) {
+                    self.say_once(format!(
+                        "cannot watch a directory ({e}; see fs.inotify.max_user_watches): directories are listed every second instead, nothing is lost"
+                    ));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! The tailer: all files of all sources, driven step by step by the reader thread (and by tests).
+
+use super::counters::Counters;
+use super::discover::NotFollowed;
+use super::globs::Globs;
+use super::multiline::Multi;
+use super::read::{Shared, Source, Turn};
+use super::tracked::{FileId, Tracked};
+use super::watch::Watcher;
+use super::{FileOptions, SourceError};
+use crate::queue::{Producer, Stream};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Hints are taken at most this often: the kernel merges equal ones, so a hot writer costs little.
+pub(crate) const HINT_PAUSE: Duration = Duration::from_millis(5);
+/// Without hints, directories are listed this often.
+const BLIND_RESCAN: Duration = Duration::from_secs(1);
+/// A renamed or deleted file that was quiet for so long is closed.
+pub(crate) const MOVED_QUIET: Duration = Duration::from_secs(5);
+/// A file that could not be read is tried again after this.
+const RETRY: Duration = Duration::from_secs(1);
+/// Between two listings of all directories because of hints.
+pub(crate) const SCAN_PAUSE: Duration = Duration::from_millis(100);
+/// A round of turns ends after this, so that renames and a stop are seen however many files are hot.
+const ROUND: Duration = Duration::from_millis(20);
+/// Most open files; beyond, those that were quiet longest are closed and opened again on activity.
+const MAX_OPEN: usize = 512;
+
+/// What the reader thread does after a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// There is more to do at once.
+    Busy,
+    /// The queue has no room: try again soon.
+    Blocked,
+    /// Nothing to do before this instant, hints aside.
+    Until(Instant),
+    /// The queue is closing.
+    Closed,
+}
+
+/// A listed directory.
+#[derive(Debug, Default)]
+pub(crate) struct Dir {
+    /// The followed file behind each name.
+    pub(crate) names: HashMap<OsString, FileId>,
+    pub(crate) watch: Option<i32>,
+    /// The kernel sees all writes to its files.
+    pub(crate) local: bool,
+    /// A failure to list it was said.
+    pub(crate) failed: bool,
+}
+
+/// What a watch is for.
+#[derive(Clone, Debug)]
+pub(crate) enum Watched {
+    Dir(Arc<Path>),
+    File(FileId),
+}
+
+/// All files of all sources.
+pub(crate) struct Tailer {
+    pub(crate) shared: Shared,
+    pub(crate) globs: Vec<Globs>,
+    pub(crate) files: HashMap<FileId, Tracked>,
+    next_id: FileId,
+    /// Followed files by inode; the device tells apart those of several file systems.
+    pub(crate) by_inode: HashMap<(u64, u64), FileId>,
+    pub(crate) dirs: HashMap<PathBuf, Dir>,
+    pub(crate) watched: HashMap<i32, Watched>,
+    pub(crate) watcher: Watcher,
+    /// Remembered streams by inode.
+    pub(crate) remembered: HashMap<u64, Vec<Arc<Stream>>>,
+    /// Birth of the oldest file that was followed under each path, now or before.
+    pub(crate) seen_since: HashMap<PathBuf, i64>,
+    /// Remembered streams by the path under which they were matched.
+    pub(crate) remembered_paths: HashMap<PathBuf, Vec<Arc<Stream>>>,
+    /// Streams that ended with a truncation that this process saw.
+    pub(crate) ended_here: HashSet<u64>,
+    pub(crate) not_followed: NotFollowed,
+    /// Sources whose files are all new to the queue: `start_at: end` holds for the first look.
+    pub(crate) first_start: Vec<bool>,
+    pub(crate) looked_once: bool,
+    pub(crate) scan_due: Instant,
+    pub(crate) last_scan: Option<Instant>,
+    /// When even files whose changes the kernel hints at are looked at again.
+    pub(crate) full_scan_due: Instant,
+    /// A file waits to be judged at the next listing.
+    pub(crate) undecided: bool,
+    /// First halves of renames whose second half is still to come, by cookie.
+    pub(crate) moves: HashMap<u32, PathBuf>,
+    hints_due: Instant,
+    active: VecDeque<FileId>,
+    deadlines: BTreeSet<(Instant, FileId)>,
+    open_order: VecDeque<FileId>,
+    pub(crate) said: HashSet<String>,
+    draining: bool,
+}
+
+impl Tailer {
+    pub(crate) fn new(
+        options: Vec<FileOptions>,
+        agent_id: String,
+        producer: Arc<dyn Producer>,
+        now: Instant,
+    ) -> Result<Tailer, SourceError> {
+        let (mut globs, mut sources) = (Vec::new(), Vec::new());
+        for mut options in options {
+            globs.push(Globs::new(&options)?);
+            let multi = options.multiline.as_ref().map(|m| Multi::new(&options.name, m)).transpose()?;
+            let fields: Vec<String> =
+                options.fields.iter().map(|(name, value)| format!("{}:{value}", serde_json::Value::from(name.as_str()))).collect();
+            // Lengths of events are 32-bit in the queue, and an event must fit into memory.
+            options.max_line_bytes = options.max_line_bytes.clamp(1, 1 << 30);
+            sources.push(Source { options, multi, fields: fields.join(","), counters: Arc::new(Counters::default()) });
+        }
+        let (watcher, blind) = Watcher::new().map_err(|source| SourceError::Start { what: "eventfd", source })?;
+        if let Some(e) = blind {
+            tracing::warn!("no inotify ({e}): directories are listed every second instead; nothing is lost, but it costs more");
+        }
+        let streams = producer.streams();
+        let (mut remembered, mut remembered_paths) = (HashMap::<u64, Vec<_>>::new(), HashMap::<PathBuf, Vec<_>>::new());
+        let mut seen_since = HashMap::<PathBuf, i64>::new();
+        let mut first_start = vec![true; sources.len()];
+        for stream in streams {
+            let spec = stream.spec();
+            let Some(file) = spec.file else { continue };
+            for (first, globs) in first_start.iter_mut().zip(&globs) {
+                *first &= !globs.matches(&spec.path);
+            }
+            let born = seen_since.entry(spec.path.clone()).or_insert(file.born_ns);
+            *born = file.born_ns.min(*born);
+            remembered.entry(file.inode).or_default().push(stream.clone());
+            remembered_paths.entry(spec.path.clone()).or_default().push(stream);
+        }
+        Ok(Tailer {
+            shared: Shared { producer, agent_id, sources },
+            globs,
+            files: HashMap::new(),
+            next_id: 0,
+            by_inode: HashMap::new(),
+            dirs: HashMap::new(),
+            watched: HashMap::new(),
+            watcher,
+            remembered,
+            remembered_paths,
+            seen_since,
+            ended_here: HashSet::new(),
+            not_followed: NotFollowed::default(),
+            first_start,
+            looked_once: false,
+            scan_due: now,
+            last_scan: None,
+            full_scan_due: now,
+            undecided: false,
+            moves: HashMap::new(),
+            hints_due: now,
+            active: VecDeque::new(),
+            deadlines: BTreeSet::new(),
+            open_order: VecDeque::new(),
+            said: HashSet::new(),
+            draining: false,
+        })
+    }
+
+    /// Says `text` once.
+    pub(crate) fn say_once(&mut self, text: String) {
+        if self.said.len() < 10_000 && self.said.insert(text.clone()) {
+            tracing::warn!("{text}");
+        }
+    }
+
+    /// How long until directories are listed again.
+    fn rescan(&self) -> Duration {
+        let configured = self.shared.sources.iter().map(|s| s.options.rescan).min().unwrap_or(Duration::from_secs(5));
+        let configured = configured.max(Duration::from_millis(100));
+        let blind = !self.watcher.hints() || self.dirs.values().any(|d| d.watch.is_none());
+        if blind { configured.min(BLIND_RESCAN) } else { configured }
+    }
+
+    /// Follows one more file.
+    pub(crate) fn insert(&mut self, mut file: Tracked) -> FileId {
+        let id = self.next_id;
+        if self.draining {
+            file.drain_end = file.at.as_ref().and_then(|at| std::fs::metadata(at).ok()).map(|m| m.len());
+        }
+        let born = self.seen_since.entry(file.path.clone()).or_insert(file.identity.born_ns);
+        *born = file.identity.born_ns.min(*born);
+        self.next_id += 1;
+        self.by_inode.insert((file.identity.device, file.identity.inode), id);
+        self.files.insert(id, file);
+        self.activate(id);
+        id
+    }
+
+    /// Forgets a file; where the queue knows its stream, it is remembered in case that the file comes back.
+    pub(crate) fn remove(&mut self, id: FileId) {
+        let Some(file) = self.files.remove(&id) else { return };
+        if let Some(watch) = file.link_watch {
+            self.watched.remove(&watch);
+            self.watcher.unwatch(watch);
+        }
+        if let Some(deadline) = file.deadline {
+            self.deadlines.remove(&(deadline, id));
+        }
+        let key = (file.identity.device, file.identity.inode);
+        if self.by_inode.get(&key) == Some(&id) {
+            self.by_inode.remove(&key);
+        }
+    }
+
+    /// Gives a file a turn in this or the next round.
+    pub(crate) fn activate(&mut self, id: FileId) {
+        if let Some(file) = self.files.get_mut(&id)
+            && !file.queued
+        {
+            file.queued = true;
+            self.active.push_back(id);
+        }
+    }
+
+    /// Does what is due: hints, listing, time-outs, and one turn for each file that has something.
+    pub(crate) fn step(&mut self, now: Instant) -> Step {
+        if now >= self.hints_due {
+            self.hints_due = now + HINT_PAUSE;
+            self.take_hints(now);
+        }
+        if now >= self.scan_due {
+            self.scan(now);
+            self.scan_due = now + self.rescan();
+        }
+        while let Some(&(at, id)) = self.deadlines.first().filter(|(at, _)| *at <= now) {
+            self.deadlines.remove(&(at, id));
+            if let Some(file) = self.files.get_mut(&id) {
+                file.deadline = None;
+            }
+            self.activate(id);
+        }
+        let (mut blocked, round) = (false, Instant::now());
+        for _ in 0..self.active.len() {
+            let Some(id) = self.active.pop_front() else { break };
+            match self.take_turn(id, now) {
+                Turn::Closed => return Step::Closed,
+                Turn::Blocked => {
+                    // The queue is full for all files; the one whose turn it was keeps it.
+                    self.active.pop_back();
+                    self.active.push_front(id);
+                    blocked = true;
+                    break;
+                }
+                _ if round.elapsed() > ROUND => break,
+                _ => {}
+            }
+        }
+        if blocked {
+            self.open_waiting();
+            return Step::Blocked;
+        }
+        if !self.active.is_empty() {
+            return Step::Busy;
+        }
+        let next = self.deadlines.first().map_or(self.scan_due, |(at, _)| self.scan_due.min(*at));
+        Step::Until(next)
+    }
+
+    /// Since when hints may be taken again.
+    pub(crate) fn hints_due(&self) -> Instant {
+        self.hints_due
+    }
+
+    fn take_turn(&mut self, id: FileId, now: Instant) -> Turn {
+        let Some(file) = self.files.get_mut(&id) else { return Turn::Idle };
+        file.queued = false;
+        let (was_open, old) = (file.file.is_some(), file.deadline.take());
+        let turn = file.turn(&self.shared, now);
+        let mut deadline = file.deadline.take();
+        let opened = !was_open && file.file.is_some();
+        match turn {
+            Turn::More | Turn::Blocked => {
+                file.queued = true;
+                self.active.push_back(id);
+            }
+            Turn::Failed => deadline = Some(now + RETRY),
+            _ => {}
+        }
+        if turn == Turn::Idle
+            && deadline.is_none()
+            && let Some(since) = file.moved
+        {
+            let quiet = since.max(file.grown) + MOVED_QUIET;
+            if now < quiet && file.file.is_some() {
+                deadline = Some(quiet);
+            } else {
+                file.close();
+            }
+        }
+        file.deadline = deadline;
+        let finished = file.at.is_none() && file.file.is_none() && turn == Turn::Idle;
+        if let Some(old) = old {
+            self.deadlines.remove(&(old, id));
+        }
+        if let Some(deadline) = deadline {
+            self.deadlines.insert((deadline, id));
+        }
+        if opened {
+            self.open_order.push_back(id);
+            self.close_some();
+        }
+        match turn {
+            Turn::Truncated => {
+                self.after_truncation(id, now);
+                self.activate(id);
+            }
+            Turn::Gone => self.gone(id, now),
+            _ if finished => self.remember_and_remove(id),
+            _ => {}
+        }
+        turn
+    }
+
+    /// While the queue has no room, files that wait for their turn are held open: deleted ones can still be read later.
+    fn open_waiting(&mut self) {
+        for id in &self.active {
+            if self.open_order.len() >= MAX_OPEN {
+                return;
+            }
+            if let Some(file) = self.files.get_mut(id)
+                && file.file.is_none()
+                && file.open().is_ok()
+            {
+                self.open_order.push_back(*id);
+            }
+        }
+    }
+
+    /// Keeps the number of open files bounded; a file that has no name any more stays open until it is read.
+    fn close_some(&mut self) {
+        for _ in 0..self.open_order.len() {
+            if self.open_order.len() <= MAX_OPEN {
+                return;
+            }
+            let Some(id) = self.open_order.pop_front() else { return };
+            let Some(file) = self.files.get_mut(&id).filter(|f| f.file.is_some()) else { continue };
+            if file.used || file.at.is_none() {
+                file.used = false;
+                self.open_order.push_back(id);
+            } else {
+                file.close();
+            }
+        }
+    }
+
+    /// Begins to drain: one last look, then every file is read to its present end and no further.
+    pub(crate) fn begin_drain(&mut self, now: Instant) {
+        if self.draining {
+            return;
+        }
+        self.draining = true;
+        self.take_hints(now);
+        self.scan(now);
+        let ids: Vec<FileId> = self.files.keys().copied().collect();
+        for id in ids {
+            if let Some(file) = self.files.get_mut(&id) {
+                let size = match (&file.file, &file.at) {
+                    (Some(open), _) => open.metadata().map(|m| m.len()),
+                    (None, Some(at)) => std::fs::metadata(at).map(|m| m.len()),
+                    (None, None) => Ok(file.size),
+                };
+                file.drain_end = Some(size.unwrap_or(file.size));
+                if file.drain_end > Some(file.scanned) {
+                    self.activate(id);
+                }
+            }
+        }
+    }
+
+    /// Whether every file is read to where it ended when the drain began (incomplete last events aside).
+    pub(crate) fn drained(&self) -> bool {
+        self.active.is_empty() && !self.undecided && self.files.values().all(|f| f.drain_end.is_none_or(|end| f.scanned >= end))
+    }
+}

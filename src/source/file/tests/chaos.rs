@@ -1,0 +1,126 @@
+//! Random histories of writing, rotating, looking and dying: every line exactly once.
+
+use super::rig::Rig;
+use proptest::prelude::*;
+use std::time::Duration;
+
+#[derive(Clone, Copy, Debug)]
+enum Op {
+    Append(u8),
+    Rotate,
+    Look,
+    Kill(u8),
+    Restart,
+    Pass(u8),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        4 => (1u8..40).prop_map(Op::Append),
+        3 => Just(Op::Rotate),
+        3 => Just(Op::Look),
+        1 => (0u8..100).prop_map(Op::Kill),
+        2 => Just(Op::Restart),
+        1 => (1u8..20).prop_map(Op::Pass),
+    ]
+}
+
+struct Writer {
+    next: u32,
+}
+
+impl Writer {
+    fn append(&mut self, rig: &Rig, lines: u8) {
+        for _ in 0..lines {
+            rig.append("a.log", format!("line {:06} {}\n", self.next, "x".repeat((self.next % 50) as usize)));
+            self.next += 1;
+        }
+    }
+
+    fn rotate(&mut self, rig: &Rig, copy: bool) {
+        for k in (1..40).rev() {
+            if rig.path(&format!("a.log.{k}")).exists() {
+                rig.rename(&format!("a.log.{k}"), &format!("a.log.{}", k + 1));
+            }
+        }
+        if copy {
+            rig.copytruncate("a.log", "a.log.1");
+        } else if rig.path("a.log").exists() {
+            rig.rename("a.log", "a.log.1");
+        }
+    }
+}
+
+fn history(globs: &[&str], ops: &[Op], copy: bool, blind: bool) -> Result<(), TestCaseError> {
+    let (mut rig, mut writer) = (Rig::new(globs), Writer { next: 0 });
+    if blind {
+        rig.tailer().watcher.blind();
+    }
+    writer.append(&rig, 2);
+    rig.settle();
+    for op in ops {
+        match *op {
+            Op::Append(lines) => writer.append(&rig, lines),
+            Op::Rotate => writer.rotate(&rig, copy),
+            Op::Look => {
+                if rig.tailer.is_some() {
+                    rig.settle();
+                }
+            }
+            Op::Kill(keep) => {
+                // The first block must be durable, or the queue does not know the file at all.
+                let keep = (rig.fake.len() * usize::from(keep) / 100).max(1);
+                rig.kill(keep);
+            }
+            Op::Restart => {
+                if rig.tailer.is_none() {
+                    rig.start();
+                    if blind {
+                        rig.tailer().watcher.blind();
+                    }
+                }
+            }
+            Op::Pass(seconds) => {
+                if rig.tailer.is_some() {
+                    rig.pass(Duration::from_secs(seconds.into()));
+                }
+            }
+        }
+    }
+    if rig.tailer.is_none() {
+        rig.start();
+    }
+    rig.settle();
+    rig.pass(Duration::from_secs(20));
+    let mut got: Vec<u32> = rig.fake.lines().iter().map(|l| l[5..11].parse().unwrap()).collect();
+    got.sort_unstable();
+    prop_assert_eq!(got, (0..writer.next).collect::<Vec<_>>());
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn renames_and_kills_lose_and_double_nothing(ops in prop::collection::vec(op(), 1..25)) {
+        history(&["*.log"], &ops, false, false)?;
+        history(&["*.log*"], &ops, false, false)?;
+    }
+
+    #[test]
+    fn copies_and_restarts_lose_and_double_nothing(ops in prop::collection::vec(op(), 1..25)) {
+        history(&["*.log"], &ops, true, false)?;
+        history(&["*.log*"], &ops, true, false)?;
+    }
+
+    #[test]
+    fn without_hints_renames_and_kills_lose_and_double_nothing(ops in prop::collection::vec(op(), 1..25)) {
+        history(&["*.log"], &ops, false, true)?;
+        history(&["*.log*"], &ops, false, true)?;
+    }
+
+    #[test]
+    fn without_hints_copies_and_restarts_lose_and_double_nothing(ops in prop::collection::vec(op(), 1..25)) {
+        history(&["*.log"], &ops, true, true)?;
+        history(&["*.log*"], &ops, true, true)?;
+    }
+}

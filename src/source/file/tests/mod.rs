@@ -1,0 +1,7 @@
+mod chaos;
+mod content;
+mod joining;
+mod rig;
+mod rotation;
+mod threaded;
+mod truncation;
