@@ -1,1 +1,5 @@
-//! stub
+//! `forebay demo`: half a minute that convinces.
+
+pub mod account;
+mod http;
+pub mod receiver;
