@@ -119,7 +119,7 @@ fn configuration(folder: &Path, url: &str, admin: SocketAddr) -> String {
     let quoted = |path: PathBuf| serde_json::Value::from(path.to_string_lossy().into_owned()).to_string();
     format!(
         "data_dir: {}\nadmin: {{listen: \"{admin}\"}}\nsources:\n  app:\n    type: file\n    include: [{}]\nsinks:\n  search:\n    \
-         type: elasticsearch\n    endpoints: [\"{url}\"]\n    index: demo\n",
+         type: elasticsearch\n    endpoints: [\"{url}\"]\n    index: demo\n    retry: {{max: 1s}}\n",
         quoted(folder.join("state")),
         quoted(folder.join("logs").join("*.log")),
     )
@@ -218,6 +218,7 @@ mod tests {
             type: elasticsearch
             endpoints: ["http://127.0.0.1:1"]
             index: demo
+            retry: {max: 1s}
         "#);
     }
 
