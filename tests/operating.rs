@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Bench, PATIENCE, UNDELIVERED, assert_exactly, elasticsearch_sink, forebay, http, lines};
+use common::{Bench, PATIENCE, TAKEN, UNDELIVERED, assert_exactly, elasticsearch_sink, forebay, http, lines};
 use forebay::admin::Status;
 use forebay::demo::receiver::{Mode, Receiver};
 use std::time::{Duration, Instant};
@@ -54,7 +54,7 @@ fn a_second_sigterm_stops_at_once_and_loses_nothing() {
     agent.wait_status("all is in the queue", |s| s.sinks["search"].lag_events == 1_000);
     agent.signal_term();
     agent.wait_status("it drains", |s| s.state == "draining");
-    assert_ne!(agent.terminate().code(), Some(0), "{}", agent.log());
+    assert_eq!(agent.terminate().code(), Some(UNDELIVERED), "{}", agent.log());
     receiver.set(Mode::Up);
     bench.ship_all(|| receiver.account(|a| a.documents().len() >= 1_000));
     assert_exactly(&receiver, &text);
@@ -68,7 +68,7 @@ fn two_agents_on_one_data_dir_are_an_error_that_says_so() {
     first.wait_status("it runs", |s| s.state == "running");
     let mut second = bench.start();
     let status = second.wait();
-    assert!(status.code().is_some_and(|c| c != 0 && c != UNDELIVERED), "{status}: {}", second.log());
+    assert_eq!(status.code(), Some(TAKEN), "{}", second.log());
     let log = second.log();
     assert!(log.contains("another") && log.contains(bench.path("state").to_str().unwrap()), "{log}");
     assert_eq!(first.terminate().code(), Some(0), "{}", first.log());

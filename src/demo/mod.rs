@@ -47,7 +47,7 @@ pub struct DemoOptions {
 
 impl Default for DemoOptions {
     fn default() -> Self {
-        DemoOptions { seconds: 25, rate: 5_000, plain: false }
+        DemoOptions { seconds: 30, rate: 5_000, plain: false }
     }
 }
 

@@ -20,6 +20,9 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// Exit status of `forebay run` when data remains in the queue.
 pub const UNDELIVERED: i32 = 3;
 
+/// Exit status of `forebay run` when another process works on its `data_dir`.
+pub const TAKEN: i32 = 4;
+
 /// A string as YAML (and JSON) writes it.
 pub fn quoted(text: impl AsRef<Path>) -> String {
     serde_json::Value::from(text.as_ref().to_str().expect("a path in UTF-8")).to_string()
