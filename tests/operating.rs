@@ -145,3 +145,23 @@ fn the_demo_loses_and_doubles_nothing() {
     assert!(text.lines().any(|l| l.split_whitespace().eq(["lost", "0"])), "{text}");
     assert!(start.elapsed() < PATIENCE + Duration::from_secs(6));
 }
+
+#[test]
+fn the_configuration_in_the_kubernetes_manifest_is_accepted() {
+    let manifest = include_str!("../packaging/kubernetes/sidecar.yaml");
+    let (_, rest) = manifest.split_once("  app.yaml: |\n").expect("the config map");
+    let (text, _) = rest.split_once("\n---\n").expect("the deployment");
+    let bench = Bench::new();
+    let secret = bench.path("api_key");
+    std::fs::write(&secret, "c2VjcmV0OmtleQ==").unwrap();
+    let text = text.replace("/run/secrets/elasticsearch/api_key", secret.to_str().unwrap());
+    let pipeline = bench.path("pipeline.yaml");
+    std::fs::write(&pipeline, text.lines().map(|l| l.strip_prefix("    ").unwrap_or(l).to_string() + "\n").collect::<String>()).unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_forebay"))
+        .arg("check")
+        .arg(&pipeline)
+        .envs([("POD_UID", "7f2c"), ("POD_NAME", "app-1")])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+}
