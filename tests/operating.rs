@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Bench, PATIENCE, TAKEN, UNDELIVERED, assert_exactly, elasticsearch_sink, forebay, http, lines};
+use common::{Bench, PATIENCE, TAKEN, UNDELIVERED, assert_exactly, elasticsearch_sink, forebay, free_address, http, lines};
 use forebay::admin::Status;
 use forebay::demo::receiver::{Mode, Receiver};
 use std::time::{Duration, Instant};
@@ -62,10 +62,13 @@ fn a_second_sigterm_stops_at_once_and_loses_nothing() {
 
 #[test]
 fn two_agents_on_one_data_dir_are_an_error_that_says_so() {
-    let (bench, receiver) = (Bench::new(), Receiver::start().unwrap());
+    let (mut bench, receiver) = (Bench::new(), Receiver::start().unwrap());
     bench.pipeline(&elasticsearch_sink(&receiver.url()), "", "");
     let mut first = bench.start();
     first.wait_status("it runs", |s| s.state == "running");
+    // Nothing but the data_dir is shared.
+    bench.admin = free_address();
+    bench.pipeline(&elasticsearch_sink(&receiver.url()), "", "");
     let mut second = bench.start();
     let status = second.wait();
     assert_eq!(status.code(), Some(TAKEN), "{}", second.log());
