@@ -35,19 +35,24 @@ const NEWS: Duration = Duration::from_millis(1500);
 const SETTLE: Duration = Duration::from_secs(60);
 
 /// Options of the demo.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DemoOptions {
     /// For how long the app writes, seconds.
     pub seconds: u64,
-    /// Lines a second.
-    pub rate: u64,
+    /// Lines a second; `None`: [`DemoOptions::RATE`].
+    pub rate: Option<u64>,
     /// One line a second instead of a picture that is drawn over.
     pub plain: bool,
 }
 
+impl DemoOptions {
+    /// Lines a second unless told otherwise.
+    pub const RATE: u64 = 5_000;
+}
+
 impl Default for DemoOptions {
     fn default() -> Self {
-        DemoOptions { seconds: 30, rate: 5_000, plain: false }
+        DemoOptions { seconds: 30, rate: None, plain: false }
     }
 }
 
@@ -139,7 +144,8 @@ fn play(program: &Path, options: &DemoOptions, plain: bool, stop: &AtomicBool, o
     let mut agent = Agent::start(program.to_path_buf(), config, folder.0.join("agent.log"))
         .map_err(|e| format!("cannot start {}: {e}", program.display()))?;
     let time = Duration::from_secs(options.seconds.max(1));
-    let mut writer = Writer::start(&folder.0.join("logs"), options.rate.max(1), time).map_err(|e| format!("cannot write the log: {e}"))?;
+    let mut writer = Writer::start(&folder.0.join("logs"), options.rate.unwrap_or(DemoOptions::RATE).max(1), time)
+        .map_err(|e| format!("cannot write the log: {e}"))?;
 
     let start = Instant::now();
     let mut steps = script(time).into_iter().peekable();
@@ -224,14 +230,14 @@ mod tests {
 
     #[test]
     fn an_agent_that_ends_by_itself_is_an_error() {
-        let options = DemoOptions { seconds: 5, rate: 100, plain: true };
+        let options = DemoOptions { seconds: 5, rate: Some(100), plain: true };
         let error = play(Path::new("/bin/false"), &options, true, &AtomicBool::new(false), &mut Vec::new()).unwrap_err();
         assert!(error.starts_with("the agent ended by itself (exit status: 1)"), "{error}");
     }
 
     #[test]
     fn a_stop_is_obeyed() {
-        let options = DemoOptions { seconds: 5, rate: 100, plain: true };
+        let options = DemoOptions { seconds: 5, rate: Some(100), plain: true };
         let error = play(Path::new("/bin/cat"), &options, true, &AtomicBool::new(true), &mut Vec::new()).unwrap_err();
         assert!(error.starts_with("stopped"), "{error}");
     }
