@@ -149,23 +149,33 @@ fn a_refused_document_goes_to_the_dead_letters_and_holds_up_nothing() {
 }
 
 #[test]
-fn an_http_sink_names_each_batch_by_an_idempotency_key() {
+fn an_http_sink_names_each_batch_by_an_idempotency_key_that_outlives_kill_9() {
     let (bench, receiver) = (Bench::new(), Receiver::start().unwrap());
     let sink = format!("  hook:\n    type: http\n    url: {}/hook\n    retry: {{initial: 50ms, max: 500ms}}", receiver.url());
     bench.pipeline(&sink, "", "");
-    receiver.lose_acks(2);
-    let text = lines(0..3_000);
-    bench.append("app.log", &text);
-    let all = |receiver: &Receiver| -> Vec<String> {
+    let all = || -> Vec<String> {
         receiver.account(|a| a.posts().iter().flat_map(|p| messages(std::str::from_utf8(&p.body).unwrap())).collect())
     };
-    bench.ship_all(|| all(&receiver).len() >= 3_000 && receiver.account(|a| a.repeated_posts >= 1));
+    // The receiver has the batch, the agent never learns of it, neither in this life nor in the next.
+    receiver.lose_acks(u64::MAX);
+    bench.append("app.log", lines(0..1_000));
+    let mut agent = bench.start();
+    agent.wait_for("a retry under the same key", || receiver.account(|a| a.repeated_posts >= 1));
+    agent.kill();
+    let before = receiver.account(|a| a.repeated_posts);
+    bench.append("app.log", lines(1_000..3_000));
+    agent = bench.start();
+    agent.wait_for("the batch again", || receiver.account(|a| a.repeated_posts > before));
+    receiver.lose_acks(0);
+    agent.wait_for("all is shipped", || all().len() >= 3_000);
+    assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
     receiver.account(|a| {
         assert!(a.posts().iter().all(|p| p.key.as_ref().is_some_and(|k| !k.is_empty())));
         assert_eq!(a.changed_posts, 0, "one key named two bodies");
     });
-    let mut arrived = all(&receiver);
+    let mut arrived = all();
     arrived.sort();
+    let text = lines(0..3_000);
     let mut expected: Vec<_> = text.lines().collect();
     expected.sort();
     assert_eq!(arrived, expected);
