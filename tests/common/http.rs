@@ -1,0 +1,42 @@
+//! A blocking HTTP/1.1 request, enough for loopback.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// Sends one request to `http://HOST:PORT/…` and returns status and body.
+pub fn request(method: &str, url: &str, json: Option<&str>) -> io::Result<(u16, Vec<u8>)> {
+    let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("{method} {url}: {what}"));
+    let rest = url.strip_prefix("http://").ok_or_else(|| invalid("not http://"))?;
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let mut stream = TcpStream::connect(host)?;
+    stream.set_read_timeout(Some(Duration::from_secs(120)))?;
+    let body = json.unwrap_or_default();
+    let head = format!(
+        "{method} /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let end = answer.windows(4).position(|w| w == b"\r\n\r\n").ok_or_else(|| invalid("an answer without a head"))?;
+    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or_else(|| invalid("no status"))?;
+    let body = &answer[end + 4..];
+    let body =
+        if head.contains("transfer-encoding: chunked") { unchunk(body).ok_or_else(|| invalid("broken chunks"))? } else { body.to_vec() };
+    Ok((status, body))
+}
+
+fn unchunk(mut bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = bytes.windows(2).position(|w| w == b"\r\n")?;
+        let size = usize::from_str_radix(std::str::from_utf8(&bytes[..end]).ok()?.split(';').next()?, 16).ok()?;
+        if size == 0 {
+            return Some(body);
+        }
+        body.extend(bytes.get(end + 2..end + 2 + size)?);
+        bytes = bytes.get(end + 4 + size..)?;
+    }
+}

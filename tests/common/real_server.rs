@@ -1,0 +1,160 @@
+//! The test against a real search server, the same for all of them.
+
+use super::{Bench, PATIENCE, http, quoted};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// An index of this run, deleted at its end.
+struct Index {
+    url: String,
+}
+
+impl Index {
+    fn create(server: &str, name: &str) -> Index {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+        let index = Index { url: format!("{}/forebay-test-{name}-{}-{now}", server.trim_end_matches('/'), std::process::id()) };
+        let mapping = json!({
+            "settings": {"number_of_shards": 1, "number_of_replicas": 0},
+            "mappings": {"properties": {"log": {"properties": {
+                "file": {"properties": {"path": {"type": "keyword"}}},
+                "offset": {"type": "long"}
+            }}}}
+        });
+        index.ask("PUT", "", Some(mapping));
+        index
+    }
+
+    fn name(&self) -> &str {
+        self.url.rsplit('/').next().expect("made of it")
+    }
+
+    fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Value {
+        let body = body.map(|b| b.to_string());
+        let (status, answer) = http::request(method, &format!("{}{path}", self.url), body.as_deref()).expect("the server answers");
+        assert!((200..300).contains(&status), "{method} {}{path}: {status} {}", self.url, String::from_utf8_lossy(&answer));
+        serde_json::from_slice(&answer).expect("JSON")
+    }
+
+    fn count(&self) -> u64 {
+        self.ask("POST", "/_refresh", None);
+        self.ask("GET", "/_count", None)["count"].as_u64().expect("a count")
+    }
+
+    /// All documents as file name → (offset, message), in the order of path and offset.
+    fn documents(&self) -> BTreeMap<String, Vec<(u64, String)>> {
+        let mut files: BTreeMap<String, Vec<(u64, String)>> = BTreeMap::new();
+        let mut after = Value::Null;
+        loop {
+            // `fields` finds a member whether the document writes it dotted or nested.
+            let mut query = json!({
+                "size": 5_000, "_source": false, "fields": ["message", "log.file.path", "log.offset"],
+                "sort": [{"log.file.path": "asc"}, {"log.offset": "asc"}]
+            });
+            if !after.is_null() {
+                query["search_after"] = after.take();
+            }
+            let answer = self.ask("POST", "/_search", Some(query));
+            let hits = answer["hits"]["hits"].as_array().expect("hits");
+            let Some(last) = hits.last() else { return files };
+            after = last["sort"].clone();
+            for hit in hits {
+                let field = |name: &str| hit["fields"][name][0].clone();
+                let path = field("log.file.path");
+                let name = Path::new(path.as_str().expect("a path")).file_name().expect("a name").to_str().expect("UTF-8").to_string();
+                let message = field("message").as_str().expect("a message").to_string();
+                files.entry(name).or_default().push((field("log.offset").as_u64().expect("an offset"), message));
+            }
+        }
+    }
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        // A failed test must not hide behind a failed clean-up.
+        let _ = http::request("DELETE", &self.url, None);
+    }
+}
+
+/// The lines of every `*.log` of a folder as file name → (offset, line without its delimiter).
+fn expected(folder: &Path) -> BTreeMap<String, Vec<(u64, String)>> {
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).expect("the folder of logs") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_none_or(|e| e != "log") {
+            continue;
+        }
+        let bytes = std::fs::read(&path).expect("a log");
+        let (mut lines, mut offset) = (Vec::new(), 0);
+        for raw in bytes.split_inclusive(|b| *b == b'\n') {
+            let line = raw.strip_suffix(b"\n").map_or(raw, |l| l.strip_suffix(b"\r").unwrap_or(l));
+            lines.push((offset, String::from_utf8_lossy(line).into_owned()));
+            offset += raw.len() as u64;
+        }
+        files.insert(path.file_name().expect("a name").to_str().expect("UTF-8").to_string(), lines);
+    }
+    files
+}
+
+fn folder() -> PathBuf {
+    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/sample-logs");
+    let folder = std::env::var_os("FOREBAY_TEST_LOGS").map_or_else(default, PathBuf::from);
+    folder.canonicalize().unwrap_or_else(|e| panic!("FOREBAY_TEST_LOGS, {}: {e}", folder.display()))
+}
+
+fn assert_same(index: &Index, expected: &BTreeMap<String, Vec<(u64, String)>>) {
+    let documents = index.documents();
+    assert_eq!(documents.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "the files");
+    for (name, lines) in expected {
+        let stored = &documents[name];
+        let differs = lines.iter().zip(stored).position(|(a, b)| a != b);
+        assert_eq!(differs.map(|i| (&lines[i], &stored[i])), None, "{name}: written, stored");
+        assert_eq!(lines.len(), stored.len(), "{name}: lines");
+    }
+}
+
+/// Ships every `*.log` of `FOREBAY_TEST_LOGS` (default: the sample logs), compares each document with its line,
+/// ships all again with an empty `data_dir`, and compares again. Says so, by name, when it is skipped.
+pub fn ship_compare_and_ship_again(name: &str, variable: &str) {
+    let Some(server) = std::env::var(variable).ok().filter(|v| !v.is_empty()) else {
+        // Written directly: what a passing test prints through `println!` is hidden.
+        let text = format!("SKIPPED {name}: set {variable}=http://host:port to run it\n");
+        std::io::stdout().write_all(text.as_bytes()).expect("stdout");
+        std::io::stderr().write_all(text.as_bytes()).expect("stderr");
+        return;
+    };
+    let folder = folder();
+    let expected = expected(&folder);
+    let total: u64 = expected.values().map(|lines| lines.len() as u64).sum();
+    assert!(total > 0, "no lines in {}", folder.display());
+    let index = Index::create(&server, name);
+    let bench = Bench::new();
+    let pipeline = format!(
+        "data_dir: {}\nadmin: {{listen: \"{}\"}}\nshutdown: {{drain: 60s}}\nsources:\n  app:\n    type: file\n    include: [{}]\n    \
+         idle_flush: 200ms\nsinks:\n  search:\n    type: elasticsearch\n    endpoints: [\"{server}\"]\n    index: {}\n",
+        quoted(bench.path("state")),
+        bench.admin,
+        quoted(folder.join("*.log")),
+        index.name()
+    );
+    std::fs::write(bench.path("pipeline.yaml"), pipeline).expect("pipeline.yaml");
+
+    let start = Instant::now();
+    let mut agent = bench.start();
+    agent.wait_status("every line is delivered", |s| s.sinks["search"].delivered_events >= total);
+    assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
+    assert_eq!(index.count(), total, "documents, {total} lines");
+    assert_same(&index, &expected);
+
+    std::fs::remove_dir_all(bench.path("state")).expect("state");
+    let mut agent = bench.start();
+    agent.wait_status("every line is recognised", |s| s.sinks["search"].already_there >= total);
+    assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
+    assert_eq!(index.count(), total, "documents after the second shipping");
+    assert_same(&index, &expected);
+    assert!(start.elapsed() < PATIENCE * 2, "it took {:?}", start.elapsed());
+    let text = format!("{name}: {total} lines of {} files shipped twice, each there once, byte for byte\n", expected.len());
+    std::io::stdout().write_all(text.as_bytes()).expect("stdout");
+}

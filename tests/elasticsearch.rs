@@ -1,0 +1,8 @@
+//! Real logs into a real Elasticsearch: `FOREBAY_TEST_ELASTICSEARCH=http://host:port cargo test --test elasticsearch`.
+
+mod common;
+
+#[test]
+fn ships_every_line_and_again_without_a_double() {
+    common::real_server::ship_compare_and_ship_again("elasticsearch", "FOREBAY_TEST_ELASTICSEARCH");
+}

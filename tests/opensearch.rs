@@ -1,0 +1,8 @@
+//! Real logs into a real OpenSearch: `FOREBAY_TEST_OPENSEARCH=http://host:port cargo test --test opensearch`.
+
+mod common;
+
+#[test]
+fn ships_every_line_and_again_without_a_double() {
+    common::real_server::ship_compare_and_ship_again("opensearch", "FOREBAY_TEST_OPENSEARCH");
+}
