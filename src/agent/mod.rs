@@ -1,6 +1,17 @@
 //! Wires sources, queue and sinks together and supervises them.
 
+mod identity;
+mod running;
+mod shutdown;
+mod signals;
+
+use crate::admin::AdminError;
 use crate::config::Config;
+use crate::queue::OpenError;
+use crate::sink::SinkError;
+use crate::source::file::SourceError;
+use running::Running;
+use std::io;
 use std::path::PathBuf;
 
 /// How a run ended well.
@@ -15,24 +26,74 @@ pub enum Exit {
     },
 }
 
-/// Why a run ended badly.
+/// Why a run ended badly. Whatever was in the queue is still there.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
     /// Another process works on the same `data_dir`.
-    #[error("{dir} is in use by another process")]
+    #[error("{message}")]
     DataDirInUse {
         /// The `data_dir`.
         dir: PathBuf,
+        /// What to do about it.
+        message: String,
     },
-    /// Anything else, in words.
-    #[error("{0}")]
-    Failed(String),
+    /// The queue cannot be opened.
+    #[error(transparent)]
+    Queue(OpenError),
+    /// A sink cannot join its consumer group.
+    #[error("sink {sink}: cannot write the groups' journal: {source}; nothing was shipped, the queue is as it was")]
+    Join {
+        /// The sink.
+        sink: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A sink cannot start.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// A source cannot start.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The admin listener cannot start.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// The system refuses a thread or a signal handler.
+    #[error("cannot start {what}: {source}")]
+    System {
+        /// What cannot be started.
+        what: &'static str,
+        /// The cause.
+        source: io::Error,
+    },
 }
 
-/// Runs until SIGTERM or SIGINT.
+impl From<OpenError> for AgentError {
+    fn from(error: OpenError) -> AgentError {
+        match &error {
+            OpenError::InUse { dir, .. } => AgentError::DataDirInUse { dir: dir.clone(), message: error.to_string() },
+            _ => AgentError::Queue(error),
+        }
+    }
+}
+
+/// Runs until SIGTERM or SIGINT; then drains for at most `config.drain`. A second signal stops at once.
 ///
 /// # Errors
-/// [`AgentError`] when it cannot start or go on.
-pub fn run(_config: Config) -> Result<Exit, AgentError> {
-    Err(AgentError::Failed("the agent is not in this build".into()))
+/// [`AgentError`] when it cannot start.
+pub fn run(config: Config) -> Result<Exit, AgentError> {
+    let drain = config.drain;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("network")
+        .enable_all()
+        .build()
+        .map_err(|source| AgentError::System { what: "the network runtime", source })?;
+    let signals = signals::listen(runtime.handle()).map_err(|source| AgentError::System { what: "the signal handlers", source })?;
+    let running = Running::start(config, runtime.handle())?;
+    tracing::info!("running; SIGTERM drains and stops, a second one stops at once (nothing is lost either way)");
+    let signal = signals.recv().unwrap_or(signals::Signal::Terminate);
+    let exit = shutdown::drain(running, &signals, signal, drain);
+    // Requests that hang must not hold up the end: their batches are in the queue.
+    runtime.shutdown_background();
+    Ok(exit)
 }

@@ -17,11 +17,12 @@ impl Admission {
         Admission { cap, used: Mutex::new(0), freed: Condvar::new() }
     }
 
-    /// Waits until there is room for `len`; a block larger than the cap passes alone. `false` after `wait`.
+    /// Waits until there is room, then takes `len`: the last block may pass over the cap, so that one that asked
+    /// [`Admission::has_room`] need not wait again. `false` after `wait`.
     pub(crate) fn acquire(&self, len: usize, wait: Duration) -> bool {
         let until = Instant::now() + wait;
         let mut used = self.used.lock().unwrap_or_else(|e| e.into_inner());
-        while *used > 0 && *used + len > self.cap {
+        while *used >= self.cap {
             let now = Instant::now();
             if now >= until {
                 return false;

@@ -1,0 +1,115 @@
+//! A started agent: the queue, what feeds it, and what it feeds.
+
+use super::AgentError;
+use super::identity::agent_id;
+use crate::admin::{self, Admin, SinkStatus, Status, StatusFn};
+use crate::config::Config;
+use crate::queue::{DeadLetterWriter, Queue, Subscription};
+use crate::sink::Sink;
+use crate::source::file::FileSources;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::runtime::Handle;
+
+/// Version of the documents that sinks make, part of batch IDs: other bytes are another batch.
+const PIPELINE_VERSION: u32 = 1;
+
+/// Everything that runs.
+pub(super) struct Running {
+    pub(super) parts: Arc<Parts>,
+    _admin: Option<Admin>,
+}
+
+/// What the admin listener looks at too.
+pub(super) struct Parts {
+    pub(super) queue: Arc<Queue>,
+    pub(super) sources: Mutex<Option<FileSources>>,
+    pub(super) sinks: Mutex<BTreeMap<String, Sink>>,
+    pub(super) draining: AtomicBool,
+    names: Vec<String>,
+    started_ms: u64,
+}
+
+impl Running {
+    /// Opens the queue, then starts sinks, then sources, so that nothing is read before it can go on.
+    pub(super) fn start(config: Config, runtime: &Handle) -> Result<Running, AgentError> {
+        let body_memory = config.queue.buffer_memory / 2 / config.sinks.len().max(1);
+        let topics: BTreeSet<String> = config.sources.iter().map(|s| s.topic.clone()).collect();
+        let queue = Queue::open(config.queue.clone(), &topics.into_iter().collect::<Vec<_>>())?;
+        let dead_letters = Arc::new(DeadLetterWriter::new(&queue));
+        let mut sinks = BTreeMap::new();
+        for options in &config.sinks {
+            let subscription = Subscription {
+                group: options.name.clone(),
+                previous: options.previous_name.clone(),
+                topics: options.topics.clone(),
+                pipeline: PIPELINE_VERSION,
+            };
+            let consumer = queue.subscribe(&subscription).map_err(|source| AgentError::Join { sink: options.name.clone(), source })?;
+            let sink = Sink::start(options.clone(), &config.host_name, consumer, dead_letters.clone(), runtime.clone(), body_memory)?;
+            sinks.insert(options.name.clone(), sink);
+        }
+        for group in queue.absent_groups() {
+            tracing::warn!(
+                group,
+                "no sink has this name any more; its offsets hold retention for 7 days after its last delivery. If the sink was renamed, set `previous_name: {group}` at the new one"
+            );
+        }
+        let parts = Arc::new(Parts {
+            queue: queue.clone(),
+            sources: Mutex::new(None),
+            names: sinks.keys().cloned().collect(),
+            sinks: Mutex::new(sinks),
+            draining: AtomicBool::new(false),
+            started_ms: now_ms(),
+        });
+        let picture = parts.clone();
+        let status: StatusFn = Arc::new(move || picture.status());
+        let admin = admin::serve(&config.admin, status, runtime)?;
+        let sources = FileSources::start(config.sources, agent_id(config.agent_id, &config.host_name), queue)?;
+        *parts.sources.lock().unwrap_or_else(|e| e.into_inner()) = Some(sources);
+        Ok(Running { parts, _admin: admin })
+    }
+}
+
+impl Parts {
+    /// Events that some sink has not delivered, over all sinks.
+    pub(super) fn remaining(&self) -> u64 {
+        self.names.iter().map(|name| self.queue.lag(name).events).sum()
+    }
+
+    fn status(&self) -> Status {
+        let sources = self.sources.lock().unwrap_or_else(|e| e.into_inner()).as_ref().map(|s| s.status()).unwrap_or_default();
+        let mut sinks: BTreeMap<String, SinkStatus> =
+            self.sinks.lock().unwrap_or_else(|e| e.into_inner()).iter().map(|(name, sink)| (name.clone(), sink.status())).collect();
+        for (name, status) in &mut sinks {
+            let lag = self.queue.lag(name);
+            (status.lag_events, status.lag_bytes, status.lag_seconds, status.partitions) =
+                (lag.events, lag.bytes, lag.seconds, lag.partitions);
+        }
+        Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            state: if self.draining.load(Ordering::Relaxed) { "draining" } else { "running" }.into(),
+            started_ms: self.started_ms,
+            now_ms: now_ms(),
+            resident_bytes: resident_bytes(),
+            sources,
+            queue: self.queue.status(),
+            sinks,
+        }
+    }
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
+/// Resident memory from the kernel; 0 where it does not tell.
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm.split_whitespace().nth(1).and_then(|p| p.parse().ok()).unwrap_or(0);
+    pages * rustix::param::page_size() as u64
+}

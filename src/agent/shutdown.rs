@@ -1,0 +1,45 @@
+//! The way out: read to the end, ship for a while, keep the rest in the queue.
+
+use super::Exit;
+use super::running::Running;
+use super::signals::Signal;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+/// How often progress is looked at while draining.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Drains for at most `limit`, or until another signal comes; then stops everything and says what remains.
+pub(super) fn drain(running: Running, signals: &Receiver<Signal>, signal: Signal, limit: Duration) -> Exit {
+    let parts = &running.parts;
+    let until = Instant::now() + limit;
+    parts.draining.store(true, Ordering::Relaxed);
+    tracing::info!(?signal, "draining for at most {} s; another signal stops at once, nothing is lost", limit.as_secs_f32());
+    let hurried = || !matches!(signals.recv_timeout(LOOK), Err(RecvTimeoutError::Timeout));
+    let sources = parts.sources.lock().unwrap_or_else(|e| e.into_inner()).take();
+    let mut stop = false;
+    if let Some(sources) = sources {
+        while !stop && Instant::now() < until && !sources.drain(Instant::now() + LOOK) {
+            stop = hurried();
+        }
+        sources.stop();
+    }
+    // What was handed over becomes visible to the sinks.
+    if !stop {
+        parts.queue.flush(until.saturating_duration_since(Instant::now()).max(LOOK));
+    }
+    while !stop && Instant::now() < until && parts.remaining() > 0 {
+        stop = hurried();
+    }
+    let sinks = std::mem::take(&mut *parts.sinks.lock().unwrap_or_else(|e| e.into_inner()));
+    sinks.into_values().for_each(|sink| sink.stop());
+    parts.queue.close();
+    match parts.remaining() {
+        0 => {
+            tracing::info!("stopped; every event that was read is delivered");
+            Exit::Drained
+        }
+        events => Exit::Remaining { events },
+    }
+}
