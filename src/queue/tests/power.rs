@@ -16,13 +16,22 @@ fn file(key: u128) -> Vec<String> {
     (0..4000).map(|i| format!("file {key} line {i:06} {}", "y".repeat((i % 37) as usize))).collect()
 }
 
-fn open(disk: &SimDisk) -> Result<Arc<Queue>, OpenError> {
+/// An open queue, and the folder of its lock (the lock is on the real disk, for each life another).
+struct Life(Arc<Queue>, #[allow(dead_code)] tempfile::TempDir);
+
+impl std::ops::Deref for Life {
+    type Target = Arc<Queue>;
+    fn deref(&self) -> &Arc<Queue> {
+        &self.0
+    }
+}
+
+fn open(disk: &SimDisk) -> Result<Life, OpenError> {
     let dir = tempfile::tempdir().unwrap();
-    // The lock is on the real disk, in a folder of its own for each life.
     let mut o = options(dir.path());
     (o.segment_bytes, o.batch_size, o.retention.bytes) = (64 << 10, 8 << 10, 0);
-    std::mem::forget(dir);
-    Queue::open_on(o, &["logs".into()], Arc::new(Rooted(disk.clone(), "/sim".into())), Arc::new(TestClock::default()))
+    let queue = Queue::open_on(o, &["logs".into()], Arc::new(Rooted(disk.clone(), "/sim".into())), Arc::new(TestClock::default()))?;
+    Ok(Life(queue, dir))
 }
 
 /// Maps whatever folder the queue was opened in to one place on the simulated disk.
