@@ -76,7 +76,10 @@ fn kill_9_and_rotation_by_rename_lose_and_double_nothing() {
     let (bench, receiver) = (Bench::new(), Receiver::start().unwrap());
     bench.pipeline(&elasticsearch_sink(&receiver.url()), "", "");
     let mut agent = bench.start();
-    let mut written = 0;
+    // What was rotated away before the agent ever followed the file is not its business: `*.log` leaves it out.
+    bench.append("app.log", lines(0..500));
+    let mut written = 500;
+    agent.wait_for("the file is followed", || shipped(&receiver, 500));
     for round in 0..8 {
         // Written and rotated while the agent runs, twice, and once while it is dead: the glob is `*.log`.
         bench.append("app.log", lines(written..written + 3_000));
