@@ -186,9 +186,11 @@ impl Queue {
                     quarantine: &dir.join("quarantine"),
                     queue: uuid,
                     epoch: meta.epoch,
+                    topic,
+                    number,
                     holes: Vec::new(),
                 };
-                let (segments, end) = recovery.partition(&partition_dir, topic, number, mark, &mut next_segment)?;
+                let (segments, end) = recovery.partition(&partition_dir, mark, &mut next_segment)?;
                 // What a group has seen must never name other events.
                 let end = end.max(groups.high_water(topic, number));
                 partitions.push(Arc::new(Partition::new(topic.as_str().into(), number, partition_dir, segments, end)));

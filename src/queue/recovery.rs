@@ -76,9 +76,14 @@ pub(crate) struct Recovery<'a> {
     pub(crate) quarantine: &'a Path,
     pub(crate) queue: u128,
     pub(crate) epoch: u32,
+    pub(crate) topic: &'a str,
+    pub(crate) number: u32,
     /// Damage by segment, until it is known which of it counts.
     pub(crate) holes: Vec<(u64, Lost)>,
 }
+
+/// A batch that is not surely durable, and the segment that holds it.
+type Unsure<'s> = (&'s Scanned, &'s Located);
 
 struct Scanned {
     segment: Segment,
@@ -97,8 +102,6 @@ impl Recovery<'_> {
     pub(crate) fn partition(
         &mut self,
         dir: &Path,
-        topic: &str,
-        number: u32,
         mark: Option<&Mark>,
         next_segment: &mut u64,
     ) -> Result<(Vec<Arc<Segment>>, u64), RecoveryError> {
@@ -115,7 +118,7 @@ impl Recovery<'_> {
         let scan_from = mark.map_or(0, |m| m.segment_id);
         let mut scanned: Vec<Scanned> = Vec::new();
         for (id, base, path) in named {
-            if let Some(s) = self.open_segment(id, base, &path, id >= scan_from, topic, number)? {
+            if let Some(s) = self.open_segment(id, base, &path, id >= scan_from)? {
                 scanned.push(s);
             }
         }
@@ -140,7 +143,7 @@ impl Recovery<'_> {
         if !copy.is_empty() {
             let id = *next_segment;
             *next_segment += 1;
-            let fresh = self.copy_forward(dir, id, number, &copy)?;
+            let fresh = self.copy_forward(dir, id, &copy)?;
             (end, taken_over) = (fresh.end(), fresh.base);
             segments.push(Arc::new(fresh));
         }
@@ -158,7 +161,14 @@ impl Recovery<'_> {
         all.append(&mut segments);
         let known_end = mark.map_or(0, |m| m.next_offset);
         if known_end > end {
-            self.lose(Lost { topic: topic.into(), partition: number, first: end, end: known_end, bytes: 0, file: dir.to_path_buf() });
+            self.lose(Lost {
+                topic: self.topic.into(),
+                partition: self.number,
+                first: end,
+                end: known_end,
+                bytes: 0,
+                file: dir.to_path_buf(),
+            });
         }
         Ok((all, end.max(known_end)))
     }
@@ -177,15 +187,7 @@ impl Recovery<'_> {
         }
     }
 
-    fn open_segment(
-        &mut self,
-        id: u64,
-        base: u64,
-        path: &Path,
-        scan: bool,
-        topic: &str,
-        number: u32,
-    ) -> Result<Option<Scanned>, RecoveryError> {
+    fn open_segment(&mut self, id: u64, base: u64, path: &Path, scan: bool) -> Result<Option<Scanned>, RecoveryError> {
         let file = self.disk.open(path).map_err(at(path))?;
         let mut block = vec![0; SEGMENT_HEADER];
         let n = file.read_at(&mut block, 0).map_err(at(path))?;
@@ -210,7 +212,7 @@ impl Recovery<'_> {
             let segment = Segment::new(id, base, path.to_path_buf(), s.end, s.size, s.newest_ms, s.index);
             return Ok(Some(Scanned { segment, file, scanned: false, batches: Vec::new() }));
         }
-        let batches = self.scan(&*file, id, base, path, scan, topic, number)?;
+        let batches = self.scan(&*file, id, base, path, scan)?;
         let mut index = Index::default();
         let (mut end, mut size, mut newest_ms) = (base, SEGMENT_HEADER as u64, 0);
         for batch in &batches {
@@ -224,16 +226,7 @@ impl Recovery<'_> {
     }
 
     /// All sound batches of a segment by their headers. What lies between two of them is damage.
-    fn scan(
-        &mut self,
-        file: &dyn DiskFile,
-        id: u64,
-        base: u64,
-        path: &Path,
-        newest: bool,
-        topic: &str,
-        number: u32,
-    ) -> Result<Vec<Located>, RecoveryError> {
+    fn scan(&mut self, file: &dyn DiskFile, id: u64, base: u64, path: &Path, newest: bool) -> Result<Vec<Located>, RecoveryError> {
         let (mut batches, mut pos, mut expected) = (Vec::new(), SEGMENT_HEADER as u64, base);
         let len = file.len().map_err(at(path))?;
         while pos < len {
@@ -242,10 +235,10 @@ impl Recovery<'_> {
                 Found::End | Found::Damage => match segment::search(file, id, pos + 8, expected).map_err(at(path))? {
                     None => break,
                     Some(found) => {
-                        self.keep_aside(file, id, pos, found.pos, topic, number);
+                        self.keep_aside(file, id, pos, found.pos);
                         let lost = Lost {
-                            topic: topic.into(),
-                            partition: number,
+                            topic: self.topic.into(),
+                            partition: self.number,
                             first: expected,
                             end: found.header.base_offset,
                             bytes: found.pos - pos,
@@ -258,14 +251,14 @@ impl Recovery<'_> {
             };
             pos = batch.next_pos();
             expected = batch.end_offset();
-            if !segment::is_data(&batch) {
-                if let Some(payload) = segment::payload(file, &batch).map_err(at(path))? {
-                    let mut reader = Reader(&payload);
-                    while let Some(record) = StreamRecord::decode(&mut reader) {
-                        // An old segment tells only of streams that the snapshot has forgotten.
-                        if newest || self.registry.get(record.id).is_none() {
-                            self.registry.load(record);
-                        }
+            if !segment::is_data(&batch)
+                && let Some(payload) = segment::payload(file, &batch).map_err(at(path))?
+            {
+                let mut reader = Reader(&payload);
+                while let Some(record) = StreamRecord::decode(&mut reader) {
+                    // An old segment tells only of streams that the snapshot has forgotten.
+                    if newest || self.registry.get(record.id).is_none() {
+                        self.registry.load(record);
                     }
                 }
             }
@@ -275,8 +268,8 @@ impl Recovery<'_> {
     }
 
     /// Copies damaged bytes to the quarantine folder, as far as the disk lets us.
-    fn keep_aside(&mut self, file: &dyn DiskFile, id: u64, from: u64, to: u64, topic: &str, number: u32) {
-        let name = format!("{topic}-{number}-{id:016x}-{from}.bin");
+    fn keep_aside(&mut self, file: &dyn DiskFile, id: u64, from: u64, to: u64) {
+        let name = format!("{}-{}-{id:016x}-{from}.bin", self.topic, self.number);
         let mut bytes = vec![0; (to - from).min(64 << 20) as usize];
         let kept = self
             .disk
@@ -289,7 +282,7 @@ impl Recovery<'_> {
     }
 
     /// The batches from the durable end on that are whole, and the offset after the last of them.
-    fn unsure_tail<'s>(&mut self, scanned: &'s [Scanned], durable: u64) -> Result<(Vec<(&'s Scanned, &'s Located)>, u64), RecoveryError> {
+    fn unsure_tail<'s>(&mut self, scanned: &'s [Scanned], durable: u64) -> Result<(Vec<Unsure<'s>>, u64), RecoveryError> {
         let (mut copy, mut end) = (Vec::new(), 0);
         for s in scanned {
             if !s.scanned {
@@ -323,10 +316,11 @@ impl Recovery<'_> {
     }
 
     /// Writes the unsure batches, with their offsets and epochs, to a fresh segment that appears only when it is whole and durable.
-    fn copy_forward(&mut self, dir: &Path, id: u64, number: u32, copy: &[(&Scanned, &Located)]) -> Result<Segment, RecoveryError> {
+    fn copy_forward(&mut self, dir: &Path, id: u64, copy: &[Unsure<'_>]) -> Result<Segment, RecoveryError> {
         let base_offset = copy.first().map_or(0, |(_, b)| b.header.base_offset);
         let created_ms = copy.last().map_or(0, |(_, b)| b.header.append_ms);
-        let header = SegmentHeader { segment_id: id, queue: self.queue, partition: number, base_offset, epoch: self.epoch, created_ms };
+        let header =
+            SegmentHeader { segment_id: id, queue: self.queue, partition: self.number, base_offset, epoch: self.epoch, created_ms };
         let path = dir.join(segment::file_name(base_offset, id));
         let aside = path.with_extension("tmp");
         let file = self.disk.create(&aside).map_err(at(&aside))?;
