@@ -5,6 +5,7 @@ mod check;
 mod files;
 mod help;
 mod logging;
+mod panic;
 
 use crate::agent::{AgentError, Exit};
 use crate::config::{Config, ConfigErrors};
@@ -85,6 +86,7 @@ fn run(args: RunArgs) -> u8 {
         complain(&message);
         return USAGE;
     }
+    panic::ends_the_process();
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
