@@ -39,7 +39,7 @@ impl DeadLetters for DeadLetterWriter {
         {
             let mut stream = self.stream.lock().unwrap_or_else(|e| e.into_inner());
             let (start, end) = (stream.1, stream.1 + data.len() as u64);
-            self.queue.append(Block {
+            self.queue.append_reserved(Block {
                 stream: stream.0.clone(),
                 source_start: start,
                 source_end: end,
@@ -52,7 +52,7 @@ impl DeadLetters for DeadLetterWriter {
             stream.1 = end;
         }
         let wait = Duration::from_secs(60);
-        if self.queue.flush(wait) {
+        if self.queue.flush_of(Some((DEAD_LETTER_TOPIC.to_string(), 0)), wait) {
             Ok(())
         } else {
             Err(AppendError::TimedOut { waited_ms: wait.as_millis() as u64, reason: "the dead letters are not durable yet".into() })

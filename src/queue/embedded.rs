@@ -386,10 +386,29 @@ impl Queue {
         }
     }
 
+    /// Appends dead letters: they have reserved space, since a sink that cannot put them cannot get on.
+    pub(crate) fn append_reserved(&self, block: Block) -> Result<(), AppendError> {
+        self.admission.force(block.data.len());
+        self.hand_over(block)
+    }
+
+    fn hand_over(&self, block: Block) -> Result<(), AppendError> {
+        let len = block.data.len();
+        self.messages.send(Message::Append(block)).map_err(|_| {
+            self.admission.release(len);
+            AppendError::Closed
+        })
+    }
+
     /// Writes and syncs everything that was appended before; waits at most `wait`. `false` when it did not succeed by then.
     pub fn flush(&self, wait: Duration) -> bool {
+        self.flush_of(None, wait)
+    }
+
+    /// Like [`Queue::flush`], for one partition: the others may be stalled.
+    pub(crate) fn flush_of(&self, partition: Option<(String, u32)>, wait: Duration) -> bool {
         let (done, answer) = channel();
-        self.messages.send(Message::Flush(done)).is_ok() && answer.recv_timeout(wait).is_ok()
+        self.messages.send(Message::Flush(partition, done)).is_ok() && answer.recv_timeout(wait).is_ok()
     }
 
     /// Takes nothing more, makes durable what was taken, and writes the positions, so that the next start has nothing to scan.
@@ -468,10 +487,7 @@ impl Producer for Queue {
             let reason = if state == "ok" { "the disk is slower than the sources".to_string() } else { reason };
             return Err(AppendError::TimedOut { waited_ms: self.options.max_block.as_millis() as u64, reason });
         }
-        self.messages.send(Message::Append(block)).map_err(|_| {
-            self.admission.release(len);
-            AppendError::Closed
-        })
+        self.hand_over(block)
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::admission::Admission;
 use super::clock::Clock;
+use super::embedded::DEAD_LETTER_TOPIC;
 use super::partition::Notifier;
 use super::snapshot::Mark;
 use super::stats::QueueStats;
@@ -31,8 +32,8 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) enum Message {
     Append(Block),
-    /// Write and sync everything that came before; then answer.
-    Flush(Sender<()>),
+    /// Write and sync everything that came before, of this partition or of all; then answer.
+    Flush(Option<(String, u32)>, Sender<()>),
     /// A sync has ended.
     Synced(Vec<SyncResult>),
     /// Write and sync everything, then end.
@@ -55,7 +56,8 @@ pub(crate) struct Log {
     pub(crate) sync_under_way: bool,
     pub(crate) dirty_since: Option<Instant>,
     pub(crate) retry_at: Option<Instant>,
-    pub(crate) flushes: Vec<Sender<()>>,
+    /// Who waits for which partition (index in `writers`), or for all.
+    pub(crate) flushes: Vec<(Option<usize>, Sender<()>)>,
     /// Since when the log is to end.
     pub(crate) closing: Option<Instant>,
 }
@@ -113,11 +115,14 @@ impl Log {
                     self.admission.release(block.data.len());
                     return;
                 };
-                if self.writers[at].push(block, Instant::now()) {
+                if self.writers[at].push(block, Instant::now()) && self.retry_at.is_none() {
                     self.flush(at);
                 }
             }
-            Message::Flush(done) => self.flushes.push(done),
+            Message::Flush(partition, done) => {
+                let at = partition.and_then(|p| self.route.get(&p).copied());
+                self.flushes.push((at, done));
+            }
             Message::Synced(results) => self.synced(results),
             Message::Abandon => {}
             Message::Close => {
@@ -144,13 +149,11 @@ impl Log {
         }
         self.retry_at = None;
         let hurry = self.closing.is_some() || !self.flushes.is_empty();
+        let linger = self.shared.options.linger;
         for at in 0..self.writers.len() {
-            while self.retry_at.is_none()
-                && self.writers[at].has_pending()
-                && (hurry || self.writers[at].is_full() || self.writers[at].since.is_none_or(|s| now >= s + self.shared.options.linger))
-            {
-                self.flush(at);
-            }
+            let ripe = |w: &PartitionWriter| w.has_pending() && (hurry || w.is_full() || w.since.is_none_or(|s| now >= s + linger));
+            // One that is stalled holds up no other.
+            while ripe(&self.writers[at]) && self.flush(at) {}
         }
         let dirty: usize = self.writers.iter().map(|w| w.dirty_bytes()).sum();
         let due = self.dirty_since.is_some_and(|s| now >= s + self.shared.options.sync_interval);
@@ -162,20 +165,23 @@ impl Log {
             // The sync thread outlives this one.
             let _ = self.jobs.send(Job::Sync { parts, marks });
         }
-        if self.writers.iter().all(|w| w.is_clean()) {
-            for done in self.flushes.drain(..) {
+        let writers = &self.writers;
+        self.flushes.retain(|(at, done)| {
+            let clean = at.map_or_else(|| writers.iter().all(|w| w.is_clean()), |at| writers[at].is_clean());
+            if clean {
                 let _ = done.send(());
             }
-        }
+            !clean
+        });
     }
 
-    fn flush(&mut self, at: usize) {
-        if self.retry_at.is_some() {
-            return;
-        }
+    /// Writes the next record batch of a partition; `false` when it has to wait.
+    fn flush(&mut self, at: usize) -> bool {
         let cost = self.writers[at].next_cost();
         let options = &self.shared.options;
-        if self.stats.disk_bytes.load(Ordering::Relaxed) + cost > options.max_bytes && self.closing.is_none() {
+        // Dead letters pass: a full queue must not lock up on them, since delivering is what makes room.
+        let bounded = self.closing.is_none() && *self.writers[at].partition.topic != *DEAD_LETTER_TOPIC;
+        if bounded && self.stats.disk_bytes.load(Ordering::Relaxed) + cost > options.max_bytes {
             self.stats.stall(
                 "full",
                 format!(
@@ -185,7 +191,7 @@ impl Log {
             );
             let _ = self.jobs.send(Job::Reclaim);
             self.retry_at = Some(Instant::now() + RETRY);
-            return;
+            return false;
         }
         match self.writers[at].flush(self.clock.now_ms()) {
             Ok(written) => {
@@ -197,8 +203,12 @@ impl Log {
                     writer.partition.publish(writer.partition.written());
                     self.notifier.notify();
                 }
+                true
             }
-            Err(e) => self.write_failed(at, &e),
+            Err(e) => {
+                self.write_failed(at, &e);
+                false
+            }
         }
     }
 

@@ -163,6 +163,7 @@ impl Syncer {
             partitions: &self.partitions,
             groups: &self.groups,
             snapshots: &self.snapshots,
+            stats: &self.stats,
             now_ms: self.clock.now_ms(),
             urgent,
         });
