@@ -4,6 +4,8 @@
 //! little-endian. A record batch is 64 bytes of header, a table of runs (48 bytes each), the
 //! payload, and zeros up to the next multiple of 8.
 
+use super::Compression;
+
 /// Bytes of a segment header (one block, so that it is written whole).
 pub const SEGMENT_HEADER: usize = 4096;
 /// Bytes of a batch header.
@@ -38,6 +40,8 @@ pub struct SegmentHeader {
     pub queue: u128,
     /// Partition.
     pub partition: u32,
+    /// CRC32C of the topic's name.
+    pub topic: u32,
     /// Offset of the first event.
     pub base_offset: u64,
     /// Epoch in which it was created.
@@ -58,6 +62,9 @@ pub enum FormatError {
     /// The checksum differs.
     #[error("checksum differs")]
     Checksum,
+    /// A way of compression that this program does not know.
+    #[error("compression codec {0} is unknown")]
+    Codec(u8),
     /// A length is out of range or the bytes end too early.
     #[error("length out of range")]
     Length,
@@ -89,6 +96,7 @@ impl SegmentHeader {
         out.extend_from_slice(&self.created_ms.to_le_bytes());
         out.extend_from_slice(&self.partition.to_le_bytes());
         out.extend_from_slice(&self.epoch.to_le_bytes());
+        out.extend_from_slice(&self.topic.to_le_bytes());
         out.resize(SEGMENT_HEADER, 0);
         let crc = crc32c::crc32c(&out[16..]);
         out[12..16].copy_from_slice(&crc.to_le_bytes());
@@ -120,6 +128,7 @@ impl SegmentHeader {
             created_ms: u64_at(bytes, 48),
             partition: u32_at(bytes, 56),
             epoch: u32_at(bytes, 60),
+            topic: u32_at(bytes, 64),
         })
     }
 }
@@ -145,6 +154,10 @@ pub struct BatchHeader {
     pub durable_lag: u32,
     /// Entries of the run table.
     pub runs: u16,
+    /// How the payload is stored.
+    pub codec: Compression,
+    /// Bytes of the payload before compression; 0 where it is not compressed.
+    pub raw_len: u32,
 }
 
 /// Entry of the run table.
@@ -203,6 +216,8 @@ impl BatchHeader {
             Kind::Data => 1,
             Kind::Streams => 2,
         });
+        out.push(self.codec.code());
+        out.extend_from_slice(&self.raw_len.to_le_bytes());
         out.resize(BATCH_HEADER, 0);
         for run in runs {
             out.extend_from_slice(&run.stream.to_le_bytes());
@@ -265,6 +280,8 @@ impl BatchHeader {
             epoch: u32_at(bytes, 36),
             durable_lag: u32_at(bytes, 40),
             runs: u16::from_le_bytes([bytes[44], bytes[45]]),
+            codec: Compression::of_code(bytes[47]).ok_or(FormatError::Codec(bytes[47]))?,
+            raw_len: u32_at(bytes, 48),
         };
         let runs: Vec<RunEntry> = table
             .chunks_exact(RUN_ENTRY)
@@ -284,10 +301,20 @@ impl BatchHeader {
             // Sums in u64: the fields are foreign until they agree with each other.
             let payload: u64 = runs.iter().map(|r| u64::from(r.lens_len) + u64::from(r.data_len)).sum();
             let events: u64 = runs.iter().map(|r| u64::from(r.count)).sum();
-            if payload != u64::from(header.body_len) - table.len() as u64 || events != u64::from(header.count) {
+            if payload != header.payload_len() as u64 || payload > MAX_BODY as u64 || events != u64::from(header.count) {
                 return Err(FormatError::Length);
             }
         }
         Ok((header, runs))
+    }
+
+    /// Bytes of the payload as it lies in the file.
+    pub fn stored_len(&self) -> usize {
+        (self.body_len as usize).saturating_sub(usize::from(self.runs) * RUN_ENTRY)
+    }
+
+    /// Bytes of the payload before compression.
+    pub fn payload_len(&self) -> usize {
+        if self.codec == Compression::None { self.stored_len() } else { self.raw_len as usize }
     }
 }

@@ -124,6 +124,28 @@ impl SimDisk {
         Some(())
     }
 
+    /// The whole content of a file, durable as it is.
+    pub(super) fn get(&self, path: &Path) -> Vec<u8> {
+        let w = self.0.lock().unwrap();
+        w.names.get(path).map(|inode| w.inodes[*inode].cache.clone()).unwrap_or_default()
+    }
+
+    /// Gives a file this content, durable.
+    pub(super) fn put(&self, path: &Path, bytes: Vec<u8>) {
+        let mut w = self.0.lock().unwrap();
+        w.inodes.push(Inode { cache: bytes.clone(), durable: bytes, dirty: BTreeSet::new() });
+        let inode = w.inodes.len() - 1;
+        w.names.insert(path.to_path_buf(), inode);
+        w.durable_names.insert(path.to_path_buf(), inode);
+    }
+
+    /// Takes a file away, durably.
+    pub(super) fn take_away(&self, path: &Path) {
+        let mut w = self.0.lock().unwrap();
+        w.names.remove(path);
+        w.durable_names.remove(path);
+    }
+
     pub(super) fn paths(&self) -> Vec<PathBuf> {
         self.0.lock().unwrap().names.keys().cloned().collect()
     }
