@@ -122,4 +122,67 @@ mod tests {
             assert_eq!(compressor.compress(codec, [&b""[..]].into_iter()), None, "{codec:?}");
         }
     }
+
+    /// Prints the table of `docs/queue-format.md` for the logs in the folder `FOREBAY_LOGS`:
+    /// `FOREBAY_LOGS=logs cargo test --release --lib compression_table -- --ignored --nocapture`
+    #[test]
+    #[ignore = "measures; needs a folder of logs"]
+    fn compression_table() {
+        use crate::queue::put_varint;
+        use std::time::{Duration, Instant};
+        let dir = std::env::var_os("FOREBAY_LOGS").expect("FOREBAY_LOGS names a folder of logs");
+        let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
+        files.retain(|p| p.extension().is_some_and(|e| e == "log"));
+        files.sort();
+        let texts: Vec<Vec<u8>> = files.iter().map(|p| std::fs::read(p).unwrap()).collect();
+        println!("| codec | batch | stored / raw | compress MB/s | verify and decompress MB/s |");
+        println!("|---|---|---|---|---|");
+        for batch in [16 << 10, 64 << 10, 1 << 20] {
+            // Each batch holds lines of one file, as a source reads them; a file shorter than a batch comes again.
+            let mut batches: Vec<[Vec<u8>; 2]> = Vec::new();
+            for text in &texts {
+                let (mut lens, mut data) = (Vec::new(), Vec::new());
+                for line in text.split_inclusive(|b| *b == b'\n').cycle().take(20_000) {
+                    put_varint(&mut lens, line.len() as u32);
+                    data.extend_from_slice(line);
+                    if data.len() >= batch {
+                        batches.push([std::mem::take(&mut lens), std::mem::take(&mut data)]);
+                    }
+                }
+            }
+            let raw: usize = batches.iter().flatten().map(Vec::len).sum();
+            for codec in [Compression::None, Compression::Lz4, Compression::Zstd] {
+                let mut compressor = Compressor::default();
+                let mut store = |b: &[Vec<u8>; 2]| {
+                    let parts = || b.iter().map(|p| &p[..]);
+                    let stored = compressor.compress(codec, parts()).map_or_else(|| b.concat(), <[u8]>::to_vec);
+                    (crc32c::crc32c(&stored), stored)
+                };
+                let (mut best_in, mut best_out, mut size) = (Duration::MAX, Duration::MAX, 0);
+                for _ in 0..5 {
+                    let start = Instant::now();
+                    let stored: Vec<_> = batches.iter().map(&mut store).collect();
+                    best_in = best_in.min(start.elapsed());
+                    size = stored.iter().map(|(_, s)| s.len()).sum();
+                    let start = Instant::now();
+                    for ((crc, stored), batch) in stored.into_iter().zip(&batches) {
+                        assert_eq!(crc32c::crc32c(&stored), crc);
+                        let raw_len = batch.iter().map(Vec::len).sum();
+                        let applied = if stored.len() < raw_len { codec } else { Compression::None };
+                        assert_eq!(decompress(applied, stored, raw_len).map(|r| r.len()), Some(raw_len));
+                    }
+                    best_out = best_out.min(start.elapsed());
+                }
+                let rate = |t: Duration| raw as f64 / 1e6 / t.as_secs_f64();
+                let name = format!("{codec:?}").to_lowercase();
+                println!(
+                    "| {name} | {} KiB | {:.3} | {:.0} | {:.0} |",
+                    batch >> 10,
+                    size as f64 / raw as f64,
+                    rate(best_in),
+                    rate(best_out)
+                );
+            }
+        }
+    }
 }

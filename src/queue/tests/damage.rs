@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// A disk with the first file's 4,000 lines in several segments; closed in good order, or as `kill -9` leaves it.
-fn written(clean: bool, change: impl FnOnce(&mut QueueOptions)) -> SimDisk {
+pub(super) fn written(clean: bool, change: impl FnOnce(&mut QueueOptions)) -> SimDisk {
     let disk = SimDisk::new(1);
     let queue = open_with(&disk, |o| {
         o.retention.bytes = 1 << 30;
@@ -104,44 +104,71 @@ fn assert_told(seen: &Seen, what: &str) {
     assert!(seen.told <= 4000 - seen.lines as u64, "{what}: {} of 4000 came, {} told as lost", seen.lines, seen.told);
 }
 
+/// A segment whose last batch was never made durable as far as anybody knows.
+pub(super) struct Tail {
+    disk: SimDisk,
+    path: PathBuf,
+    whole: Vec<u8>,
+    /// Byte of the segment where the last batch begins.
+    last: usize,
+    /// Byte of the source where it begins.
+    before_last: u64,
+    per_batch: u64,
+}
+
+impl Tail {
+    /// A disk with three batches of so many lines.
+    pub(super) fn new(per_batch: u64, codec: Compression) -> Tail {
+        let disk = SimDisk::new(3);
+        let queue = open_with(&disk, |o| o.compression = codec).unwrap();
+        join(&queue, "g");
+        let stream = queue.declare(spec(1));
+        let (mut at, mut before_last) = (0, 0);
+        for n in 0..3 {
+            let b = block(&stream, at, &lines(n * per_batch, per_batch));
+            (before_last, at) = (at, b.source_end);
+            queue.append(b).unwrap();
+            assert!(queue.flush(LONG));
+        }
+        queue.abandon();
+        drop(queue);
+        let path = segments(&disk).pop().unwrap();
+        let whole = disk.get(&path);
+        // The last batch has no stream records before it: header, one run, payload, padding.
+        let last = (0..whole.len()).rev().find(|i| whole[*i..].starts_with(b"FBB1")).unwrap();
+        Tail { disk, path, whole, last, before_last, per_batch }
+    }
+
+    /// Lengths at which a cut leaves less than the whole last batch.
+    pub(super) fn cuts(&self) -> std::ops::Range<usize> {
+        self.last..self.whole.len() - self.whole.iter().rev().take_while(|b| **b == 0).count()
+    }
+
+    /// Cuts the segment there, or leaves zeros from there on, where the file system had the new length already but not the bytes.
+    pub(super) fn tear(&self, cut: usize, zeros: bool) {
+        let disk = copy(&self.disk);
+        let mut bytes = self.whole[..cut].to_vec();
+        if zeros {
+            bytes.resize(self.whole.len(), 0);
+        }
+        disk.put(&self.path, bytes);
+        let queue = open(&disk).unwrap();
+        assert_eq!(queue.streams()[0].durable().end, self.before_last, "cut at {cut}");
+        assert!(queue.recovery().lost.is_empty(), "{:?}", queue.recovery());
+        // The source reads the rest again; nothing may be lost, doubled or changed.
+        queue.append(block(&queue.streams()[0], self.before_last, &lines(2 * self.per_batch, self.per_batch))).unwrap();
+        assert!(queue.flush(LONG));
+        let got: Vec<_> = consume(&mut *join(&queue, "g"), 3 * self.per_batch as usize).into_iter().map(|e| e.2).collect();
+        assert_eq!(got, lines(0, 3 * self.per_batch), "cut at {cut}");
+    }
+}
+
 #[test]
 fn a_tail_torn_at_any_byte_recovers_to_the_batch_before() {
-    let disk = SimDisk::new(3);
-    let queue = open(&disk).unwrap();
-    join(&queue, "g");
-    let stream = queue.declare(spec(1));
-    let (mut at, mut before_last) = (0, 0);
-    for n in 0..3 {
-        let b = block(&stream, at, &lines(n * 5, 5));
-        (before_last, at) = (at, b.source_end);
-        queue.append(b).unwrap();
-        assert!(queue.flush(LONG));
-    }
-    queue.abandon();
-    drop(queue);
-    let path = segments(&disk).pop().unwrap();
-    let whole = disk.get(&path);
-    // The last batch has no stream records before it: header, one run, payload, padding.
-    let last = (0..whole.len()).rev().find(|i| whole[*i..].starts_with(b"FBB1")).unwrap();
-    let padding = whole.iter().rev().take_while(|b| **b == 0).count();
-    for cut in last..whole.len() - padding {
-        for filled in [false, true] {
-            let disk = copy(&disk);
-            let mut bytes = whole[..cut].to_vec();
-            if filled {
-                // The file system had the new length already, but not the bytes.
-                bytes.resize(whole.len(), 0);
-            }
-            disk.put(&path, bytes);
-            let queue = open(&disk).unwrap();
-            assert_eq!(queue.streams()[0].durable().end, before_last, "cut at {cut}");
-            assert!(queue.recovery().lost.is_empty(), "{:?}", queue.recovery());
-            // The source reads the rest again; nothing may be lost, doubled or changed.
-            queue.append(block(&queue.streams()[0], before_last, &lines(10, 5))).unwrap();
-            assert!(queue.flush(LONG));
-            let got: Vec<_> = consume(&mut *join(&queue, "g"), 15).into_iter().map(|e| e.2).collect();
-            assert_eq!(got, lines(0, 15), "cut at {cut}");
-        }
+    let tail = Tail::new(5, Compression::None);
+    for cut in tail.cuts() {
+        tail.tear(cut, false);
+        tail.tear(cut, true);
     }
 }
 
@@ -241,8 +268,8 @@ fn a_segment_of_another_queue_is_not_read() {
     let (disk, other) = (written(true, |_| ()), written(true, |_| ()));
     let theirs = segments(&other).remove(1);
     let mine = segments(&disk).remove(1);
-    assert_eq!(theirs.file_name(), mine.file_name());
-    disk.put(&mine, other.get(&theirs));
+    disk.take_away(&mine);
+    disk.put(&theirs, other.get(&theirs));
     let seen = look(&disk, "another queue's segment");
     assert!(seen.lines < 4000 && seen.told == 4000 - seen.lines as u64, "{} came, {} told", seen.lines, seen.told);
     assert!(seen.report.damaged.iter().any(|d| d.contains("another queue")), "{:?}", seen.report);
@@ -278,8 +305,19 @@ fn positions_that_are_lost_with_both_snapshots_are_told() {
     let disk = SimDisk::new(9);
     let mut world = World::default();
     assert!(world.live(&disk, LONG));
-    // Acknowledged segments are gone by now, and with the snapshots the positions of what was in them.
-    assert!(segments(&disk).iter().all(|p| !p.to_str().unwrap().contains("/00000000000000000000-")), "{:?}", segments(&disk));
+    {
+        // Until acknowledged segments are deleted, and with the snapshots the positions of what was in them would be gone.
+        let queue = open(&disk).unwrap();
+        let (mut consumer, stream) = (join(&queue, "g"), queue.declare(spec(50)));
+        let (mut at, until) = (0, std::time::Instant::now() + LONG);
+        while segments(&disk)[0].to_str().unwrap().contains("/00000000000000000000-") {
+            assert!(std::time::Instant::now() < until, "nothing is deleted");
+            let b = block(&stream, at, &lines(0, 100));
+            at = b.source_end;
+            queue.append(b).unwrap();
+            consume(&mut *consumer, 100);
+        }
+    }
     disk.take_away("/sim/streams-0.snap".as_ref());
     disk.take_away("/sim/streams-1.snap".as_ref());
     let queue = open(&disk).unwrap();
@@ -360,8 +398,8 @@ fn a_flipped_bit_is_never_a_wrong_event() {
     }
 }
 
-/// Flips one bit; gives how many events it took.
-pub(super) fn flip_one(pristine: &SimDisk, flip: u64) -> u64 {
+/// Flips one bit of some file; gives how many events it took, and how many of these were told.
+pub(super) fn flip_one(pristine: &SimDisk, flip: u64) -> (u64, u64) {
     let disk = copy(pristine);
     let files: BTreeSet<_> = disk.paths().into_iter().filter(|p| p.extension().is_none_or(|e| e != "tmp")).collect();
     let files: Vec<_> = files.into_iter().filter(|p| !disk.get(p).is_empty()).collect();
@@ -371,7 +409,7 @@ pub(super) fn flip_one(pristine: &SimDisk, flip: u64) -> u64 {
     let seen = look(&disk, &what);
     assert!(seen.missing() <= 400, "{what}: one bit took {} events", seen.missing());
     assert_told(&seen, &what);
-    seen.missing()
+    (seen.missing(), seen.told)
 }
 
 #[test]
@@ -462,4 +500,21 @@ fn compressed_batches_come_back_as_they_went_in() {
         let raw: usize = got.iter().map(|l| l.len() + 1).sum();
         assert!(logs.bytes < raw as u64 / 2, "{codec:?}: {} bytes of {raw}", logs.bytes);
     }
+}
+
+#[test]
+fn the_largest_event_in_the_largest_batch_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let o = || QueueOptions { batch_size: 64 << 20, segment_bytes: 256 << 20, buffer_memory: 512 << 20, ..options(dir.path()) };
+    let line = "z".repeat(66 << 20);
+    {
+        let queue = Queue::open(o(), &["logs".into()]).unwrap();
+        let stream = queue.declare(spec(1));
+        queue.append(block(&stream, 0, std::slice::from_ref(&line))).unwrap();
+        assert!(queue.flush(LONG));
+        queue.abandon();
+    }
+    let queue = Queue::open(o(), &["logs".into()]).unwrap();
+    assert_eq!(queue.recovery().copied_events, 1);
+    assert!(consume(&mut *join(&queue, "g"), 1)[0].2 == line);
 }

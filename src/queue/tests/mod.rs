@@ -1,6 +1,7 @@
 //! Tests of the queue as a whole: on the real disk, and on a simulated one that forgets what was not synced.
 
 mod basics;
+mod campaign;
 mod damage;
 mod power;
 mod sim;

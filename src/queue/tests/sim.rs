@@ -68,6 +68,12 @@ impl SimDisk {
         w.dies_at = Some(w.ops + ops);
     }
 
+    /// Whether the operation came at which the power was cut.
+    pub(super) fn is_dead(&self) -> bool {
+        let w = self.0.lock().unwrap();
+        w.dies_at.is_some_and(|at| w.ops > at)
+    }
+
     pub(super) fn fail_syncs(&self, n: u32) {
         self.0.lock().unwrap().fail_syncs = n;
     }
