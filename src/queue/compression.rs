@@ -138,20 +138,17 @@ mod tests {
         println!("| codec | batch | stored / raw | compress MB/s | verify and decompress MB/s |");
         println!("|---|---|---|---|---|");
         for batch in [16 << 10, 64 << 10, 1 << 20] {
-            // Each batch holds lines of one file, as a source reads them; a file shorter than a batch comes again.
-            let mut batches: Vec<[Vec<u8>; 2]> = Vec::new();
-            for text in &texts {
-                let (mut lens, mut data) = (Vec::new(), Vec::new());
-                for line in text.split_inclusive(|b| *b == b'\n').cycle().take(20_000) {
-                    put_varint(&mut lens, line.len() as u32);
-                    data.extend_from_slice(line);
-                    if data.len() >= batch {
-                        batches.push([std::mem::take(&mut lens), std::mem::take(&mut data)]);
-                    }
+            // The files one after the other, each line once.
+            let (mut batches, mut lens, mut data) = (Vec::new(), Vec::new(), Vec::new());
+            for line in texts.iter().flat_map(|t| t.split_inclusive(|b| *b == b'\n')) {
+                put_varint(&mut lens, line.len() as u32);
+                data.extend_from_slice(line);
+                if data.len() >= batch {
+                    batches.push([std::mem::take(&mut lens), std::mem::take(&mut data)]);
                 }
             }
             let raw: usize = batches.iter().flatten().map(Vec::len).sum();
-            for codec in [Compression::None, Compression::Lz4, Compression::Zstd] {
+            for codec in CODECS {
                 let mut compressor = Compressor::default();
                 let mut store = |b: &[Vec<u8>; 2]| {
                     let parts = || b.iter().map(|p| &p[..]);
@@ -159,7 +156,7 @@ mod tests {
                     (crc32c::crc32c(&stored), stored)
                 };
                 let (mut best_in, mut best_out, mut size) = (Duration::MAX, Duration::MAX, 0);
-                for _ in 0..5 {
+                for _ in 0..10 {
                     let start = Instant::now();
                     let stored: Vec<_> = batches.iter().map(&mut store).collect();
                     best_in = best_in.min(start.elapsed());

@@ -24,7 +24,7 @@ fn power(seed: u64, most: u64, operations: u64) -> (u64, u64, u64) {
     let mut disk = SimDisk::new(seed);
     let (mut world, mut cuts) = (World::default(), 0);
     for cut in 0..most.min(5) {
-        disk.die_after(random(seed, cut) % (operations / 2) + 1);
+        disk.die_after(random(seed, cut) % operations + 1);
         world.live(&disk, Duration::from_millis(20));
         // A life that ended before the cut was none.
         cuts += u64::from(disk.is_dead());

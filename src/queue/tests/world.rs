@@ -102,7 +102,7 @@ impl World {
             let stream = queue.streams().into_iter().find(|s| s.spec().key == key).unwrap_or_else(|| queue.declare(spec(key)));
             let resume = stream.durable().end;
             let mut at = 0u64;
-            for chunk in all.chunks(50) {
+            for (n, chunk) in all.chunks(50).enumerate() {
                 let size: u64 = chunk.iter().map(|l| l.len() as u64 + 1).sum();
                 if at >= resume {
                     if queue.append(block(&stream, at, chunk)).is_err() {
@@ -112,9 +112,16 @@ impl World {
                     assert!(at + size <= resume, "a position is always the end of a batch");
                 }
                 at += size;
+                // In steps, so that a cut meets many states: written, half synced, delivered and not acked.
+                if n % 4 == 3 && !queue.flush(Duration::from_millis(50)) && disk.is_dead() {
+                    queue.abandon();
+                    return false;
+                }
                 if let Ok(Some(batch)) = consumer.poll(&LIMITS, Duration::ZERO) {
                     self.deliver(&batch);
-                    consumer.acker().ack(&batch.id);
+                    if n % 3 != 0 {
+                        consumer.acker().ack(&batch.id);
+                    }
                 }
             }
         }
