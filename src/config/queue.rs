@@ -1,7 +1,7 @@
 //! `queue:`.
 
 use super::decode::Field;
-use crate::queue::{Acks, QueueOptions};
+use crate::queue::{Acks, Compression, QueueOptions};
 use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
@@ -31,6 +31,9 @@ pub(crate) fn queue(field: &Field<'_>, options: &mut QueueOptions) {
     }
     if let Some(acks) = map.get("acks").and_then(|f| acks(&f)) {
         options.acks = acks;
+    }
+    if let Some(compression) = map.get("compression").and_then(|f| compression(&f)) {
+        options.compression = compression;
     }
     if let Some(time) = map.get("sync_interval").and_then(|f| f.duration(Duration::from_millis(1)..=seconds(60))) {
         options.sync_interval = time;
@@ -100,6 +103,21 @@ fn acks(field: &Field<'_>) -> Option<Acks> {
         other => super::suggest::nearest(other, ["none", "written", "synced"]),
     };
     field.report(field.is(&value).expected(expected).help_if(kafka.map(|word| format!("did you mean `{word}`?"))));
+    None
+}
+
+/// `compression:`, by which record batches are stored.
+fn compression(field: &Field<'_>) -> Option<Compression> {
+    let expected = "one of: `none`, `lz4`, `zstd`";
+    let value = field.value(expected)?;
+    let meant = match &*value.text {
+        "none" => return Some(Compression::None),
+        "lz4" => return Some(Compression::Lz4),
+        "zstd" => return Some(Compression::Zstd),
+        "gzip" | "snappy" => Some("lz4"),
+        other => super::suggest::nearest(other, ["none", "lz4", "zstd"]),
+    };
+    field.report(field.is(&value).expected(expected).help_if(meant.map(|word| format!("did you mean `{word}`?"))));
     None
 }
 

@@ -1,10 +1,11 @@
 //! Appends one record batch to a segment file, with the records of the streams that the segment does not know yet.
 
 use super::codec::Writer;
+use super::compression::Compressor;
 use super::disk::DiskFile;
 use super::format::{BATCH_HEADER, BatchHeader, Kind, RUN_ENTRY, RunEntry, padded};
 use super::registry::StreamRecord;
-use super::{RecordBatch, StreamSpec};
+use super::{Compression, RecordBatch, StreamSpec};
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ pub(crate) fn append(
     batch: &RecordBatch,
     durable_lag: u32,
     declared: &mut Declared,
+    (codec, compressor): (Compression, &mut Compressor),
 ) -> io::Result<u64> {
     let mut fresh: Vec<(u64, Arc<StreamSpec>)> = Vec::new();
     let mut records = Writer::default();
@@ -41,6 +43,8 @@ pub(crate) fn append(
         epoch: batch.epoch,
         durable_lag,
         runs: 0,
+        codec: Compression::None,
+        raw_len: 0,
     };
     let mut control = Vec::new();
     if !fresh.is_empty() {
@@ -65,16 +69,22 @@ pub(crate) fn append(
         })
         .collect();
     // Lengths first, then one run of bytes: a reader finds both without a scan.
-    let crc = batch.runs.iter().fold(0, |crc, r| crc32c::crc32c_append(crc, &r.lens));
-    let crc = batch.runs.iter().fold(crc, |crc, r| crc32c::crc32c_append(crc, &r.data));
-    let payload: usize = batch.runs.iter().map(|r| r.lens.len() + r.data.len()).sum();
-    let body_len = entries.len() * RUN_ENTRY + payload;
+    let parts = || batch.runs.iter().map(|r| &r.lens[..]).chain(batch.runs.iter().map(|r| &r.data[..]));
+    let raw_len: usize = parts().map(<[u8]>::len).sum();
+    let compressed = compressor.compress(codec, parts());
+    let crc = match compressed {
+        Some(stored) => crc32c::crc32c(stored),
+        None => parts().fold(0, crc32c::crc32c_append),
+    };
+    let body_len = entries.len() * RUN_ENTRY + compressed.map_or(raw_len, <[u8]>::len);
     let header = BatchHeader {
         kind: Kind::Data,
         body_len: body_len as u32,
         payload_crc: crc,
         count: batch.count,
         runs: entries.len() as u16,
+        codec: if compressed.is_some() { codec } else { Compression::None },
+        raw_len: if compressed.is_some() { raw_len as u32 } else { 0 },
         ..template
     };
     let head = header.encode(&entries, segment_id, data_pos);
@@ -82,8 +92,10 @@ pub(crate) fn append(
     let mut slices: Vec<&[u8]> = Vec::with_capacity(batch.runs.len() * 2 + 3);
     slices.push(&control);
     slices.push(&head);
-    slices.extend(batch.runs.iter().map(|r| &r.lens[..]));
-    slices.extend(batch.runs.iter().map(|r| &r.data[..]));
+    match compressed {
+        Some(stored) => slices.push(stored),
+        None => slices.extend(parts()),
+    }
     slices.push(&zeros[..padded(body_len) - BATCH_HEADER - body_len]);
     file.write_all_at(&slices, pos)?;
     declared.extend(fresh);

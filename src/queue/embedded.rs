@@ -5,6 +5,7 @@ use super::clock::{Clock, SystemClock};
 use super::consumer::{Cursor, GroupAcker, GroupConsumer};
 use super::disk::{Disk, StdDisk};
 use super::fetch::Fetcher;
+use super::format::{FormatError, SegmentHeader};
 use super::groups::{Groups, Key};
 use super::log::{Log, Message};
 use super::meta::{Lock, LockError, Meta};
@@ -145,19 +146,22 @@ impl Queue {
             LockError::Io(source) => OpenError::Io { path: dir.join("LOCK"), source },
         })?;
         let (snapshots, newest, damaged) = Snapshots::open(&*disk, &dir).map_err(at(&dir))?;
-        let meta = open_meta(&*disk, &dir, &snapshots_epoch(newest.as_ref()))?;
+        let mut report = RecoveryReport::default();
+        let meta = open_meta(&*disk, &dir, snapshots_epoch(newest.as_ref()), &mut report)?;
         let uuid = u128::from_str_radix(&meta.queue, 16).unwrap_or(0);
         let registry = Registry::new(options.partitions);
         let marks = newest.as_ref().map(|n| n.marks.clone()).unwrap_or_default();
+        let positions_known = newest.is_some();
         if let Some(snapshot) = newest {
             registry.reserve(snapshot.next_stream);
             snapshot.streams.into_iter().for_each(|s| registry.load(s));
         }
+        let journal = dir.join("groups").join("journal");
+        let journal_lost = matches!(disk.open(&journal), Err(e) if e.kind() == io::ErrorKind::NotFound);
         let (groups, skipped) = Groups::open(disk.clone(), &dir.join("groups")).map_err(at(&dir))?;
-        let mut report = RecoveryReport::default();
-        report.damaged.extend(
-            damaged.iter().map(|p| format!("{}: checksum differs; the other snapshot and the record batches are used", p.display())),
-        );
+        report
+            .damaged
+            .extend(damaged.iter().map(|p| format!("{}: checksum differs; another snapshot and the record batches are used", p.display())));
         if skipped > 0 {
             report.damaged.push(format!(
                 "{skipped} bytes of the groups' journal; the last sound offsets are used, so some batches are sent again under the same IDs"
@@ -167,15 +171,15 @@ impl Queue {
         let mut partitions = Vec::new();
         let topics_dir = dir.join("topics");
         disk.create_dir_all(&topics_dir).map_err(at(&topics_dir))?;
-        let mut names: BTreeSet<String> = disk.list(&topics_dir).map_err(at(&topics_dir))?.into_iter().collect();
+        let mut names: BTreeSet<String> = folders(&*disk, &topics_dir)?.into_iter().collect();
         names.extend(topics.iter().cloned());
         names.insert(DEAD_LETTER_TOPIC.to_string());
         for topic in &names {
             let wanted = if topic == DEAD_LETTER_TOPIC { 1 } else { options.partitions.max(1) };
             let topic_dir = topics_dir.join(topic);
             disk.create_dir_all(&topic_dir).map_err(at(&topic_dir))?;
-            let found = disk.list(&topic_dir).map_err(at(&topic_dir))?.iter().filter_map(|n| n.parse::<u32>().ok()).max();
-            for number in 0..wanted.max(found.map_or(0, |n| n + 1)) {
+            let found = folders(&*disk, &topic_dir)?.into_iter().filter_map(|n| n.parse::<u32>().ok().filter(|p| p.to_string() == n));
+            for number in found.chain(0..wanted).collect::<BTreeSet<u32>>() {
                 let partition_dir = topic_dir.join(number.to_string());
                 disk.create_dir_all(&partition_dir).map_err(at(&partition_dir))?;
                 let mark = marks.iter().find(|m| m.topic == *topic && m.partition == number);
@@ -196,10 +200,27 @@ impl Queue {
                 partitions.push(Arc::new(Partition::new(topic.as_str().into(), number, partition_dir, segments, end)));
             }
         }
+        let segments = || partitions.iter().flat_map(|p| p.segments());
+        if journal_lost && segments().next().is_some() {
+            report.damaged.push(format!(
+                "{}: missing; every group begins again at the earliest record, so events are sent again under the same IDs",
+                journal.display()
+            ));
+        }
+        if !positions_known && partitions.iter().any(|p| p.segments().iter().map(|s| s.base).min().is_some_and(|base| base > 0)) {
+            report.damaged.push(format!(
+                "{}: no sound snapshots; the positions of files whose records were deleted from the queue are lost, so these files are read again from their beginning, under the same event IDs",
+                dir.display()
+            ));
+        }
         tell(&report);
         let stats = Arc::new(QueueStats::default());
         stats.disk_bytes.store(partitions.iter().map(|p| p.disk_bytes()).sum(), Ordering::Relaxed);
-        stats.lost_events.store(report.lost.iter().map(|l| l.end - l.first).sum(), Ordering::Relaxed);
+        for lost in &report.lost {
+            let partition = partitions.iter().find(|p| *p.topic == *lost.topic && p.number == lost.partition);
+            let untold = partition.map_or(0, |p| p.lose(lost.first, lost.end));
+            stats.lost_events.fetch_add(untold, Ordering::Relaxed);
+        }
         // Half of the memory is for blocks (here), half for the bodies that sinks encode.
         let blocks = (options.buffer_memory / 2).max(4 * BLOCK_BYTES);
         let shared = Arc::new(Shared {
@@ -500,7 +521,14 @@ fn snapshots_epoch(newest: Option<&super::snapshot::Snapshot>) -> u32 {
     newest.into_iter().flat_map(|n| &n.marks).map(|m| (m.segment_id >> 32) as u32).max().unwrap_or(0)
 }
 
-fn open_meta(disk: &dyn Disk, dir: &Path, known_epoch: &u32) -> Result<Meta, OpenError> {
+/// Names of the folders in `dir`: files in it are not ours.
+fn folders(disk: &dyn Disk, dir: &Path) -> Result<Vec<String>, OpenError> {
+    let mut names = disk.list(dir).map_err(at(dir))?;
+    names.retain(|n| !matches!(disk.list(&dir.join(n)), Err(e) if e.kind() == io::ErrorKind::NotADirectory));
+    Ok(names)
+}
+
+fn open_meta(disk: &dyn Disk, dir: &Path, known_epoch: u32, report: &mut RecoveryReport) -> Result<Meta, OpenError> {
     let path = Meta::path(dir);
     let found = Meta::read(disk, dir).map_err(at(&path))?;
     if let Some(meta) = &found
@@ -513,35 +541,41 @@ fn open_meta(disk: &dyn Disk, dir: &Path, known_epoch: &u32) -> Result<Meta, Ope
         None => {
             let mut bytes = [0; 16];
             getrandom::fill(&mut bytes).map_err(|e| OpenError::Io { path: path.clone(), source: io::Error::other(e.to_string()) })?;
-            let (queue, epoch) = newest_segment(disk, dir).unwrap_or((u128::from_le_bytes(bytes), 0));
-            Meta { format: super::format::VERSION, queue: format!("{queue:032x}"), epoch: epoch.max(*known_epoch) }
+            let (queue, epoch) = newest_segment(disk, dir)?;
+            if epoch > 0 || known_epoch > 0 {
+                report.damaged.push(format!("{}: missing or damaged; made anew from the headers of the segments", path.display()));
+            }
+            let queue = queue.unwrap_or(u128::from_le_bytes(bytes));
+            Meta { format: super::format::VERSION, queue: format!("{queue:032x}"), epoch: epoch.max(known_epoch) }
         }
     };
-    meta.epoch += 1;
+    meta.epoch = meta.epoch.saturating_add(1);
     meta.write(disk, dir).map_err(at(&path))?;
     Ok(meta)
 }
 
-/// UUID and highest epoch from the segments, when `queue.meta` is lost.
-fn newest_segment(disk: &dyn Disk, dir: &Path) -> Option<(u128, u32)> {
-    let mut newest = None;
+/// UUID from the newest sound segment header, and the highest epoch of all segments, when `queue.meta` is lost.
+fn newest_segment(disk: &dyn Disk, dir: &Path) -> Result<(Option<u128>, u32), OpenError> {
+    let (mut newest, mut highest) = (None::<(u64, u128)>, 0);
     let topics = dir.join("topics");
-    for topic in disk.list(&topics).ok()? {
+    for topic in disk.list(&topics).unwrap_or_default() {
         for number in disk.list(&topics.join(&topic)).unwrap_or_default() {
             let partition = topics.join(&topic).join(number);
             for name in disk.list(&partition).unwrap_or_default() {
                 let Some((_, id)) = super::segment::parse_name(&name) else { continue };
-                let epoch = (id >> 32) as u32;
-                let header = disk.read(&partition.join(&name)).ok().and_then(|b| super::format::SegmentHeader::decode(&b).ok());
-                if let Some(header) = header
-                    && newest.is_none_or(|(_, e)| epoch > e)
-                {
-                    newest = Some((header.queue, epoch));
+                // Also of a segment whose header is damaged: no epoch may be used twice.
+                highest = highest.max((id >> 32) as u32);
+                let mut block = vec![0; super::format::SEGMENT_HEADER];
+                let Ok(n) = disk.open(&partition.join(&name)).and_then(|f| f.read_at(&mut block, 0)) else { continue };
+                match SegmentHeader::decode(&block[..n]) {
+                    Ok(header) if newest.is_none_or(|(newest, _)| newest < id) => newest = Some((id, header.queue)),
+                    Err(FormatError::Newer(format)) => return Err(OpenError::Newer { dir: dir.to_path_buf(), format }),
+                    _ => {}
                 }
             }
         }
     }
-    newest
+    Ok((newest.map(|(_, queue)| queue), highest))
 }
 
 fn tell(report: &RecoveryReport) {

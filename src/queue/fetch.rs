@@ -59,6 +59,8 @@ impl Fetcher {
                 Some(place) => place,
                 None => match self.seek(wanted)? {
                     Some(place) => place,
+                    // No segment is left up to where recovery began: nobody will write there any more.
+                    None if wanted < self.partition.opened_end => return Ok(self.gap(offset, self.partition.opened_end)),
                     None => break,
                 },
             };
@@ -81,7 +83,11 @@ impl Fetcher {
     }
 
     fn gap(&self, from: u64, to: u64) -> Fetched {
-        self.stats.lost_events.fetch_add(to - from, Ordering::Relaxed);
+        let untold = self.partition.lose(from, to);
+        if untold == 0 {
+            return Fetched::Gap(to);
+        }
+        self.stats.lost_events.fetch_add(untold, Ordering::Relaxed);
         tracing::error!(
             topic = &*self.partition.topic,
             partition = self.partition.number,

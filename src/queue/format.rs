@@ -4,6 +4,8 @@
 //! little-endian. A record batch is 64 bytes of header, a table of runs (48 bytes each), the
 //! payload, and zeros up to the next multiple of 8.
 
+use super::Compression;
+
 /// Bytes of a segment header (one block, so that it is written whole).
 pub const SEGMENT_HEADER: usize = 4096;
 /// Bytes of a batch header.
@@ -12,8 +14,10 @@ pub const BATCH_HEADER: usize = 64;
 pub const RUN_ENTRY: usize = 48;
 /// A batch holds at most this many runs.
 pub const MAX_RUNS: usize = 1000;
-/// A batch body (run table and payload) is at most this long; a header that says more is damage.
-pub const MAX_BODY: usize = 64 << 20;
+/// A batch body (run table and payload) is at most this long; a header that says more is damage. The largest
+/// that can be written: `batch_size` of 64 MiB, passed by one event of 64 MiB, and as many bytes of lengths
+/// again where all lines are empty.
+pub const MAX_BODY: usize = 512 << 20;
 /// Version of the format that this program writes.
 pub const VERSION: u32 = 1;
 
@@ -38,6 +42,8 @@ pub struct SegmentHeader {
     pub queue: u128,
     /// Partition.
     pub partition: u32,
+    /// CRC32C of the topic's name.
+    pub topic: u32,
     /// Offset of the first event.
     pub base_offset: u64,
     /// Epoch in which it was created.
@@ -58,6 +64,9 @@ pub enum FormatError {
     /// The checksum differs.
     #[error("checksum differs")]
     Checksum,
+    /// A way of compression that this program does not know.
+    #[error("compression codec {0} is unknown")]
+    Codec(u8),
     /// A length is out of range or the bytes end too early.
     #[error("length out of range")]
     Length,
@@ -76,6 +85,11 @@ fn u128_at(bytes: &[u8], at: usize) -> u128 {
     u128::from(u64_at(bytes, at)) | u128::from(u64_at(bytes, at + 8)) << 64
 }
 
+/// CRC of version and fields.
+fn segment_crc(block: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&block[8..12]), &block[16..SEGMENT_HEADER])
+}
+
 impl SegmentHeader {
     /// The header's block.
     pub fn encode(&self) -> Vec<u8> {
@@ -89,8 +103,9 @@ impl SegmentHeader {
         out.extend_from_slice(&self.created_ms.to_le_bytes());
         out.extend_from_slice(&self.partition.to_le_bytes());
         out.extend_from_slice(&self.epoch.to_le_bytes());
+        out.extend_from_slice(&self.topic.to_le_bytes());
         out.resize(SEGMENT_HEADER, 0);
-        let crc = crc32c::crc32c(&out[16..]);
+        let crc = segment_crc(&out);
         out[12..16].copy_from_slice(&crc.to_le_bytes());
         out
     }
@@ -107,11 +122,12 @@ impl SegmentHeader {
         if &bytes[..8] != SEGMENT_MAGIC {
             return Err(FormatError::Magic);
         }
+        // First the checksum, at the place where every version has it: a flipped bit is no newer version.
+        if segment_crc(bytes) != u32_at(bytes, 12) {
+            return Err(FormatError::Checksum);
+        }
         if u32_at(bytes, 8) > VERSION {
             return Err(FormatError::Newer(u32_at(bytes, 8)));
-        }
-        if crc32c::crc32c(&bytes[16..]) != u32_at(bytes, 12) {
-            return Err(FormatError::Checksum);
         }
         Ok(SegmentHeader {
             segment_id: u64_at(bytes, 16),
@@ -120,6 +136,7 @@ impl SegmentHeader {
             created_ms: u64_at(bytes, 48),
             partition: u32_at(bytes, 56),
             epoch: u32_at(bytes, 60),
+            topic: u32_at(bytes, 64),
         })
     }
 }
@@ -145,6 +162,10 @@ pub struct BatchHeader {
     pub durable_lag: u32,
     /// Entries of the run table.
     pub runs: u16,
+    /// How the payload is stored.
+    pub codec: Compression,
+    /// Bytes of the payload before compression; 0 where it is not compressed.
+    pub raw_len: u32,
 }
 
 /// Entry of the run table.
@@ -203,6 +224,8 @@ impl BatchHeader {
             Kind::Data => 1,
             Kind::Streams => 2,
         });
+        out.push(self.codec.code());
+        out.extend_from_slice(&self.raw_len.to_le_bytes());
         out.resize(BATCH_HEADER, 0);
         for run in runs {
             out.extend_from_slice(&run.stream.to_le_bytes());
@@ -265,6 +288,8 @@ impl BatchHeader {
             epoch: u32_at(bytes, 36),
             durable_lag: u32_at(bytes, 40),
             runs: u16::from_le_bytes([bytes[44], bytes[45]]),
+            codec: Compression::of_code(bytes[47]).ok_or(FormatError::Codec(bytes[47]))?,
+            raw_len: u32_at(bytes, 48),
         };
         let runs: Vec<RunEntry> = table
             .chunks_exact(RUN_ENTRY)
@@ -284,10 +309,118 @@ impl BatchHeader {
             // Sums in u64: the fields are foreign until they agree with each other.
             let payload: u64 = runs.iter().map(|r| u64::from(r.lens_len) + u64::from(r.data_len)).sum();
             let events: u64 = runs.iter().map(|r| u64::from(r.count)).sum();
-            if payload != u64::from(header.body_len) - table.len() as u64 || events != u64::from(header.count) {
+            if payload != header.payload_len() as u64 || payload > MAX_BODY as u64 || events != u64::from(header.count) {
                 return Err(FormatError::Length);
             }
         }
         Ok((header, runs))
+    }
+
+    /// Bytes of the payload as it lies in the file.
+    pub fn stored_len(&self) -> usize {
+        (self.body_len as usize).saturating_sub(usize::from(self.runs) * RUN_ENTRY)
+    }
+
+    /// Bytes of the payload before compression.
+    pub fn payload_len(&self) -> usize {
+        if self.codec == Compression::None { self.stored_len() } else { self.raw_len as usize }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    prop_compose! {
+        fn any_segment()(segment_id: u64, queue: u128, partition: u32, topic: u32, base_offset: u64, epoch: u32, created_ms: u64) -> SegmentHeader {
+            SegmentHeader { segment_id, queue, partition, topic, base_offset, epoch, created_ms }
+        }
+    }
+
+    prop_compose! {
+        fn any_run()(stream: u64, source: (u64, u64), count in 0u32..1000, lens_len in 0u32..2000, data_len in 0u32..50_000, flags: u32, tail: (u32, u32)) -> RunEntry {
+            RunEntry { stream, source_start: source.0, source_end: source.1, count, lens_len, data_len, flags, tail_len: tail.0, tail_crc: tail.1 }
+        }
+    }
+
+    prop_compose! {
+        fn any_batch()(runs in prop::collection::vec(any_run(), 0..12), payload_crc: u32, base_offset: u64, append_ms: u64, epoch: u32, durable_lag: u32,
+            codec in 0u8..3, stored in 0u32..1000) -> (BatchHeader, Vec<RunEntry>) {
+            let codec = Compression::of_code(codec).unwrap();
+            let payload: u32 = runs.iter().map(|r| r.lens_len + r.data_len).sum();
+            let (stored, raw_len) = if codec == Compression::None { (payload, 0) } else { (stored, payload) };
+            let header = BatchHeader {
+                kind: Kind::Data,
+                body_len: (runs.len() * RUN_ENTRY) as u32 + stored,
+                payload_crc, base_offset, append_ms, epoch, durable_lag, codec, raw_len,
+                count: runs.iter().map(|r| r.count).sum(),
+                runs: runs.len() as u16,
+            };
+            (header, runs)
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_segment_header_survives_the_round_trip_and_no_flipped_bit_passes(header in any_segment(), bit in 0..SEGMENT_HEADER * 8) {
+            let mut bytes = header.encode();
+            prop_assert_eq!(bytes.len(), SEGMENT_HEADER);
+            prop_assert_eq!(SegmentHeader::decode(&bytes), Ok(header));
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(SegmentHeader::decode(&bytes).is_err());
+        }
+
+        #[test]
+        fn a_batch_header_survives_the_round_trip_at_its_place_only((header, runs) in any_batch(), segment: u64, pos: u64, other in 1u64..) {
+            let bytes = header.encode(&runs, segment, pos);
+            prop_assert_eq!(BatchHeader::head_len(&bytes), Ok(bytes.len()));
+            prop_assert_eq!(BatchHeader::decode(&bytes, segment, pos), Ok((header, runs)));
+            prop_assert!(BatchHeader::decode(&bytes, segment.wrapping_add(other), pos).is_err(), "bytes of a recycled segment");
+            prop_assert!(BatchHeader::decode(&bytes, segment, pos.wrapping_add(other)).is_err(), "a misdirected write");
+        }
+
+        #[test]
+        fn no_flipped_bit_passes_in_a_batch_header_or_run_table((header, runs) in any_batch(), bit: usize) {
+            let mut bytes = header.encode(&runs, 7, 4096);
+            let bit = bit % (bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(BatchHeader::decode(&bytes, 7, 4096).is_err());
+        }
+
+        #[test]
+        fn a_header_that_ends_early_is_not_one((header, runs) in any_batch(), cut: usize) {
+            let bytes = header.encode(&runs, 7, 4096);
+            prop_assert!(BatchHeader::decode(&bytes[..cut % bytes.len()], 7, 4096).is_err());
+        }
+
+        #[test]
+        fn no_bytes_make_the_decoders_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..5000), kind: u8, sealed: bool) {
+            let _ = SegmentHeader::decode(&bytes);
+            let _ = BatchHeader::decode(&bytes, 1, 4096);
+            // Past the magic, and past the checksum too.
+            if bytes.len() >= BATCH_HEADER {
+                bytes[..4].copy_from_slice(&BATCH_MAGIC.to_le_bytes());
+                (bytes[10], bytes[11], bytes[44], bytes[45], bytes[46]) = (0, 0, bytes[44] % 16, 0, kind % 4);
+                if let (true, Ok(head)) = (sealed, BatchHeader::head_len(&bytes)) && head <= bytes.len() {
+                    let crc = header_crc(1, 4096, &bytes, &bytes[BATCH_HEADER..head]);
+                    bytes[4..8].copy_from_slice(&crc.to_le_bytes());
+                }
+                if let Ok((header, runs)) = BatchHeader::decode(&bytes, 1, 4096) {
+                    prop_assert!(header.payload_len() <= MAX_BODY && runs.len() <= MAX_RUNS);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_newer_segment_is_told_from_a_damaged_one() {
+        let header = SegmentHeader { segment_id: 1, queue: 2, partition: 0, topic: 3, base_offset: 4, epoch: 5, created_ms: 6 };
+        let mut bytes = header.encode();
+        bytes[8] = 9;
+        assert_eq!(SegmentHeader::decode(&bytes), Err(FormatError::Checksum), "one flipped bit is no newer version");
+        let crc = crc32c::crc32c(&[&bytes[8..12], &bytes[16..]].concat());
+        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(SegmentHeader::decode(&bytes), Err(FormatError::Newer(9)));
     }
 }

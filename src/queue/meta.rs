@@ -17,21 +17,36 @@ pub(crate) struct Meta {
     pub(crate) epoch: u32,
 }
 
+/// The file: the fields, and the CRC32C of `FORMAT QUEUE EPOCH` in eight hexadecimal digits. A later
+/// format may add fields; these four stay, so that a flipped bit never passes for a newer version.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    #[serde(flatten)]
+    meta: Meta,
+    crc: String,
+}
+
 impl Meta {
     pub(crate) fn path(dir: &Path) -> PathBuf {
         dir.join("queue.meta")
     }
 
+    /// `None` where there is none, or none that is sound.
     pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> io::Result<Option<Meta>> {
         match disk.read(&Self::path(dir)) {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+            Ok(bytes) => Ok(serde_json::from_slice::<Stored>(&bytes).ok().filter(|s| s.crc == s.meta.crc()).map(|s| s.meta)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
     }
 
     pub(crate) fn write(&self, disk: &dyn Disk, dir: &Path) -> io::Result<()> {
-        disk.replace(&Self::path(dir), &serde_json::to_vec(self).map_err(io::Error::other)?)
+        let stored = Stored { meta: self.clone(), crc: self.crc() };
+        disk.replace(&Self::path(dir), &serde_json::to_vec(&stored).map_err(io::Error::other)?)
+    }
+
+    fn crc(&self) -> String {
+        format!("{:08x}", crc32c::crc32c(format!("{} {} {}", self.format, self.queue, self.epoch).as_bytes()))
     }
 }
 

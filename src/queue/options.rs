@@ -14,6 +14,18 @@ pub enum Acks {
     Synced,
 }
 
+/// How the payload of a record batch is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// As it is.
+    #[default]
+    None,
+    /// LZ4 block.
+    Lz4,
+    /// Zstandard, level 1.
+    Zstd,
+}
+
 /// What happens when `max_bytes` is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFull {
@@ -43,6 +55,8 @@ pub struct QueueOptions {
     pub linger: Duration,
     /// See [`Acks`].
     pub acks: Acks,
+    /// See [`Compression`].
+    pub compression: Compression,
     /// Longest time from write to sync.
     pub sync_interval: Duration,
     /// Cap on all memory that holds data, bytes.
@@ -67,6 +81,7 @@ impl Default for QueueOptions {
             batch_size: 1 << 20,
             linger: Duration::from_millis(5),
             acks: Acks::Synced,
+            compression: Compression::None,
             sync_interval: Duration::from_millis(25),
             buffer_memory: 24 << 20,
             max_block: Duration::from_secs(60),

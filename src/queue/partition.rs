@@ -2,6 +2,7 @@
 //! and how far consumers may see.
 
 use super::RecordBatch;
+use super::ranges::Ranges;
 use super::segment::Segment;
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -39,6 +40,8 @@ struct State {
     cache_bytes: usize,
     written: u64,
     visible: u64,
+    /// Offsets that are known to be lost, so that each is told and counted once.
+    lost: Ranges,
 }
 
 /// See the module.
@@ -47,17 +50,24 @@ pub(crate) struct Partition {
     pub(crate) topic: Arc<str>,
     pub(crate) number: u32,
     pub(crate) dir: PathBuf,
+    /// The end when the queue opened: everything before it must be in a segment, else it is lost.
+    pub(crate) opened_end: u64,
     state: Mutex<State>,
 }
 
 impl Partition {
     pub(crate) fn new(topic: Arc<str>, number: u32, dir: PathBuf, segments: Vec<Arc<Segment>>, end: u64) -> Partition {
         let state = State { segments: segments.into(), written: end, visible: end, ..State::default() };
-        Partition { topic, number, dir, state: Mutex::new(state) }
+        Partition { topic, number, dir, opened_end: end, state: Mutex::new(state) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// The offsets `from..to` are lost; gives how many of them were not known to be.
+    pub(crate) fn lose(&self, from: u64, to: u64) -> u64 {
+        self.lock().lost.insert(from, to)
     }
 
     /// First retained offset.

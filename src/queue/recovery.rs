@@ -6,6 +6,7 @@
 
 use super::append::{Declared, append};
 use super::codec::Reader;
+use super::compression::Compressor;
 use super::disk::{Disk, DiskFile};
 use super::format::{FormatError, SEGMENT_HEADER, SegmentHeader};
 use super::index::{Index, Sealed};
@@ -191,28 +192,52 @@ impl Recovery<'_> {
         let file = self.disk.open(path).map_err(at(path))?;
         let mut block = vec![0; SEGMENT_HEADER];
         let n = file.read_at(&mut block, 0).map_err(at(path))?;
-        match SegmentHeader::decode(&block[..n]) {
-            Ok(_) => {}
-            Err(FormatError::Newer(version)) => return Err(RecoveryError::Newer { path: path.to_path_buf(), version }),
-            Err(_) if n < SEGMENT_HEADER || block.iter().all(|b| *b == 0) => {
-                // Its creation was never finished, so nothing was appended.
-                self.disk.remove(path).map_err(at(path))?;
-                return Ok(None);
-            }
-            // Name and header say the same: the name is enough to read on.
-            Err(e) => self.report.damaged.push(format!("{}: segment header: {e}; read by its file name", path.display())),
-        }
         let sealed = self
             .disk
             .read(&path.with_extension("idx"))
             .ok()
             .and_then(|b| Sealed::decode(&b))
             .filter(|s| s.segment_id == id && s.base == base);
+        let mut headless = None;
+        match SegmentHeader::decode(&block[..n]) {
+            Ok(header) => {
+                let stranger = if header.queue != self.queue {
+                    Some("of another queue")
+                } else if (header.segment_id, header.base_offset) != (id, base) {
+                    Some("that was copied or renamed")
+                } else {
+                    ((header.topic, header.partition) != (crc32c::crc32c(self.topic.as_bytes()), self.number))
+                        .then_some("of another partition")
+                };
+                if let Some(stranger) = stranger {
+                    self.report.damaged.push(format!("{}: a segment {stranger}; it is left as it is and not read", path.display()));
+                    return Ok(None);
+                }
+            }
+            Err(FormatError::Newer(version)) => return Err(RecoveryError::Newer { path: path.to_path_buf(), version }),
+            Err(_) if n < SEGMENT_HEADER && sealed.as_ref().is_none_or(|s| s.end == base) => {
+                // Its creation was never finished, so nothing was appended.
+                self.disk.remove(path).map_err(at(path))?;
+                return Ok(None);
+            }
+            Err(e) => headless = Some(e),
+        }
         if let (Some(s), false) = (sealed, scan) {
+            if let Some(e) = headless {
+                self.report.damaged.push(format!("{}: segment header: {e}; read by its file name and index", path.display()));
+            }
             let segment = Segment::new(id, base, path.to_path_buf(), s.end, s.size, s.newest_ms, s.index);
             return Ok(Some(Scanned { segment, file, scanned: false, batches: Vec::new() }));
         }
         let batches = self.scan(&*file, id, base, path, scan)?;
+        if let Some(e) = headless {
+            // The name says what the header says, and each batch's checksum confirms it.
+            let found = if batches.is_empty() { "nothing sound is in it; it is left as it is" } else { "read by its file name" };
+            self.report.damaged.push(format!("{}: segment header: {e}; {found}", path.display()));
+            if batches.is_empty() {
+                return Ok(None);
+            }
+        }
         let mut index = Index::default();
         let (mut end, mut size, mut newest_ms) = (base, SEGMENT_HEADER as u64, 0);
         for batch in &batches {
@@ -319,19 +344,21 @@ impl Recovery<'_> {
     fn copy_forward(&mut self, dir: &Path, id: u64, copy: &[Unsure<'_>]) -> Result<Segment, RecoveryError> {
         let base_offset = copy.first().map_or(0, |(_, b)| b.header.base_offset);
         let created_ms = copy.last().map_or(0, |(_, b)| b.header.append_ms);
+        let topic = crc32c::crc32c(self.topic.as_bytes());
         let header =
-            SegmentHeader { segment_id: id, queue: self.queue, partition: self.number, base_offset, epoch: self.epoch, created_ms };
+            SegmentHeader { segment_id: id, queue: self.queue, topic, partition: self.number, base_offset, epoch: self.epoch, created_ms };
         let path = dir.join(segment::file_name(base_offset, id));
         let aside = path.with_extension("tmp");
         let file = self.disk.create(&aside).map_err(at(&aside))?;
         file.write_all_at(&[&header.encode()], 0).map_err(at(&aside))?;
         let fresh = Segment::new(id, base_offset, path.clone(), base_offset, SEGMENT_HEADER as u64, 0, Index::default());
-        let (mut pos, mut declared) = (SEGMENT_HEADER as u64, Declared::new());
+        let (mut pos, mut declared, mut compressor) = (SEGMENT_HEADER as u64, Declared::new(), Compressor::default());
         for (s, located) in copy {
             let payload = segment::payload(&*s.file, located).map_err(at(&s.segment.path))?;
             let Some(batch) = payload.and_then(|p| segment::record_batch(located, &p, self.registry).ok()) else { break };
             let start = pos;
-            pos = append(&*file, id, start, &batch, 0, &mut declared).map_err(at(&aside))?;
+            let compress = (located.header.codec, &mut compressor);
+            pos = append(&*file, id, start, &batch, 0, &mut declared, compress).map_err(at(&aside))?;
             fresh.wrote(start, pos, batch.base_offset, batch.end_offset(), batch.append_ms);
             self.report.copied_events += u64::from(batch.count);
         }

@@ -1,5 +1,6 @@
 //! A segment file: its name, its header, and the batches in it by position.
 
+use super::compression::decompress;
 use super::disk::{Disk, DiskFile};
 use super::format::{BATCH_HEADER, BatchHeader, Kind, RUN_ENTRY, RunEntry, SEGMENT_HEADER, SegmentHeader, padded};
 use super::index::{Index, Sealed};
@@ -38,7 +39,7 @@ impl Located {
     }
 
     pub(crate) fn end_offset(&self) -> u64 {
-        self.header.base_offset + u64::from(self.header.count)
+        self.header.base_offset.saturating_add(u64::from(self.header.count))
     }
 }
 
@@ -75,16 +76,20 @@ pub(crate) fn locate(file: &dyn DiskFile, segment_id: u64, pos: u64) -> io::Resu
     })
 }
 
-/// Reads the payload of a batch and checks it; `None` when it is damaged or cut short.
+/// Reads the payload of a batch, checks and decompresses it; `None` when it is damaged or cut short.
 pub(crate) fn payload(file: &dyn DiskFile, batch: &Located) -> io::Result<Option<Bytes>> {
     let table = batch.runs.len() * RUN_ENTRY;
-    let mut body = vec![0; (batch.header.body_len as usize).saturating_sub(table)];
+    let mut body = vec![0; batch.header.stored_len()];
     let n = file.read_at(&mut body, batch.pos + (BATCH_HEADER + table) as u64)?;
     let whole = n == body.len() && crc32c::crc32c(&body) == batch.header.payload_crc;
-    Ok(whole.then(|| Bytes::from(body)))
+    if !whole {
+        return Ok(None);
+    }
+    Ok(decompress(batch.header.codec, body, batch.header.payload_len()).map(Bytes::from))
 }
 
-/// Searches from `from` to the end of the file for the next sound batch header; headers stand at multiples of 8.
+/// Searches from `from` to the end of the file for the next sound batch header that reaches `min_offset`
+/// or begins after it; headers stand at multiples of 8.
 pub(crate) fn search(file: &dyn DiskFile, segment_id: u64, from: u64, min_offset: u64) -> io::Result<Option<Located>> {
     const CHUNK: usize = 1 << 20;
     let mut pos = from.next_multiple_of(8);
@@ -97,7 +102,9 @@ pub(crate) fn search(file: &dyn DiskFile, segment_id: u64, from: u64, min_offset
         for at in (0..n.saturating_sub(BATCH_HEADER - 1).min(CHUNK)).step_by(8) {
             if BatchHeader::looks_like(&chunk[at..n]) {
                 match locate(file, segment_id, pos + at as u64)? {
-                    Found::Batch(found) if found.header.base_offset >= min_offset => return Ok(Some(found)),
+                    Found::Batch(found) if found.header.base_offset.max(found.end_offset().saturating_sub(1)) >= min_offset => {
+                        return Ok(Some(found));
+                    }
                     _ => {}
                 }
             }
@@ -106,8 +113,10 @@ pub(crate) fn search(file: &dyn DiskFile, segment_id: u64, from: u64, min_offset
     }
 }
 
-/// Makes a record batch of a located batch and its payload. Runs of unknown streams are left out
-/// with their events counted, so that the others are not lost with them.
+/// Makes a record batch of a located batch and its payload.
+///
+/// # Errors
+/// The number of a stream of which there is no record: without it its events have no identity.
 pub(crate) fn record_batch(batch: &Located, payload: &Bytes, registry: &Registry) -> Result<RecordBatch, u64> {
     let mut runs = Vec::with_capacity(batch.runs.len());
     let lens_total: usize = batch.runs.iter().map(|r| r.lens_len as usize).sum();

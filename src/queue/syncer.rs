@@ -89,7 +89,7 @@ impl Syncer {
         }
     }
 
-    fn sync(&mut self, parts: Vec<(usize, SyncPart)>, marks: Vec<Mark>) {
+    fn sync(&mut self, parts: Vec<(usize, SyncPart)>, mut marks: Vec<Mark>) {
         let mut results = Vec::with_capacity(parts.len());
         let mut sealed = false;
         for chunk in parts.chunks(PARALLEL) {
@@ -107,6 +107,13 @@ impl Syncer {
                         stream.set_durable(*position);
                     }
                     part.partition.publish(part.end);
+                    // The positions above go into the next snapshot: without the offset that belongs to
+                    // them, segments that vanish could not be missed.
+                    for mark in marks.iter_mut().chain(&mut self.last_marks) {
+                        if *mark.topic == *part.partition.topic && mark.partition == part.partition.number {
+                            mark.next_offset = mark.next_offset.max(part.end);
+                        }
+                    }
                     self.admission.release(part.bytes);
                     for segment in &part.seal {
                         self.seal(segment);

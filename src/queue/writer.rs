@@ -2,6 +2,7 @@
 //! writes what was not durable again into a fresh segment.
 
 use super::append::{Declared, append};
+use super::compression::Compressor;
 use super::disk::{Disk, DiskFile};
 use super::format::{BATCH_HEADER, MAX_RUNS, RUN_ENTRY, SEGMENT_HEADER, SegmentHeader};
 use super::partition::Partition;
@@ -62,6 +63,7 @@ pub(crate) struct PartitionWriter {
     dirty_files: Vec<Arc<dyn DiskFile>>,
     to_seal: Vec<Arc<Segment>>,
     syncing: bool,
+    compressor: Compressor,
 }
 
 impl PartitionWriter {
@@ -83,6 +85,7 @@ impl PartitionWriter {
             dirty_files: Vec::new(),
             to_seal: Vec::new(),
             syncing: false,
+            compressor: Compressor::default(),
         }
     }
 
@@ -175,6 +178,7 @@ impl PartitionWriter {
             segment_id: shared.next_segment.fetch_add(1, Ordering::Relaxed),
             queue: shared.queue,
             partition: self.partition.number,
+            topic: crc32c::crc32c(self.partition.topic.as_bytes()),
             base_offset,
             epoch: shared.epoch,
             created_ms: self.last_ms,
@@ -198,7 +202,8 @@ impl PartitionWriter {
         let durable_lag = u32::try_from(batch.base_offset - self.durable).unwrap_or(u32::MAX);
         let Some(active) = self.active.as_mut() else { return Err(io::ErrorKind::NotFound.into()) };
         let start = active.pos;
-        active.pos = append(&*active.file, active.segment.id, start, batch, durable_lag, &mut active.declared)?;
+        let compress = (self.shared.options.compression, &mut self.compressor);
+        active.pos = append(&*active.file, active.segment.id, start, batch, durable_lag, &mut active.declared, compress)?;
         active.segment.wrote(start, active.pos, batch.base_offset, batch.end_offset(), batch.append_ms);
         if !self.dirty_files.last().is_some_and(|f| Arc::ptr_eq(f, &active.file)) {
             self.dirty_files.push(active.file.clone());

@@ -386,3 +386,18 @@ sinks: {o: {type: console}}
     3 errors in pipeline.yaml; nothing was started and no data was touched
     "#);
 }
+
+#[test]
+fn compression_of_another_kind() {
+    assert_snapshot!(after_pipeline("queue: {compression: gzip}\n"), @r#"
+    error: `queue.compression` is `gzip`
+      --> pipeline.yaml:3:22
+       |
+     3 | queue: {compression: gzip}
+       |                      ^^^^
+       = expected one of: `none`, `lz4`, `zstd`
+       = help: did you mean `lz4`?
+
+    1 error in pipeline.yaml; nothing was started and no data was touched
+    "#);
+}

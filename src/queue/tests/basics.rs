@@ -1,4 +1,5 @@
 use super::*;
+use crate::queue::meta::Meta;
 use crate::queue::{Acks, DEAD_LETTER_TOPIC, DeadLetterWriter, DeadLetters, OpenError};
 
 fn texts(events: &[(u128, u64, String)]) -> Vec<String> {
@@ -150,11 +151,12 @@ fn two_agents_cannot_have_one_data_dir() {
 fn a_newer_data_dir_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     drop(Queue::open(options(dir.path()), &[]).unwrap());
-    let meta = dir.path().join("queue.meta");
-    let newer = std::fs::read_to_string(&meta).unwrap().replace("\"format\":1", "\"format\":2");
-    std::fs::write(&meta, &newer).unwrap();
+    let disk = crate::queue::disk::StdDisk;
+    let meta = Meta::read(&disk, dir.path()).unwrap().unwrap();
+    let newer = Meta { format: 2, ..meta };
+    newer.write(&disk, dir.path()).unwrap();
     assert!(matches!(Queue::open(options(dir.path()), &[]), Err(OpenError::Newer { format: 2, .. })));
-    assert_eq!(std::fs::read_to_string(&meta).unwrap(), newer);
+    assert_eq!(Meta::read(&disk, dir.path()).unwrap(), Some(newer));
 }
 
 #[test]

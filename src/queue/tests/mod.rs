@@ -1,8 +1,11 @@
 //! Tests of the queue as a whole: on the real disk, and on a simulated one that forgets what was not synced.
 
 mod basics;
+mod campaign;
+mod damage;
 mod power;
 mod sim;
+mod world;
 
 use super::clock::Clock;
 use super::embedded::{Queue, Subscription};

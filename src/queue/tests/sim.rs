@@ -68,6 +68,12 @@ impl SimDisk {
         w.dies_at = Some(w.ops + ops);
     }
 
+    /// Whether the operation came at which the power was cut.
+    pub(super) fn is_dead(&self) -> bool {
+        let w = self.0.lock().unwrap();
+        w.dies_at.is_some_and(|at| w.ops > at)
+    }
+
     pub(super) fn fail_syncs(&self, n: u32) {
         self.0.lock().unwrap().fail_syncs = n;
     }
@@ -122,6 +128,28 @@ impl SimDisk {
             *b = byte;
         }
         Some(())
+    }
+
+    /// The whole content of a file, durable as it is.
+    pub(super) fn get(&self, path: &Path) -> Vec<u8> {
+        let w = self.0.lock().unwrap();
+        w.names.get(path).map(|inode| w.inodes[*inode].cache.clone()).unwrap_or_default()
+    }
+
+    /// Gives a file this content, durable.
+    pub(super) fn put(&self, path: &Path, bytes: Vec<u8>) {
+        let mut w = self.0.lock().unwrap();
+        w.inodes.push(Inode { cache: bytes.clone(), durable: bytes, dirty: BTreeSet::new() });
+        let inode = w.inodes.len() - 1;
+        w.names.insert(path.to_path_buf(), inode);
+        w.durable_names.insert(path.to_path_buf(), inode);
+    }
+
+    /// Takes a file away, durably.
+    pub(super) fn take_away(&self, path: &Path) {
+        let mut w = self.0.lock().unwrap();
+        w.names.remove(path);
+        w.durable_names.remove(path);
     }
 
     pub(super) fn paths(&self) -> Vec<PathBuf> {

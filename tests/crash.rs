@@ -1,0 +1,124 @@
+//! The crash campaign on the real binary: lines are written and files rotated while the agent is killed
+//! with `kill -9` again and again; in the end each line is at the receiver exactly once.
+//!
+//! `FOREBAY_CRASH_KILLS` sets the number of kills (10 without it), `FOREBAY_CRASH_SEED` the random
+//! moments. The simulated part (power cuts, torn tails, flipped bits, full disks) is
+//! `cargo test --lib crash_campaign`.
+
+mod common;
+
+use common::{Bench, elasticsearch_sink, lines};
+use forebay::demo::receiver::{Mode, Receiver};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |v| v.parse().unwrap_or_else(|_| panic!("{name} is no number: {v}")))
+}
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % n
+    }
+}
+
+/// What a campaign did.
+#[derive(Default)]
+struct Tally {
+    kills: u64,
+    rotations: u32,
+    outages: u32,
+    lost_acks: u64,
+}
+
+/// Writes until `stop`: appends of random size, and a rotation by rename now and then. Gives the lines written.
+fn write(bench: &Bench, seed: u64, stop: &AtomicBool, rotations: &AtomicU32, pause: Duration) -> u32 {
+    let (mut random, mut written) = (Random(seed), 0u32);
+    while !stop.load(Ordering::SeqCst) {
+        let n = random.below(400) as u32 + 1;
+        bench.append("app.log", lines(written..written + n));
+        written += n;
+        if random.below(8) == 0 {
+            let rotated = rotations.fetch_add(1, Ordering::SeqCst);
+            common::rename(&bench.log("app.log"), &bench.log(&format!("app.log.{rotated:05}")));
+        }
+        // The pace of the writer, not a wait for anything.
+        std::thread::sleep(pause);
+    }
+    written
+}
+
+/// The campaign; panics with the agent's log where a line is lost or doubled.
+fn campaign(name: &str, kills: u64, seed: u64, queue: &str) {
+    let started = Instant::now();
+    let (bench, receiver) = (Bench::new(), Receiver::start().unwrap());
+    bench.pipeline(&elasticsearch_sink(&receiver.url()), "", queue);
+    let (stop, rotations, mut random, mut tally) = (AtomicBool::new(false), AtomicU32::new(0), Random(seed), Tally::default());
+    // What is rotated away before the agent ever followed the file is not its business: `*.log` leaves it out.
+    bench.append("app.log", "first\n");
+    let mut agent = bench.start();
+    agent.wait_for("the file is followed", || receiver.account(|a| a.lines().contains_key("first")));
+    let (written, mut agent) = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| write(&bench, seed ^ 0x5eed, &stop, &rotations, Duration::from_millis(20)));
+        for _ in 0..kills {
+            match random.below(6) {
+                // The receiver has it, the agent never learns of it.
+                0 => {
+                    receiver.lose_acks(1);
+                    tally.lost_acks += 1;
+                }
+                1 => {
+                    receiver.set(Mode::Down);
+                    tally.outages += 1;
+                }
+                _ => receiver.set(Mode::Up),
+            }
+            // The random moment of the kill: in the start, in recovery, while it writes, rolls, ships.
+            std::thread::sleep(Duration::from_millis(random.below(350)));
+            agent.kill();
+            tally.kills += 1;
+            agent = bench.start();
+        }
+        stop.store(true, Ordering::SeqCst);
+        (writer.join().expect("the writer"), agent)
+    });
+    receiver.set(Mode::Up);
+    receiver.lose_acks(0);
+    tally.rotations = rotations.load(Ordering::SeqCst);
+    let expected = "first\n".to_string() + &lines(0..written);
+    let events = expected.lines().count();
+    agent.wait_for("all is shipped", || receiver.account(|a| a.documents().len() >= events));
+    let code = agent.terminate().code();
+    let (lost, doubled, again, documents) = receiver.account(|a| {
+        let count = |l: &str| a.lines().get(l).copied().unwrap_or(0);
+        let lost = expected.lines().filter(|l| count(l) == 0).count();
+        (lost, expected.lines().filter(|l| count(l) > 1).count(), a.conflicts, a.documents().len())
+    });
+    let Tally { kills, rotations, outages, lost_acks } = tally;
+    let seconds = started.elapsed().as_secs_f64();
+    println!("{name}: seed {seed}, {seconds:.0} s");
+    println!("| kill -9 | rotations | outages | lost acks | events in | sent again, recognised | lost | doubled |");
+    println!("|---|---|---|---|---|---|---|---|");
+    println!("| {kills} | {rotations} | {outages} | {lost_acks} | {events} | {again} | {lost} | {doubled} |");
+    assert_eq!((lost, doubled, documents, code), (0, 0, events, Some(0)), "{}", agent.log());
+}
+
+/// Small segments, so that rolling, sealing, snapshots and recycling happen between the kills.
+const SMALL: &str = "queue: {segment_bytes: 1MiB, batch_size: 16KiB, max_bytes: 64MiB, retention: {bytes: 2MiB}";
+
+#[test]
+fn kill_9_at_random_moments_loses_and_doubles_nothing() {
+    campaign("acks: synced", number("FOREBAY_CRASH_KILLS", 10), number("FOREBAY_CRASH_SEED", 1), &format!("{SMALL}}}"));
+}
+
+#[test]
+fn kill_9_with_compression_and_acks_written_loses_and_doubles_nothing() {
+    let kills = number("FOREBAY_CRASH_KILLS", 10) / 2;
+    campaign("acks: written, zstd", kills, number("FOREBAY_CRASH_SEED", 2), &format!("{SMALL}, acks: written, compression: zstd}}"));
+}
