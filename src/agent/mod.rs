@@ -1,6 +1,7 @@
 //! Wires sources, queue and sinks together and supervises them.
 
 mod identity;
+mod progress;
 mod running;
 mod shutdown;
 mod signals;
@@ -10,9 +11,12 @@ use crate::config::Config;
 use crate::queue::OpenError;
 use crate::sink::SinkError;
 use crate::source::file::SourceError;
+use progress::Progress;
 use running::Running;
 use std::io;
 use std::path::PathBuf;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Instant;
 
 /// How a run ended well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,9 +93,22 @@ pub fn run(config: Config) -> Result<Exit, AgentError> {
         .build()
         .map_err(|source| AgentError::System { what: "the network runtime", source })?;
     let signals = signals::listen(runtime.handle()).map_err(|source| AgentError::System { what: "the signal handlers", source })?;
+    for sink in &config.sinks {
+        let (kind, target) = sink.target();
+        tracing::info!("sink {}: {kind}, {target}", sink.name);
+    }
     let running = Running::start(config, runtime.handle())?;
-    tracing::info!("running; SIGTERM drains and stops, a second one stops at once (nothing is lost either way)");
-    let signal = signals.recv().unwrap_or(signals::Signal::Terminate);
+    tracing::info!("running; Ctrl-C or SIGTERM drains and stops, a second one stops at once (nothing is lost either way)");
+    let mut progress = Progress::new(Instant::now());
+    let signal = loop {
+        match signals.recv_timeout(progress.pause(Instant::now())) {
+            Ok(signal) => break signal,
+            Err(RecvTimeoutError::Disconnected) => break signals::Signal::Terminate,
+            Err(RecvTimeoutError::Timeout) => {
+                progress.look(&running.parts.status(), Instant::now()).iter().for_each(|line| tracing::info!("{line}"));
+            }
+        }
+    };
     let exit = shutdown::drain(running, &signals, signal, drain);
     // Requests that hang must not hold up the end: their batches are in the queue.
     runtime.shutdown_background();
