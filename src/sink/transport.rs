@@ -132,7 +132,7 @@ impl Transport {
     /// Sends one request and reads its answer. The error says what the receiver did instead, to be put behind its URL.
     pub async fn send(&self, method: Method, url: Url, headers: HeaderMap, body: Bytes) -> Result<Answer, String> {
         let request = self.client.request(method, url).headers(self.headers.clone()).headers(headers).body(body);
-        let mut response = request.send().await.map_err(|e| format!("does not answer: {}", chain(&e.without_url())))?;
+        let mut response = request.send().await.map_err(|e| no_answer(&chain(&e.without_url())))?;
         let text = |name| response.headers().get(name).and_then(|v: &HeaderValue| v.to_str().ok()).unwrap_or_default().to_string();
         let mut answer = Answer {
             status: response.status().as_u16(),
@@ -202,6 +202,19 @@ fn chain(error: &dyn Error) -> String {
     out
 }
 
+/// Why there is no answer, in the words of the layers below, with what is most likely to be done about it.
+fn no_answer(cause: &str) -> String {
+    let cause = cause.trim_start_matches("error sending request").trim_start_matches(": ");
+    let remedy = if cause.contains("InvalidContentType") {
+        " (nothing there speaks TLS: http:// instead of https://?)"
+    } else if cause.contains("invalid peer certificate") {
+        " (for a certificate of your own authority set tls.ca_file)"
+    } else {
+        ""
+    };
+    format!("does not answer: {cause}{remedy}")
+}
+
 /// gzip at `level` (1 to 9).
 pub(crate) fn gzip(body: &[u8], level: u32) -> Vec<u8> {
     use std::io::Write;
@@ -225,6 +238,16 @@ mod tests {
         );
         assert_eq!(without_values("For input string: \"secret\""), "For input string: …");
         assert_eq!(without_values("the field's type is unknown"), "the field's type is unknown");
+    }
+
+    #[test]
+    fn the_cause_of_a_missing_answer_comes_with_a_remedy() {
+        let tls = no_answer("error sending request: client error (Connect): invalid peer certificate: UnknownIssuer");
+        assert_eq!(
+            tls,
+            "does not answer: client error (Connect): invalid peer certificate: UnknownIssuer (for a certificate of your own authority set tls.ca_file)"
+        );
+        assert_eq!(no_answer("error sending request: operation timed out"), "does not answer: operation timed out");
     }
 
     #[test]
