@@ -168,3 +168,30 @@ fn the_configuration_in_the_kubernetes_manifest_is_accepted() {
         .unwrap();
     assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
 }
+
+#[test]
+fn more_files_than_descriptors_are_all_shipped() {
+    let (bench, receiver) = (Bench::new(), Receiver::start().unwrap());
+    bench.pipeline(&elasticsearch_sink(&receiver.url()), "", "");
+    for n in 0..200 {
+        bench.append(&format!("file-{n}.log"), format!("one of {n}\ntwo of {n}\n"));
+    }
+    // Started by a shell that has few to give.
+    let mut agent = bench.start_under(&["sh", "-c", "ulimit -n 64; exec \"$@\"", "sh"]);
+    agent.wait_for("all is shipped", || receiver.account(|a| a.documents().len() >= 400));
+    assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
+}
+
+#[test]
+fn many_sinks_stop_in_the_time_of_one() {
+    let bench = Bench::new();
+    let sinks: Vec<String> =
+        (0..40).map(|n| format!("  s{n}: {{type: file, path: {}}}", common::quoted(&bench.path(&format!("out-{n}"))))).collect();
+    bench.pipeline(&sinks.join("\n"), "", "shutdown: {drain: 60s}");
+    bench.append("app.log", "one\n");
+    let mut agent = bench.start();
+    agent.wait_status("all is delivered", |s| s.sinks.values().all(|sink| sink.delivered_events == 1));
+    let start = Instant::now();
+    assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
+    assert!(start.elapsed() < Duration::from_secs(6), "one after the other they take 10 s: {:?}", start.elapsed());
+}

@@ -1,6 +1,7 @@
 //! Wires sources, queue and sinks together and supervises them.
 
 mod identity;
+mod progress;
 mod running;
 mod shutdown;
 mod signals;
@@ -10,9 +11,12 @@ use crate::config::Config;
 use crate::queue::OpenError;
 use crate::sink::SinkError;
 use crate::source::file::SourceError;
+use progress::Progress;
 use running::Running;
 use std::io;
 use std::path::PathBuf;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Instant;
 
 /// How a run ended well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +42,7 @@ pub enum AgentError {
         message: String,
     },
     /// The queue cannot be opened.
-    #[error(transparent)]
+    #[error("the queue cannot be opened: {cause}{remedy}; nothing was read or shipped, and what is in the queue stays there", cause = .0, remedy = remedy(.0))]
     Queue(OpenError),
     /// A sink cannot join its consumer group.
     #[error("sink {sink}: cannot write the groups' journal: {source}; nothing was shipped, the queue is as it was")]
@@ -67,6 +71,18 @@ pub enum AgentError {
     },
 }
 
+/// What the operator can do where the disk is the cause.
+fn remedy(error: &OpenError) -> &'static str {
+    let OpenError::Io { source, .. } = error else { return "" };
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => " (make room on the disk of data_dir, and start again)",
+        io::ErrorKind::PermissionDenied => " (this user must be allowed to write to data_dir)",
+        io::ErrorKind::ReadOnlyFilesystem => " (choose a data_dir that can be written to)",
+        io::ErrorKind::NotADirectory => " (data_dir must be a folder)",
+        _ => "",
+    }
+}
+
 impl From<OpenError> for AgentError {
     fn from(error: OpenError) -> AgentError {
         match &error {
@@ -88,12 +104,48 @@ pub fn run(config: Config) -> Result<Exit, AgentError> {
         .enable_all()
         .build()
         .map_err(|source| AgentError::System { what: "the network runtime", source })?;
+    more_descriptors();
     let signals = signals::listen(runtime.handle()).map_err(|source| AgentError::System { what: "the signal handlers", source })?;
+    for sink in &config.sinks {
+        let (kind, target) = sink.target();
+        tracing::info!("sink {}: {kind}, {target}", sink.name);
+    }
     let running = Running::start(config, runtime.handle())?;
-    tracing::info!("running; SIGTERM drains and stops, a second one stops at once (nothing is lost either way)");
-    let signal = signals.recv().unwrap_or(signals::Signal::Terminate);
+    tracing::info!("running; Ctrl-C or SIGTERM drains and stops, a second one stops at once (nothing is lost either way)");
+    let mut progress = Progress::new(Instant::now());
+    let signal = loop {
+        match signals.recv_timeout(progress.pause(Instant::now())) {
+            Ok(signal) => break signal,
+            Err(RecvTimeoutError::Disconnected) => break signals::Signal::Terminate,
+            Err(RecvTimeoutError::Timeout) => {
+                progress.look(&running.parts.status(), Instant::now()).iter().for_each(|line| tracing::info!("{line}"));
+            }
+        }
+    };
     let exit = shutdown::drain(running, &signals, signal, drain);
     // Requests that hang must not hold up the end: their batches are in the queue.
     runtime.shutdown_background();
     Ok(exit)
+}
+
+/// Takes as many file descriptors as the system grants: the usual 1024 are for programs that use `select`.
+fn more_descriptors() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!("the limit of open files stays as it is: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_that_cannot_be_opened_says_what_to_do() {
+        let source = io::Error::from_raw_os_error(28);
+        let error = AgentError::from(OpenError::Io { path: "/var/lib/forebay/queue.meta".into(), source });
+        insta::assert_snapshot!(error, @"the queue cannot be opened: /var/lib/forebay/queue.meta: No space left on device (os error 28) (make room on the disk of data_dir, and start again); nothing was read or shipped, and what is in the queue stays there");
+    }
 }

@@ -80,7 +80,8 @@ impl Parts {
         self.names.iter().map(|name| self.queue.lag(name).events).sum()
     }
 
-    fn status(&self) -> Status {
+    /// The picture of now, for people and probes.
+    pub(super) fn status(&self) -> Status {
         let sources = self.sources.lock().unwrap_or_else(|e| e.into_inner()).as_ref().map(|s| s.status()).unwrap_or_default();
         let mut sinks: BTreeMap<String, SinkStatus> =
             self.sinks.lock().unwrap_or_else(|e| e.into_inner()).iter().map(|(name, sink)| (name.clone(), sink.status())).collect();

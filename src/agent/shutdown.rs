@@ -3,6 +3,7 @@
 use super::Exit;
 use super::running::Running;
 use super::signals::Signal;
+use crate::sink::Sink;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -33,7 +34,8 @@ pub(super) fn drain(running: Running, signals: &Receiver<Signal>, signal: Signal
         stop = hurried();
     }
     let sinks = std::mem::take(&mut *parts.sinks.lock().unwrap_or_else(|e| e.into_inner()));
-    sinks.into_values().for_each(|sink| sink.stop());
+    sinks.values().for_each(Sink::begin_stop);
+    sinks.into_values().for_each(Sink::stop);
     parts.queue.close();
     match parts.remaining() {
         0 => {

@@ -3,7 +3,7 @@
 use super::files::{Matched, matched};
 use super::{OK, USAGE, colour, load, print};
 use crate::config::Config;
-use crate::sink::{SinkKind, SinkOptions};
+use crate::sink::SinkOptions;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -44,17 +44,6 @@ fn reads<'a>(sink: &'a SinkOptions, all: &BTreeSet<&'a str>) -> Vec<&'a str> {
     if sink.topics.is_empty() { all.iter().copied().collect() } else { sink.topics.iter().map(String::as_str).collect() }
 }
 
-/// Kind of a sink and where it sends.
-fn target(sink: &SinkOptions) -> (&'static str, String) {
-    match &sink.kind {
-        SinkKind::Elasticsearch(own) => ("elasticsearch", format!("{} index {}", own.endpoints.join(", "), own.index)),
-        // The path of a webhook is often its key, and a query may carry one.
-        SinkKind::Http(own) => ("http", own.url.split('/').take(3).collect::<Vec<_>>().join("/")),
-        SinkKind::File(own) => ("file", own.path.display().to_string()),
-        SinkKind::Console(_) => ("console", "standard output".to_string()),
-    }
-}
-
 /// Bytes for people.
 fn bytes(bytes: u64) -> String {
     match bytes {
@@ -85,7 +74,7 @@ fn text(config: &Config, files: &[Matched], colour: bool) -> String {
     }
     let _ = writeln!(out, "{}", bold("sinks"));
     for sink in &config.sinks {
-        let (kind, target) = target(sink);
+        let (kind, target) = sink.target();
         let _ = writeln!(out, "  {} <- topic {}: {kind}, {target}", sink.name, reads(sink, &all).join(", "));
     }
     let _ = writeln!(out, "{}", bold("state"));
@@ -141,7 +130,7 @@ fn report(config: &Config, files: &[Matched]) -> Value {
         .sinks
         .iter()
         .map(|sink| {
-            let (kind, target) = target(sink);
+            let (kind, target) = sink.target();
             (sink.name.clone(), json!({"type": kind, "target": target, "topics": reads(sink, &all)}))
         })
         .collect();

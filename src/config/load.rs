@@ -136,6 +136,11 @@ fn place(files: &[SourceFile], pos: Pos) -> String {
     format!("it is defined first at {file}:{}:{}", pos.line, pos.col)
 }
 
+/// Whether the map `root` has `key`.
+fn has(root: &Node, key: &str) -> bool {
+    matches!(&root.kind, Kind::Map(all) if all.iter().any(|(k, _)| k.text == key))
+}
+
 /// Decodes the united roots. What could not be decoded has its default here, and a mistake in `ctx`.
 fn decode<'a>(ctx: &'a Ctx<'a>, files: &[SourceFile], roots: &'a [Node]) -> Config {
     let mut top: BTreeMap<&str, Vec<Field<'a>>> = BTreeMap::new();
@@ -154,13 +159,19 @@ fn decode<'a>(ctx: &'a Ctx<'a>, files: &[SourceFile], roots: &'a [Node]) -> Conf
             }
         };
         for (key, node) in all {
-            let Some(name) = KNOWN.iter().find(|name| **name == key.text) else {
-                misspelt.extend(report_unknown(ctx, "", key, &KNOWN));
+            let name = KNOWN.iter().find(|name| **name == key.text).copied();
+            let Some(name) = name.or_else(|| {
+                let meant = report_unknown(ctx, "", key, &KNOWN)?;
+                // What stands below is judged as what it was meant for, so that all mistakes are shown at once.
+                let alone = !misspelt.contains(&meant) && !roots.iter().any(|root| has(root, meant));
+                misspelt.push(meant);
+                alone.then_some(meant)
+            }) else {
                 continue;
             };
             let fields = top.entry(name).or_default();
             if let Some(first) = fields.first()
-                && !UNITED.contains(name)
+                && !UNITED.contains(&name)
             {
                 let first = first.key_pos();
                 ctx.report(
@@ -197,6 +208,11 @@ fn decode<'a>(ctx: &'a Ctx<'a>, files: &[SourceFile], roots: &'a [Node]) -> Conf
         .collect();
     let admin = one("admin").map_or_else(top::admin_default, top::admin);
     let drain = one("shutdown").and_then(top::shutdown).unwrap_or(top::DRAIN);
+    // An entry under an impossible name is one mistake, not two.
+    let refused = |name: &str, good: usize| good == 0 && parts(name).iter().filter_map(Field::map).any(|map| map.fields().next().is_some());
+    misspelt.extend(
+        [("sources", sources.len()), ("sinks", sinks.len())].into_iter().filter(|(name, good)| refused(name, *good)).map(|(name, _)| name),
+    );
     whole::check(ctx, &sources, &sinks, &options, &misspelt);
     Config {
         agent_id,

@@ -53,7 +53,13 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
         let word: String = word.iter().collect();
         ELSEWHERE.iter().filter(|(from, _)| *from == word).find_map(|(_, to)| candidates.iter().find(|candidate| *candidate == to).copied())
     };
-    close.or_else(elsewhere)
+    // `elastic` for `elasticsearch`, if it can mean only one.
+    let begun = || {
+        let word: String = word.iter().collect();
+        let mut longer = candidates.iter().filter(|candidate| word.len() >= 4 && candidate.starts_with(&word));
+        longer.next().filter(|_| longer.next().is_none()).copied()
+    };
+    close.or_else(elsewhere).or_else(begun)
 }
 
 #[cfg(test)]
@@ -69,6 +75,8 @@ mod tests {
         assert_eq!(nearest("Sink", keys), Some("sinks"));
         assert_eq!(nearest("hosts", keys), Some("endpoints"));
         assert_eq!(nearest("completely_other", keys), None);
+        assert_eq!(nearest("elastic", ["elasticsearch", "file"]), Some("elasticsearch"));
+        assert_eq!(nearest("retention", ["retention_bytes", "retention_age"]), None, "it could mean either");
         assert_eq!(nearest("", keys), None);
     }
 

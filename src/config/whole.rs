@@ -30,6 +30,7 @@ pub(crate) fn check(ctx: &Ctx<'_>, sources: &Named<FileOptions>, sinks: &Named<S
     topics(ctx, sources, sinks);
     names(ctx, sinks);
     loops(ctx, sources, sinks, queue);
+    shared_targets(ctx, sinks);
     for (name, component, options) in live(sources) {
         if options.max_line_bytes > queue.buffer_memory / 4 {
             ctx.report(
@@ -132,6 +133,40 @@ fn names(ctx: &Ctx<'_>, sinks: &Named<SinkOptions>) {
             );
         }
         taken.push((previous, name));
+    }
+}
+
+/// Two sinks that write one file would destroy each other's lines; two that fill one index from one topic double each line.
+fn shared_targets(ctx: &Ctx<'_>, sinks: &Named<SinkOptions>) {
+    let all: Vec<_> = live(sinks).collect();
+    for (n, (name, component, options)) in all.iter().enumerate() {
+        for (other, _, first) in &all[..n] {
+            match (&options.kind, &first.kind) {
+                (SinkKind::File(a), SinkKind::File(b)) if absolute(&a.path) == absolute(&b.path) => ctx.report(
+                    Problem::new(
+                        component.place("path"),
+                        &format!("sinks.{name}.path"),
+                        format!("`sinks.{name}` writes the same file as `sinks.{other}`"),
+                    )
+                    .expected("a file of its own for each sink"),
+                ),
+                (SinkKind::Elasticsearch(a), SinkKind::Elasticsearch(b))
+                    if a.index == b.index
+                        && a.endpoints.iter().any(|url| b.endpoints.contains(url))
+                        && (options.topics.is_empty()
+                            || first.topics.is_empty()
+                            || options.topics.iter().any(|topic| first.topics.contains(topic))) =>
+                {
+                    ctx.warn(
+                        component.place("index"),
+                        format!(
+                            "`sinks.{name}` and `sinks.{other}` fill the same index from the same topic: each line is there twice, once for each sink"
+                        ),
+                    );
+                }
+                _ => {}
+            }
+        }
     }
 }
 

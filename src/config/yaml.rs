@@ -304,6 +304,24 @@ fn has_flow_trap(line: &str) -> Option<usize> {
     None
 }
 
+/// What most likely is to be done about the parser's complaint `info` on `line`.
+fn remedy(line: &str, info: &str) -> Option<String> {
+    let remedy = if line.trim_start_matches(' ').starts_with('\t') {
+        "indent with spaces: YAML forbids tabs"
+    } else if info.contains("unknown anchor") || info.contains("alias") {
+        "a value that begins with `*` needs quotes: `\"*.log\"`"
+    } else if info.contains("mapping values are not allowed") {
+        "put a value that holds `: ` in quotes, and begin each key on a line of its own"
+    } else if info.contains("unknown escape") {
+        "between double quotes `\\` begins an escape: use single quotes"
+    } else if info.contains("block mapping") || info.contains("block collection") {
+        "keys of one map begin in the same column: look at the indentation here and in the lines above"
+    } else {
+        return None;
+    };
+    Some(remedy.to_string())
+}
+
 /// Checks and decodes the bytes of a file.
 pub(crate) fn text(file: u32, bytes: Vec<u8>) -> Result<String, Problem> {
     let whole = Pos { file, ..Pos::default() };
@@ -360,10 +378,9 @@ pub(crate) fn parse(file: u32, text: &str) -> (Option<Node>, Vec<Problem>) {
                     Some((line, col)) => Problem::new(Pos { file, line: line as u32, col: col as u32 + 1, len: 2 }, "", FLOW_TRAP)
                         .help("put it in quotes: \"${…}\""),
                     None => {
-                        let tab = builder.lines.get(line - 1).is_some_and(|l| l.trim_start_matches(' ').starts_with('\t'));
                         let pos = Pos { file, line: line as u32, col: marker.col() as u32 + 1, len: 1 };
-                        Problem::new(pos, "", format!("this is not valid YAML: {}", error.info()))
-                            .help_if(tab.then(|| "indent with spaces: YAML forbids tabs".to_string()))
+                        let near = builder.lines.get(line - 1).copied().unwrap_or_default();
+                        Problem::new(pos, "", format!("this is not valid YAML: {}", error.info())).help_if(remedy(near, error.info()))
                     }
                 };
                 builder.problems.push(problem);

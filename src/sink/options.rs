@@ -68,4 +68,15 @@ impl SinkOptions {
             kind,
         }
     }
+
+    /// The kind, and where it sends, without secrets.
+    pub(crate) fn target(&self) -> (&'static str, String) {
+        match &self.kind {
+            SinkKind::Elasticsearch(own) => ("elasticsearch", format!("{} index {}", own.endpoints.join(", "), own.index)),
+            // The path of a webhook is often its key, and a query may carry one.
+            SinkKind::Http(own) => ("http", own.url.split('/').take(3).collect::<Vec<_>>().join("/")),
+            SinkKind::File(own) => ("file", own.path.display().to_string()),
+            SinkKind::Console(_) => ("console", "standard output".to_string()),
+        }
+    }
 }

@@ -144,10 +144,15 @@ impl Sink {
         self.shared.stats.in_flight.load(Relaxed) == 0
     }
 
+    /// Tells the sink to stop, without waiting: several stop in the time of one.
+    pub fn begin_stop(&self) {
+        self.stop.send_replace(true);
+    }
+
     /// Stops at once. What is in flight stays unacked: the queue's journal remembers it, and it is sent again
     /// under the same IDs. Waits for the sink's thread, at most about half a second.
     pub fn stop(mut self) {
-        self.stop.send_replace(true);
+        self.begin_stop();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {

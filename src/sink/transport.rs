@@ -13,6 +13,9 @@ use std::time::Duration;
 /// An answer longer than this is not read to its end.
 const LONGEST_ANSWER: usize = 64 << 20;
 
+/// So much of an answer that is no success is kept: enough for every reason, however long the page around it.
+const LONGEST_REFUSAL: usize = 1 << 20;
+
 /// What a receiver answered.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -28,6 +31,12 @@ impl Answer {
     pub fn excerpt(&self) -> String {
         excerpt(&String::from_utf8_lossy(&self.body[..self.body.len().min(2000)]))
     }
+}
+
+/// "The receiver answers 503", with what it said if it said anything.
+pub(crate) fn answers(status: u16, said: &str) -> String {
+    let colon = if said.is_empty() { "" } else { ": " };
+    format!("the receiver answers {status}{colon}{said}")
 }
 
 /// `text` as one line of at most 300 characters.
@@ -120,10 +129,10 @@ impl Transport {
         Ok(Transport { client, headers })
     }
 
-    /// Sends one request and reads its answer. The error says what went wrong, without the URL.
+    /// Sends one request and reads its answer. The error says what the receiver did instead, to be put behind its URL.
     pub async fn send(&self, method: Method, url: Url, headers: HeaderMap, body: Bytes) -> Result<Answer, String> {
         let request = self.client.request(method, url).headers(self.headers.clone()).headers(headers).body(body);
-        let mut response = request.send().await.map_err(|e| chain(&e.without_url()))?;
+        let mut response = request.send().await.map_err(|e| no_answer(&chain(&e.without_url())))?;
         let text = |name| response.headers().get(name).and_then(|v: &HeaderValue| v.to_str().ok()).unwrap_or_default().to_string();
         let mut answer = Answer {
             status: response.status().as_u16(),
@@ -133,10 +142,15 @@ impl Transport {
             location: text(LOCATION),
             body: Vec::new(),
         };
-        while let Some(chunk) = response.chunk().await.map_err(|e| format!("the answer was cut off: {}", chain(&e.without_url())))? {
+        while let Some(chunk) = response.chunk().await.map_err(|e| format!("broke off its answer: {}", chain(&e.without_url())))? {
             answer.body.extend_from_slice(&chunk);
+            if answer.body.len() > LONGEST_REFUSAL && !(200..300).contains(&answer.status) {
+                // The status says it all; the rest of the page is not waited for.
+                answer.body.truncate(LONGEST_REFUSAL);
+                break;
+            }
             if answer.body.len() > LONGEST_ANSWER {
-                return Err(format!("the answer is longer than {} MiB", LONGEST_ANSWER >> 20));
+                return Err(format!("sends an answer of more than {} MiB", LONGEST_ANSWER >> 20));
             }
         }
         Ok(answer)
@@ -188,6 +202,19 @@ fn chain(error: &dyn Error) -> String {
     out
 }
 
+/// Why there is no answer, in the words of the layers below, with what is most likely to be done about it.
+fn no_answer(cause: &str) -> String {
+    let cause = cause.trim_start_matches("error sending request").trim_start_matches(": ");
+    let remedy = if cause.contains("InvalidContentType") {
+        " (nothing there speaks TLS: http:// instead of https://?)"
+    } else if cause.contains("invalid peer certificate") {
+        " (for a certificate of your own authority set tls.ca_file)"
+    } else {
+        ""
+    };
+    format!("does not answer: {cause}{remedy}")
+}
+
 /// gzip at `level` (1 to 9).
 pub(crate) fn gzip(body: &[u8], level: u32) -> Vec<u8> {
     use std::io::Write;
@@ -211,6 +238,16 @@ mod tests {
         );
         assert_eq!(without_values("For input string: \"secret\""), "For input string: …");
         assert_eq!(without_values("the field's type is unknown"), "the field's type is unknown");
+    }
+
+    #[test]
+    fn the_cause_of_a_missing_answer_comes_with_a_remedy() {
+        let tls = no_answer("error sending request: client error (Connect): invalid peer certificate: UnknownIssuer");
+        assert_eq!(
+            tls,
+            "does not answer: client error (Connect): invalid peer certificate: UnknownIssuer (for a certificate of your own authority set tls.ca_file)"
+        );
+        assert_eq!(no_answer("error sending request: operation timed out"), "does not answer: operation timed out");
     }
 
     #[test]

@@ -91,9 +91,16 @@ impl Bench {
 
     /// `forebay run pipeline.yaml`.
     pub fn start(&self) -> Agent {
+        self.start_under(&[])
+    }
+
+    /// The same as the last arguments of another command.
+    pub fn start_under(&self, prefix: &[&str]) -> Agent {
+        let words: Vec<&str> = prefix.iter().copied().chain([env!("CARGO_BIN_EXE_forebay")]).collect();
         let log = self.path("agent.log");
         let file = OpenOptions::new().create(true).append(true).open(&log).expect("agent.log");
-        let child = Command::new(env!("CARGO_BIN_EXE_forebay"))
+        let child = Command::new(words[0])
+            .args(&words[1..])
             .arg("run")
             .arg(self.path("pipeline.yaml"))
             .stdin(Stdio::null())

@@ -38,6 +38,13 @@ fn unknown_key_at_the_top() {
        = expected one of: data_dir, agent, sources, queue, sinks, process, admin, shutdown
        = help: did you mean `sources`?
 
+    error: `sources.a` is a single value
+      --> pipeline.yaml:2:6
+       |
+     2 |   a: 1
+       |      ^
+       = expected a map (`key: value` lines)
+
     error: there is no sink
       --> pipeline.yaml
        = expected at least one sink
@@ -47,7 +54,7 @@ fn unknown_key_at_the_top() {
              type: elasticsearch
              endpoints: http://localhost:9200
 
-    2 errors in pipeline.yaml; nothing was started and no data was touched
+    3 errors in pipeline.yaml; nothing was started and no data was touched
     "#);
 }
 

@@ -18,6 +18,72 @@ fn processors_are_not_there_yet() {
 }
 
 #[test]
+fn what_stands_below_a_misspelt_section_is_judged_too() {
+    assert_snapshot!(errors("souces:\n  app: {type: file, includ: /x}\nsink:\n  out: {typ: console}\n"), @r#"
+    error: unknown key `souces` at the top level
+      --> pipeline.yaml:1:1
+       |
+     1 | souces:
+       | ^^^^^^
+       = expected one of: data_dir, agent, sources, queue, sinks, process, admin, shutdown
+       = help: did you mean `sources`?
+
+    error: unknown key `includ` in sources.app
+      --> pipeline.yaml:2:21
+       |
+     2 |   app: {type: file, includ: /x}
+       |                     ^^^^^^
+       = expected one of: type, enabled, include, exclude, topic, start_at, idle_flush, max_line_bytes, rescan, ignore_older, multiline, fields
+       = help: did you mean `include`?
+
+    error: unknown key `sink` at the top level
+      --> pipeline.yaml:3:1
+       |
+     3 | sink:
+       | ^^^^
+       = expected one of: data_dir, agent, sources, queue, sinks, process, admin, shutdown
+       = help: did you mean `sinks`?
+
+    error: `sinks.out` has no `type`
+      --> pipeline.yaml:4:3
+       |
+     4 |   out: {typ: console}
+       |   ^^^
+       = expected the kind of sink: one of `elasticsearch`, `opensearch`, `http`, `file`, `console`
+
+    4 errors in pipeline.yaml; nothing was started and no data was touched
+    "#);
+}
+
+#[test]
+fn an_impossible_name_is_one_mistake() {
+    assert_snapshot!(errors("sources:\n  a: {type: file, include: /x}\nsinks:\n  x/y: {type: console}\n"), @r#"
+    error: `x/y` cannot be the name of one of the sinks
+      --> pipeline.yaml:4:3
+       |
+     4 |   x/y: {type: console}
+       |   ^^^
+       = expected 1 to 64 of the characters `A-Z a-z 0-9 _ . -`
+
+    1 error in pipeline.yaml; nothing was started and no data was touched
+    "#);
+}
+
+#[test]
+fn two_sinks_write_one_file() {
+    assert_snapshot!(errors("sources:\n  a: {type: file, include: /x}\nsinks:\n  b: {type: file, path: /y/out}\n  c: {type: file, path: /y/./out}\n"), @r#"
+    error: `sinks.c` writes the same file as `sinks.b`
+      --> pipeline.yaml:5:25
+       |
+     5 |   c: {type: file, path: /y/./out}
+       |                         ^^^^^^^^
+       = expected a file of its own for each sink
+
+    1 error in pipeline.yaml; nothing was started and no data was touched
+    "#);
+}
+
+#[test]
 fn nothing_at_all() {
     assert_snapshot!(errors("# nothing yet\n"), @r#"
     error: there is no source

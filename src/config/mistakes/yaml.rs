@@ -27,6 +27,49 @@ fn not_yaml() {
        |
      2 |   a: b: c
        |       ^
+       = help: put a value that holds `: ` in quotes, and begin each key on a line of its own
+
+    1 error in pipeline.yaml; nothing was started and no data was touched
+    "#);
+}
+
+#[test]
+fn star_without_quotes() {
+    assert_snapshot!(errors("sources:\n  a:\n    include: *.log\n"), @r#"
+    error: this is not valid YAML: while parsing node, found unknown anchor
+      --> pipeline.yaml:3:14
+       |
+     3 |     include: *.log
+       |              ^
+       = help: a value that begins with `*` needs quotes: `"*.log"`
+
+    1 error in pipeline.yaml; nothing was started and no data was touched
+    "#);
+}
+
+#[test]
+fn windows_path_in_double_quotes() {
+    assert_snapshot!(errors("sources:\n  a: {include: \"C:\\logs\"}\n"), @r#"
+    error: this is not valid YAML: while parsing a quoted scalar, found unknown escape character
+      --> pipeline.yaml:2:16
+       |
+     2 |   a: {include: "C:\logs"}
+       |                ^
+       = help: between double quotes `\` begins an escape: use single quotes
+
+    1 error in pipeline.yaml; nothing was started and no data was touched
+    "#);
+}
+
+#[test]
+fn indentation_that_fits_no_map() {
+    assert_snapshot!(errors("sources:\n  a:\n    type: file\n   include: /x\n"), @r#"
+    error: this is not valid YAML: while parsing a block mapping, did not find expected key
+      --> pipeline.yaml:4:4
+       |
+     4 |    include: /x
+       |    ^
+       = help: keys of one map begin in the same column: look at the indentation here and in the lines above
 
     1 error in pipeline.yaml; nothing was started and no data was touched
     "#);

@@ -56,8 +56,7 @@ impl BulkClient {
                 }
                 Err(error) => {
                     self.endpoints.note(index, false);
-                    last =
-                        Outcome::Retry { reason: format!("{} does not answer: {error}", url.origin().ascii_serialization()), after: None };
+                    last = Outcome::Retry { reason: format!("{} {error}", url.origin().ascii_serialization()), after: None };
                 }
             }
             // The same IDs: another endpoint of the same cluster may get what this one took already.

@@ -5,7 +5,7 @@
 
 use super::answer::{BulkAnswer, ErrorCause};
 use crate::sink::client::{Outcome, Rejection};
-use crate::sink::transport::{Answer, excerpt, without_values};
+use crate::sink::transport::{Answer, answers, excerpt, without_values};
 
 /// What an item's status means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,8 +82,8 @@ pub(crate) fn outcome(answer: &Answer, count: usize) -> Outcome {
         413 => Outcome::TooLarge { reason: format!("413 {}", said()) },
         401 => Outcome::Hold { reason: format!("the log-in is not accepted (401); check auth: {}", said()) },
         403 => Outcome::Hold { reason: format!("no permission (403); the user needs create_doc on the index: {}", said()) },
-        408 | 425 | 429 | 500..=599 => Outcome::Retry { reason: format!("the receiver answers {status}: {}", said()), after },
-        _ => Outcome::Hold { reason: format!("the receiver answers {status}: {}", said()) },
+        408 | 425 | 429 | 500..=599 => Outcome::Retry { reason: answers(status, &said()), after },
+        _ => Outcome::Hold { reason: answers(status, &said()) },
     }
 }
 

@@ -4,7 +4,7 @@ use super::options::{BodyFormat, HttpOptions};
 use crate::sink::SinkError;
 use crate::sink::client::{Client, Outcome, Request, Sending, item_range};
 use crate::sink::elasticsearch::Compression;
-use crate::sink::transport::{Transport, excerpt, gzip, parse_url};
+use crate::sink::transport::{Transport, answers, excerpt, gzip, parse_url};
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 
@@ -61,18 +61,13 @@ impl HttpClient {
         let answer = match self.transport.send(self.method.clone(), self.url.clone(), headers, request.body).await {
             Ok(answer) => answer,
             Err(error) => {
-                return Outcome::Retry {
-                    reason: format!("{} does not answer: {error}", self.url.origin().ascii_serialization()),
-                    after: None,
-                };
+                return Outcome::Retry { reason: format!("{} {error}", self.url.origin().ascii_serialization()), after: None };
             }
         };
         let (status, said) = (answer.status, answer.excerpt());
         match status {
             200..=299 => Outcome::Delivered { already_there: 0 },
-            408 | 409 | 425 | 429 | 500..=599 => {
-                Outcome::Retry { reason: format!("the receiver answers {status}: {said}"), after: answer.retry_after }
-            }
+            408 | 409 | 425 | 429 | 500..=599 => Outcome::Retry { reason: answers(status, &said), after: answer.retry_after },
             413 => Outcome::TooLarge { reason: format!("413 {said}") },
             400 | 422 => Outcome::Refused { status, reason: said },
             300..=399 => Outcome::Hold {
@@ -84,7 +79,7 @@ impl HttpClient {
             401 => Outcome::Hold { reason: format!("the log-in is not accepted (401); check auth: {said}") },
             403 => Outcome::Hold { reason: format!("no permission (403): {said}") },
             404 => Outcome::Hold { reason: format!("there is nothing at this URL (404); check url: {said}") },
-            _ => Outcome::Hold { reason: format!("the receiver answers {status}: {said}") },
+            _ => Outcome::Hold { reason: answers(status, &said) },
         }
     }
 }

@@ -30,6 +30,13 @@ const ROUND: Duration = Duration::from_millis(20);
 /// Most open files; beyond, those that were quiet longest are closed and opened again on activity.
 const MAX_OPEN: usize = 512;
 
+/// How many files may be open under a limit of `descriptors`: at most half of them, since the queue, which must be
+/// able to write what is read, and the sinks need some too.
+fn max_open(descriptors: Option<u64>) -> usize {
+    let half = descriptors.map_or(usize::MAX, |limit| usize::try_from(limit / 2).unwrap_or(usize::MAX));
+    half.saturating_sub(16).clamp(4, MAX_OPEN)
+}
+
 /// What the reader thread does after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -97,6 +104,7 @@ pub(crate) struct Tailer {
     active: VecDeque<FileId>,
     deadlines: BTreeSet<(Instant, FileId)>,
     open_order: VecDeque<FileId>,
+    pub(crate) max_open: usize,
     pub(crate) said: HashSet<String>,
     draining: bool,
 }
@@ -162,6 +170,7 @@ impl Tailer {
             active: VecDeque::new(),
             deadlines: BTreeSet::new(),
             open_order: VecDeque::new(),
+            max_open: max_open(rustix::process::getrlimit(rustix::process::Resource::Nofile).current),
             said: HashSet::new(),
             draining: false,
         })
@@ -325,7 +334,7 @@ impl Tailer {
     /// While the queue has no room, files that wait for their turn are held open: deleted ones can still be read later.
     fn open_waiting(&mut self) {
         for id in &self.active {
-            if self.open_order.len() >= MAX_OPEN {
+            if self.open_order.len() >= self.max_open {
                 return;
             }
             if let Some(file) = self.files.get_mut(id)
@@ -340,7 +349,7 @@ impl Tailer {
     /// Keeps the number of open files bounded; a file that has no name any more stays open until it is read.
     fn close_some(&mut self) {
         for _ in 0..self.open_order.len() {
-            if self.open_order.len() <= MAX_OPEN {
+            if self.open_order.len() <= self.max_open {
                 return;
             }
             let Some(id) = self.open_order.pop_front() else { return };
@@ -381,5 +390,16 @@ impl Tailer {
     /// Whether every file is read to where it ended when the drain began (incomplete last events aside).
     pub(crate) fn drained(&self) -> bool {
         self.active.is_empty() && !self.undecided && self.files.values().all(|f| f.drain_end.is_none_or(|end| f.scanned >= end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_OPEN, max_open};
+
+    #[test]
+    fn followed_files_leave_descriptors_to_the_queue() {
+        assert_eq!((max_open(None), max_open(Some(1 << 20)), max_open(Some(1024))), (MAX_OPEN, MAX_OPEN, 496));
+        assert_eq!((max_open(Some(64)), max_open(Some(20)), max_open(Some(0))), (16, 4, 4));
     }
 }

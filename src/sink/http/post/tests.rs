@@ -36,6 +36,17 @@ fn the_key_is_the_batch_id_and_the_same_at_each_retry() {
 }
 
 #[test]
+fn a_refusal_without_end_is_read_to_its_status() {
+    let runtime = runtime();
+    let page = "<".repeat(8 << 20);
+    let server = Server::start(&runtime, move |n, _| if n == 0 { Reply::Answer(503, &[], page.clone()) } else { ok() });
+    let bench = Bench::start(SinkKind::Http(kind(&server.url, BodyFormat::Ndjson)), batches(&lines(3), 3, RunFlags::UTF8), runtime);
+    bench.finish();
+    assert_eq!(server.requests().len(), 2);
+    assert!(answers(503, "").ends_with("503") && answers(503, "busy").ends_with("503: busy"));
+}
+
+#[test]
 fn halves_of_an_array_are_arrays_with_keys_of_their_own() {
     let runtime = runtime();
     let bad = |request: &Seen| memchr::memmem::find(&request.body, b"line 2 ").is_some();

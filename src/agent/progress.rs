@@ -1,0 +1,136 @@
+//! What the agent says of itself while all is well: that lines arrive, and once a minute how many.
+
+use crate::admin::{SinkStatus, Status};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// In the first moments somebody may be watching.
+const WATCHED: Duration = Duration::from_secs(5);
+/// Between two looks in that time.
+const LOOK: Duration = Duration::from_millis(250);
+/// When it is said what the sources found.
+const FOUND: Duration = Duration::from_secs(1);
+/// Between two lines later; none is written where nothing moved.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// What was said last.
+pub(super) struct Progress {
+    started: Instant,
+    said: Instant,
+    found: bool,
+    read: u64,
+    delivered: BTreeMap<String, u64>,
+}
+
+impl Progress {
+    pub(super) fn new(now: Instant) -> Progress {
+        Progress { started: now, said: now, found: false, read: 0, delivered: BTreeMap::new() }
+    }
+
+    /// How long until the next look.
+    pub(super) fn pause(&self, now: Instant) -> Duration {
+        if now < self.started + WATCHED { LOOK } else { (self.said + EVERY).saturating_duration_since(now).max(LOOK) }
+    }
+
+    /// The lines that are due.
+    pub(super) fn look(&mut self, status: &Status, now: Instant) -> Vec<String> {
+        let mut lines = Vec::new();
+        if !self.found && now >= self.started + FOUND {
+            self.found = true;
+            for (name, source) in &status.sources {
+                let events = source.read_events;
+                lines.push(match (source.files, events) {
+                    (0, 0) => format!("source {name}: no file matches yet; one that appears is read from its first byte"),
+                    (files, 0) => format!("source {name}: {}, nothing new since the last run", plural(files, "file")),
+                    (files, _) => format!("source {name}: {}, {} read so far", plural(files, "file"), plural(events, "event")),
+                });
+            }
+        }
+        for (name, sink) in &status.sinks {
+            if done(sink) > 0 && !self.delivered.contains_key(name) {
+                lines.push(format!("sink {name}: delivery works, {} so far", plural(done(sink), "event")));
+                self.delivered.insert(name.clone(), done(sink));
+            }
+        }
+        if now >= self.said + EVERY {
+            self.said = now;
+            let read = status.sources.values().map(|s| s.read_events).sum();
+            let moved: Vec<(&String, u64, &SinkStatus)> = status
+                .sinks
+                .iter()
+                .map(|(name, sink)| (name, done(sink) - self.delivered.insert(name.clone(), done(sink)).unwrap_or(0).min(done(sink)), sink))
+                .collect();
+            let news = std::mem::replace(&mut self.read, read) != read || moved.iter().any(|(_, events, _)| *events > 0);
+            if news {
+                let sinks = moved.iter().map(|(name, events, sink)| format!("{name} delivered {events} (behind by {})", sink.lag_events));
+                lines.push(format!(
+                    "{} read since the start; in the last minute {}",
+                    plural(read, "event"),
+                    sinks.collect::<Vec<_>>().join(", ")
+                ));
+            }
+        }
+        lines
+    }
+}
+
+/// Events that the sink is done with.
+fn done(sink: &SinkStatus) -> u64 {
+    sink.delivered_events
+}
+
+fn plural(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::SourceStatus;
+
+    fn status(files: u64, read: u64, delivered: u64) -> Status {
+        let source = SourceStatus { files, read_events: read, ..SourceStatus::default() };
+        let sink = SinkStatus { delivered_events: delivered, lag_events: read - delivered, ..SinkStatus::default() };
+        Status {
+            sources: BTreeMap::from([("app".to_string(), source)]),
+            sinks: BTreeMap::from([("search".to_string(), sink)]),
+            ..Status::default()
+        }
+    }
+
+    #[test]
+    fn the_first_lines_are_told_and_then_once_a_minute_if_something_moved() {
+        let start = Instant::now();
+        let mut progress = Progress::new(start);
+        let mut at = |seconds, files, read, delivered| progress.look(&status(files, read, delivered), start + Duration::from_secs(seconds));
+        assert!(at(0, 0, 0, 0).is_empty());
+        assert_eq!(at(1, 3, 121, 0), ["source app: 3 files, 121 events read so far"]);
+        assert_eq!(at(2, 3, 121, 100), ["sink search: delivery works, 100 events so far"]);
+        assert!(at(3, 3, 121, 121).is_empty());
+        assert_eq!(at(60, 3, 150, 140), ["150 events read since the start; in the last minute search delivered 40 (behind by 10)"]);
+        assert!(at(61, 3, 160, 160).is_empty());
+        assert_eq!(at(120, 3, 160, 160), ["160 events read since the start; in the last minute search delivered 20 (behind by 0)"]);
+        assert!(at(180, 3, 160, 160).is_empty());
+    }
+
+    #[test]
+    fn a_quiet_start_is_explained() {
+        let start = Instant::now();
+        let one = start + Duration::from_secs(1);
+        assert_eq!(
+            Progress::new(start).look(&status(0, 0, 0), one),
+            ["source app: no file matches yet; one that appears is read from its first byte"]
+        );
+        assert_eq!(Progress::new(start).look(&status(1, 0, 0), one), ["source app: 1 file, nothing new since the last run"]);
+    }
+
+    #[test]
+    fn a_quiet_agent_wakes_once_a_minute() {
+        let start = Instant::now();
+        let mut progress = Progress::new(start);
+        assert_eq!(progress.pause(start), LOOK);
+        let later = start + Duration::from_secs(600);
+        progress.look(&status(1, 0, 0), later);
+        assert_eq!(progress.pause(later), EVERY);
+    }
+}
