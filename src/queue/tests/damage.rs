@@ -198,7 +198,7 @@ fn segments_that_are_missing_empty_cut_or_zeroed_are_told() {
     for clean in [true, false] {
         let pristine = written(clean, |_| ());
         let all = segments(&pristine);
-        assert!(all.len() >= 4, "{all:?}");
+        assert!(all.len() >= 3, "{all:?}");
         for path in &all {
             let len = pristine.get(path).len();
             for how in ["missing", "empty", "half a header", "only a header", "cut", "zeroed", "header zeroed"] {
@@ -316,6 +316,10 @@ fn positions_that_are_lost_with_both_snapshots_are_told() {
             at = b.source_end;
             queue.append(b).unwrap();
             consume(&mut *consumer, 100);
+        }
+        // What the first life had in flight came first, so some of these lines may still be waiting.
+        while queue.lag("g").events > 0 {
+            consume(&mut *consumer, 1);
         }
     }
     disk.take_away("/sim/streams-0.snap".as_ref());

@@ -92,7 +92,14 @@ impl World {
 
     /// Lives until everything is delivered (`true`) or the disk dies.
     pub(super) fn live(&mut self, disk: &SimDisk, patience: Duration) -> bool {
-        let Ok(queue) = open(disk) else { return false };
+        let queue = match open(disk) {
+            Ok(queue) => queue,
+            Err(e) if disk.is_dead() => {
+                eprintln!("not opened: {e}");
+                return false;
+            }
+            Err(e) => panic!("the disk is well, and yet: {e}"),
+        };
         let mut consumer = match queue.subscribe(&Subscription { group: "g".into(), previous: None, topics: vec![], pipeline: 0 }) {
             Ok(c) => c,
             Err(_) => return false,
@@ -105,7 +112,8 @@ impl World {
             for (n, chunk) in all.chunks(50).enumerate() {
                 let size: u64 = chunk.iter().map(|l| l.len() as u64 + 1).sum();
                 if at >= resume {
-                    if queue.append(block(&stream, at, chunk)).is_err() {
+                    if let Err(e) = queue.append(block(&stream, at, chunk)) {
+                        eprintln!("not appended: {e}");
                         return false;
                     }
                 } else {
