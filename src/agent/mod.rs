@@ -111,7 +111,7 @@ pub fn run(mut config: Config) -> Result<Exit, AgentError> {
         let (kind, target) = sink.target();
         tracing::info!("sink {}: {kind}, {target}", sink.name);
     }
-    config.queue.max_bytes = room::fitted(&config.queue.dir, config.queue.max_bytes);
+    room::fit_queue(&mut config.queue);
     let running = Running::start(config, runtime.handle())?;
     tracing::info!("running; Ctrl-C or SIGTERM drains and stops, a second one stops at once (nothing is lost either way)");
     let mut progress = Progress::new(Instant::now());
