@@ -2,6 +2,7 @@
 
 mod identity;
 mod progress;
+mod room;
 mod running;
 mod shutdown;
 mod signals;
@@ -96,7 +97,7 @@ impl From<OpenError> for AgentError {
 ///
 /// # Errors
 /// [`AgentError`] when it cannot start.
-pub fn run(config: Config) -> Result<Exit, AgentError> {
+pub fn run(mut config: Config) -> Result<Exit, AgentError> {
     let drain = config.drain;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -110,6 +111,7 @@ pub fn run(config: Config) -> Result<Exit, AgentError> {
         let (kind, target) = sink.target();
         tracing::info!("sink {}: {kind}, {target}", sink.name);
     }
+    room::fit_queue(&mut config.queue);
     let running = Running::start(config, runtime.handle())?;
     tracing::info!("running; Ctrl-C or SIGTERM drains and stops, a second one stops at once (nothing is lost either way)");
     let mut progress = Progress::new(Instant::now());
