@@ -1,0 +1,348 @@
+//! Reads a real data directory with a parser that knows `docs/queue-format.md` and nothing of the program,
+//! and compares with what was appended.
+
+use bytes::Bytes;
+use forebay::queue::{
+    Block, Compression, Consumer, FileIdentity, Head, Limits, Producer, Queue, QueueOptions, RunFlags, Stream, StreamSpec, Subscription,
+    Tail, put_varint,
+};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// CRC32C, bit by bit: reflected polynomial 0x82f63b78, start and end inverted.
+fn crc(parts: &[&[u8]]) -> u32 {
+    !parts
+        .concat()
+        .iter()
+        .fold(!0u32, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), |c, _| (c >> 1) ^ (0x82f6_3b78 & (c & 1).wrapping_neg())))
+}
+
+/// Takes fields off a byte string.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn take(&mut self, n: usize) -> &'a [u8] {
+        let (head, rest) = self.0.split_at(n);
+        self.0 = rest;
+        head
+    }
+    fn int(&mut self, n: usize) -> u128 {
+        self.take(n).iter().rev().fold(0, |v, b| v << 8 | u128::from(*b))
+    }
+    fn u32(&mut self) -> u32 {
+        self.int(4) as u32
+    }
+    fn u64(&mut self) -> u64 {
+        self.int(8) as u64
+    }
+    fn bytes(&mut self) -> &'a [u8] {
+        let n = self.u32() as usize;
+        self.take(n)
+    }
+    fn text(&mut self) -> String {
+        String::from_utf8(self.bytes().to_vec()).unwrap()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct StreamRecord {
+    id: u64,
+    partition: u32,
+    spec: StreamSpec,
+    end: u64,
+}
+
+fn stream_record(fields: &mut Fields<'_>) -> StreamRecord {
+    let mut f = Fields(fields.bytes());
+    let (id, partition, key, generation) = (f.u64(), f.u32(), f.int(16), f.u32());
+    let is_file = f.int(1) == 1;
+    let file = FileIdentity { device: f.u64(), inode: f.u64(), born_ns: f.u64() as i64 };
+    let head = Head { len: f.u32(), hash: f.u64() };
+    let (source, topic, path, fields) = (f.text(), f.text(), PathBuf::from(f.text()), f.text());
+    let end = f.u64();
+    f.take(8);
+    StreamRecord {
+        id,
+        partition,
+        spec: StreamSpec { key, source, topic, path, file: is_file.then_some(file), generation, head, fields },
+        end,
+    }
+}
+
+/// An event as it is found: offset, stream, byte of the source, bytes.
+type Event = (u64, u64, u64, Vec<u8>);
+
+#[derive(Debug, Default)]
+struct Parsed {
+    events: Vec<Event>,
+    streams: BTreeMap<u64, StreamRecord>,
+    codecs: Vec<u8>,
+    /// Base offset → position of the write.
+    positions: BTreeMap<u64, u64>,
+    end: u64,
+}
+
+fn segment(path: &Path, queue: &str, parsed: &mut Parsed) {
+    let bytes = fs::read(path).unwrap();
+    let (base, id) = path.file_stem().unwrap().to_str().unwrap().split_once('-').unwrap();
+    let (base, id) = (base.parse::<u64>().unwrap(), u64::from_str_radix(id, 16).unwrap());
+    let mut h = Fields(&bytes[..4096]);
+    assert_eq!(h.take(8), b"FBSEGMT\n");
+    assert_eq!(h.u32(), 1);
+    assert_eq!(h.u32(), crc(&[&bytes[8..12], &bytes[16..4096]]));
+    assert_eq!(h.u64(), id);
+    assert_eq!(format!("{:032x}", h.int(16)), queue);
+    assert_eq!(h.u64(), base);
+    assert!(h.u64() < 10_000_000_000_000);
+    assert_eq!((h.u32(), u64::from(h.u32())), (0, id >> 32));
+    assert_eq!(h.u32(), crc(&[b"logs"]));
+    assert!(h.0.iter().all(|b| *b == 0));
+    let (mut pos, mut write, mut last_ms, mut expected) = (4096, None, 0, base);
+    while pos < bytes.len() {
+        let header = &bytes[pos..pos + 64];
+        let mut f = Fields(header);
+        assert_eq!(f.take(4), b"FBB1", "{} at {pos}", path.display());
+        let (sum, body, payload_sum) = (f.u32(), f.u32() as usize, f.u32());
+        let (base_offset, appended, count, epoch, lag) = (f.u64(), f.u64(), f.u32(), f.u32(), f.u32());
+        let (runs, kind, codec, raw_len) = (f.int(2) as usize, f.int(1), f.int(1) as u8, f.u32() as usize);
+        assert!(f.0.iter().all(|b| *b == 0));
+        let table = &bytes[pos + 64..pos + 64 + runs * 48];
+        assert_eq!(sum, crc(&[&id.to_le_bytes(), &(pos as u64).to_le_bytes(), &header[8..], table]));
+        let stored = &bytes[pos + 64 + runs * 48..pos + 64 + body];
+        assert_eq!(payload_sum, crc(&[stored]));
+        assert!(appended >= last_ms && u64::from(epoch) <= id >> 32 && u64::from(lag) <= base_offset);
+        assert_eq!(base_offset, expected);
+        last_ms = appended;
+        let at = *write.get_or_insert(pos as u64);
+        let next = (pos + 64 + body).next_multiple_of(8);
+        assert!(bytes[pos + 64 + body..next].iter().all(|b| *b == 0));
+        if kind == 2 {
+            assert_eq!((runs, codec, count), (0, 0, 0));
+            let mut records = Fields(stored);
+            while !records.0.is_empty() {
+                let record = stream_record(&mut records);
+                parsed.streams.insert(record.id, record);
+            }
+        } else {
+            assert_eq!(kind, 1);
+            let payload = match codec {
+                0 => stored.to_vec(),
+                1 => lz4_flex::block::decompress(stored, raw_len).unwrap(),
+                2 => zstd::bulk::decompress(stored, raw_len).unwrap(),
+                other => panic!("codec {other}"),
+            };
+            assert!(codec == 0 && raw_len == 0 || raw_len == payload.len());
+            parsed.codecs.push(codec);
+            let entries: Vec<Fields<'_>> = table.chunks(48).map(Fields).collect();
+            let entries: Vec<_> = entries
+                .into_iter()
+                .map(|mut e| (e.u64(), e.u64(), e.u64(), e.u32(), e.u32() as usize, e.u32() as usize, e.u32(), e.u32(), e.u32()))
+                .collect();
+            let lens_total = entries.iter().map(|e| e.4).sum();
+            let (mut lens, mut data) = (Fields(&payload[..lens_total]), Fields(&payload[lens_total..]));
+            let mut offset = base_offset;
+            for (stream, start, end, n, lens_len, data_len, flags, tail_len, tail_crc) in entries {
+                assert!(parsed.streams.contains_key(&stream), "a stream is told of before its first run");
+                let (mut lens, run) = (Fields(lens.take(lens_len)), data.take(data_len));
+                let (mut events, mut at) = (Fields(run), start);
+                for _ in 0..n {
+                    let (mut len, mut shift) = (0usize, 0);
+                    loop {
+                        let byte = lens.int(1) as usize;
+                        len |= (byte & 127) << shift;
+                        shift += 7;
+                        if byte < 128 {
+                            break;
+                        }
+                    }
+                    parsed.events.push((offset, stream, at, events.take(len).to_vec()));
+                    (offset, at) = (offset + 1, at + len as u64);
+                }
+                assert!(lens.0.is_empty() && events.0.is_empty());
+                assert_eq!((at, flags & 2), (end, 2));
+                let tail_len = tail_len as usize;
+                assert!(tail_len <= 256 && tail_len <= run.len());
+                assert_eq!(tail_crc, crc(&[&run[run.len() - tail_len..]]));
+            }
+            assert!(lens.0.is_empty() && data.0.is_empty());
+            assert_eq!(offset, base_offset + u64::from(count));
+            parsed.positions.insert(base_offset, at);
+            write = None;
+            expected = offset;
+        }
+        pos = next;
+    }
+    parsed.end = expected;
+    index(&path.with_extension("idx"), id, base, bytes.len(), parsed);
+}
+
+fn index(path: &Path, id: u64, base: u64, size: usize, parsed: &Parsed) {
+    let bytes = fs::read(path).unwrap();
+    let mut f = Fields(&bytes);
+    assert_eq!(f.take(8), b"FBINDEX1");
+    assert_eq!(f.u32(), crc(&[&bytes[12..]]));
+    assert_eq!((f.u64(), f.u64(), f.u64(), f.u64()), (id, base, parsed.end, size as u64));
+    f.u64();
+    let n = f.u32();
+    assert!(n > 0);
+    for _ in 0..n {
+        let (offset, pos) = (f.u64(), f.u64());
+        assert_eq!(parsed.positions.get(&offset), Some(&pos));
+        f.u64();
+    }
+    assert!(f.0.is_empty());
+}
+
+fn snapshot(path: &Path) -> Option<(u64, Vec<(String, u64)>, Vec<StreamRecord>)> {
+    let bytes = fs::read(path).ok()?;
+    let mut f = Fields(&bytes);
+    assert_eq!(f.take(8), b"FBSNAPS1");
+    assert_eq!(f.u32(), crc(&[&bytes[12..]]));
+    let (number, next_stream) = (f.u64(), f.u64());
+    assert!(path.to_str().unwrap().ends_with(&format!("streams-{}.snap", number % 2)));
+    let marks = (0..f.u32()).map(|_| (f.text(), u64::from(f.u32()), f.u64(), f.u64())).map(|m| (m.0, m.3)).collect();
+    let streams: Vec<_> = (0..f.u32()).map(|_| stream_record(&mut f)).collect();
+    assert!(f.0.is_empty() && streams.iter().all(|s| s.id < next_stream));
+    Some((number, marks, streams))
+}
+
+fn block(stream: &Arc<Stream>, start: u64, events: &[Vec<u8>]) -> Block {
+    let (mut lens, mut data) = (Vec::new(), Vec::new());
+    for event in events {
+        put_varint(&mut lens, event.len() as u32);
+        data.extend_from_slice(event);
+    }
+    Block {
+        stream: stream.clone(),
+        source_start: start,
+        source_end: start + data.len() as u64,
+        count: events.len() as u32,
+        lens: lens.into(),
+        tail: Tail::of(&data),
+        data: Bytes::from(data),
+        flags: RunFlags(RunFlags::UTF8),
+    }
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn round_trip(codec: Compression, code: u8) {
+    let dir = tempfile::tempdir().unwrap();
+    let options = QueueOptions {
+        dir: dir.path().into(),
+        compression: codec,
+        segment_bytes: 1 << 20,
+        linger: Duration::ZERO,
+        sync_interval: Duration::from_millis(1),
+        ..QueueOptions::default()
+    };
+    let mut expected: BTreeMap<(u128, u64), Vec<u8>> = BTreeMap::new();
+    let (uuid, specs, ends) = {
+        let queue = Queue::open(options, &["logs".into()]).unwrap();
+        let wanted = Subscription { group: "search".into(), previous: None, topics: vec![], pipeline: 0 };
+        let mut consumer: Box<dyn Consumer> = queue.subscribe(&wanted).unwrap();
+        let streams: Vec<_> = (1..=3u64)
+            .map(|n| {
+                queue.declare(StreamSpec {
+                    key: u128::from(n) << 70 | 5,
+                    source: "app".into(),
+                    topic: "logs".into(),
+                    path: format!("/var/log/größe-{n}.log").into(),
+                    file: (n != 2).then_some(FileIdentity { device: 8, inode: n, born_ns: -(n as i64) }),
+                    generation: n as u32,
+                    head: Head { len: 9, hash: n },
+                    fields: format!("\"n\":{n}"),
+                })
+            })
+            .collect();
+        let mut ends = [0u64; 3];
+        for n in 0..600usize {
+            let which = n % 3;
+            let events: Vec<Vec<u8>> = (0..n % 50 + 1)
+                .map(|i| match i % 7 {
+                    6 => b"\n".to_vec(),
+                    k => format!("event {n} {i} {}\r\n", "x".repeat(k * k * k * 4)).into_bytes(),
+                })
+                .collect();
+            let b = block(&streams[which], ends[which], &events);
+            for event in events {
+                let at = ends[which];
+                ends[which] += event.len() as u64;
+                expected.insert((streams[which].spec().key, at), event);
+            }
+            queue.append(b).unwrap();
+            if n % 20 == 0 {
+                assert!(queue.flush(LONG));
+            }
+        }
+        assert!(queue.flush(LONG));
+        // One batch acked, one in flight.
+        let limits = Limits { max_bytes: 1 << 20, overhead: 0, max_events: 100, linger: Duration::ZERO };
+        let acked = consumer.poll(&limits, LONG).unwrap().unwrap();
+        consumer.acker().ack(&acked.id);
+        let in_flight = consumer.poll(&limits, LONG).unwrap().unwrap();
+        assert_eq!((acked.id.last, in_flight.id.first, in_flight.id.last), (99, 100, 199));
+        queue.close();
+        (format!("{:032x}", queue.uuid()), streams.iter().map(|s| (*s.spec()).clone()).collect::<Vec<_>>(), ends)
+    };
+
+    let meta = fs::read_to_string(dir.path().join("queue.meta")).unwrap();
+    let sum = crc(&[format!("1 {uuid} 1").as_bytes()]);
+    assert_eq!(meta, format!("{{\"format\":1,\"queue\":\"{uuid}\",\"epoch\":1,\"crc\":\"{sum:08x}\"}}"));
+    assert_eq!(fs::read_to_string(dir.path().join("LOCK")).unwrap(), format!("{}\n", std::process::id()));
+
+    let mut paths: Vec<_> = fs::read_dir(dir.path().join("topics/logs/0")).unwrap().map(|e| e.unwrap().path()).collect();
+    paths.retain(|p| p.extension().is_some_and(|e| e == "seg"));
+    paths.sort();
+    let mut parsed = Parsed::default();
+    for path in &paths {
+        // Each segment explains itself.
+        parsed.streams.clear();
+        segment(path, &uuid, &mut parsed);
+    }
+    assert!(parsed.codecs.contains(&code), "{:?}", parsed.codecs);
+    if codec == Compression::None {
+        assert!(paths.len() > 1, "segments rolled");
+    }
+    let key = |id: u64| specs[id as usize - 1].key;
+    assert!(parsed.streams.values().all(|s| s.spec == specs[s.id as usize - 1] && s.partition == 0));
+    assert!(parsed.events.iter().map(|e| e.0).eq(0..expected.len() as u64), "offsets without a gap");
+    let found: BTreeMap<_, _> = parsed.events.into_iter().map(|(_, stream, at, bytes)| ((key(stream), at), bytes)).collect();
+    assert!(found == expected, "an event is not what was appended");
+
+    let newest = ["streams-0.snap", "streams-1.snap"].iter().filter_map(|n| snapshot(&dir.path().join(n))).max_by_key(|s| s.0).unwrap();
+    assert!(newest.1.contains(&("logs".into(), expected.len() as u64)), "{:?}", newest.1);
+    assert_eq!(newest.2.iter().map(|s| (s.id, s.end)).collect::<Vec<_>>(), [(1, ends[0]), (2, ends[1]), (3, ends[2])]);
+
+    let journal = fs::read(dir.path().join("groups/journal")).unwrap();
+    let (mut f, mut last) = (Fields(&journal), None);
+    while !f.0.is_empty() {
+        assert_eq!(f.take(4), b"FBG1");
+        let (n, sum) = (f.u32() as usize, f.u32());
+        let content = f.take(n);
+        assert_eq!(sum, crc(&[content]));
+        let mut c = Fields(content);
+        assert_eq!((c.text(), c.text(), c.u32()), ("search".into(), "logs".into(), 0));
+        let committed = c.u64();
+        c.u64();
+        let acked: Vec<_> = (0..c.u32()).map(|_| (c.u64(), c.u64())).collect();
+        let in_flight: Vec<_> = (0..c.u32()).map(|_| (c.u64(), c.u64())).collect();
+        assert!(c.0.is_empty());
+        last = Some((committed, acked, in_flight));
+    }
+    assert_eq!(last, Some((100, vec![], vec![(100, 199)])));
+}
+
+#[test]
+fn the_document_alone_suffices_to_read_a_data_dir() {
+    round_trip(Compression::None, 0);
+}
+
+#[test]
+fn the_document_alone_suffices_to_read_compressed_batches() {
+    round_trip(Compression::Lz4, 1);
+    round_trip(Compression::Zstd, 2);
+}
