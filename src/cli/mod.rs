@@ -1,10 +1,11 @@
-//! What a person types: `run`, `check`, `demo`, `status`, `completions`.
+//! What a person types: `run`, `check`, `demo`, `status`, `topics`, `groups`, `read`, `redrive`, `completions`.
 
 mod args;
 mod check;
 mod files;
 mod help;
 mod logging;
+mod queue;
 
 use crate::agent::{AgentError, Exit};
 use crate::config::{Config, ConfigErrors};
@@ -34,6 +35,10 @@ pub fn main() -> ExitCode {
         Command::Check { paths, json } => check::check(&paths, json),
         Command::Demo(args) => demo(&args),
         Command::Status(args) => status(&args),
+        Command::Topics(args) => queue::topics(&args),
+        Command::Groups(args) => queue::groups(&args),
+        Command::Read(args) => queue::read(&args),
+        Command::Redrive(args) => queue::redrive(&args),
         Command::Completions { shell } => {
             // Through a buffer, since a reader such as `head` may close the pipe.
             let mut script = Vec::new();

@@ -47,6 +47,20 @@ pub(crate) enum LockError {
 }
 
 impl Lock {
+    /// Whether a process has the lock, and which; nothing is changed. An absent file is an error of kind `NotFound`.
+    pub(crate) fn holder(dir: &Path) -> io::Result<Option<Option<u32>>> {
+        let mut file = File::open(dir.join("LOCK"))?;
+        match file.try_lock_shared() {
+            Ok(()) => Ok(None),
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let _ = file.read_to_string(&mut text);
+                Ok(Some(text.trim().parse().ok()))
+            }
+            Err(TryLockError::Error(e)) => Err(e),
+        }
+    }
+
     pub(crate) fn take(dir: &Path) -> Result<Lock, LockError> {
         let path = dir.join("LOCK");
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(LockError::Io)?;

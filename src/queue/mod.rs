@@ -21,11 +21,14 @@ mod format;
 mod groups;
 mod index;
 mod log;
+mod manage;
 mod meta;
 mod options;
 mod partition;
+mod reader;
 mod record;
 mod recovery;
+mod redrive;
 mod registry;
 mod retention;
 mod segment;
@@ -33,16 +36,21 @@ mod snapshot;
 mod stats;
 mod stream;
 mod syncer;
+mod view;
 mod writer;
 
 pub use api::{Acker, AppendError, Batch, BatchId, Consumer, DeadLetters, FetchError, Limits, Part, Producer, RunSlice};
 pub use block::{Block, Buffer, BufferPool, RunFlags, Tail, put_varint};
 pub use dead_letter::DeadLetterWriter;
 pub use embedded::{BLOCK_BYTES, DEAD_LETTER_TOPIC, GroupLag, OpenError, Queue, Subscription};
+pub use manage::{GroupInfo, GroupPlace, Inventory, ManageError, Managed, Move, Moved, Reset, ResetTo, TopicPlace};
 pub use options::{Acks, OnFull, QueueOptions, Retention};
+pub use reader::{Reader, Start};
 pub use record::{Event, Events, RecordBatch, Run};
 pub use recovery::{Lost, RecoveryError, RecoveryReport};
+pub use redrive::Redriven;
 pub use stream::{FileIdentity, Head, Position, Stream, StreamSpec};
+pub use view::{Held, Stopped, StoppedError, View};
 
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,7 @@ pub(crate) struct Context<'a> {
 
 /// Deletes what may go; returns the bytes freed. Of each partition the newest segment stays.
 pub(crate) fn enforce(c: &Context<'_>) -> u64 {
+    let _turn = c.groups.hold_retention();
     let mut kept: u64 = c.partitions.iter().map(|p| p.disk_bytes()).sum();
     let oldest = c.now_ms.saturating_sub(c.options.retention.age.as_millis() as u64);
     let mut freed = 0;
