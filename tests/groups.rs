@@ -182,3 +182,40 @@ fn redriven_dead_letters_arrive_under_the_ids_they_would_have_had() {
     receiver.account(|a| assert!(ids.iter().all(|id| a.documents().contains_key(id)), "the IDs of the letters"));
     assert_eq!(committed(&bench), (202, 0));
 }
+
+#[test]
+fn verify_names_what_a_flipped_bit_has_cost_and_repairs_it() {
+    let (bench, receiver) = (Bench::new(), Receiver::start().unwrap());
+    bench.pipeline(&elasticsearch_sink(&receiver.url()), "", "");
+    let mut agent = bench.start();
+    for part in 0..3u32 {
+        bench.append("app.log", lines(part * 100..(part + 1) * 100));
+        let so_far = (part as usize + 1) * 100;
+        agent.wait_for("it arrives", || receiver.account(|a| a.documents().len() >= so_far));
+    }
+    assert!(self::text(&bench, &["verify"]).contains("all is sound"), "beside a running agent");
+    assert_eq!(on(&bench, &["verify", "--repair"]).status.code(), Some(common::TAKEN));
+    assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
+    let folder = bench.path("state").join("topics/logs/0");
+    let is_segment = |p: &std::path::PathBuf| p.extension().is_some_and(|e| e == "seg");
+    let segment = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).find(is_segment).expect("a segment");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let at = bytes.windows(12).position(|w| w == b"line 0000150").expect("the line is stored as it was");
+    bytes[at + 3] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    let output = on(&bench, &["verify"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let lines: Vec<&str> = said.lines().filter(|l| l.starts_with("damage")).collect();
+    assert_eq!(lines.len(), 1, "{said}");
+    assert!(lines[0].contains("logs/0  offsets ") && lines[0].contains("the payload's checksum differs"), "{said}");
+    let report: Value = serde_json::from_slice(&on(&bench, &["verify", "--json"]).stdout).unwrap();
+    let (first, end) = (report["findings"][0]["offsets"][0].as_u64().unwrap(), report["findings"][0]["offsets"][1].as_u64().unwrap());
+    assert!((first..end).contains(&150) && report["sound"] == false, "{report}");
+    assert!(self::text(&bench, &["verify", "--repair"]).contains("1 damaged and repaired"));
+    let again = self::text(&bench, &["verify"]);
+    assert!(again.contains("all is sound") && again.contains("lost earlier"), "{again}");
+    bench.append("app.log", "after it\n");
+    bench.ship_all(|| receiver.account(|a| a.lines().contains_key("after it")));
+    assert_eq!(receiver.account(|a| (a.documents().len(), a.collisions)), (301, 0));
+}

@@ -47,6 +47,9 @@ pub(super) enum Command {
     /// Sends the dead letters of a sink again
     #[command(long_about = queue::help::REDRIVE, after_long_help = queue::help::REDRIVE_EXAMPLE)]
     Redrive(queue::RedriveArgs),
+    /// Checks every byte of a queue, and repairs it
+    #[command(long_about = queue::help::VERIFY, after_long_help = queue::help::VERIFY_EXAMPLE)]
+    Verify(queue::VerifyArgs),
     /// Prints a completion script for a shell
     #[command(after_long_help = help::COMPLETIONS_EXAMPLE)]
     Completions {

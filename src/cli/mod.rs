@@ -1,4 +1,5 @@
-//! What a person types: `run`, `check`, `demo`, `status`, `topics`, `groups`, `read`, `redrive`, `completions`.
+//! What a person types: `run`, `check`, `demo`, `status`, `topics`, `groups`, `read`, `redrive`, `verify`,
+//! `completions`.
 
 mod args;
 mod check;
@@ -39,6 +40,7 @@ pub fn main() -> ExitCode {
         Command::Groups(args) => queue::groups(&args),
         Command::Read(args) => queue::read(&args),
         Command::Redrive(args) => queue::redrive(&args),
+        Command::Verify(args) => queue::verify(&args),
         Command::Completions { shell } => {
             // Through a buffer, since a reader such as `head` may close the pipe.
             let mut script = Vec::new();

@@ -30,12 +30,14 @@ mod record;
 mod recovery;
 mod redrive;
 mod registry;
+mod repair;
 mod retention;
 mod segment;
 mod snapshot;
 mod stats;
 mod stream;
 mod syncer;
+mod verify;
 mod view;
 mod writer;
 
@@ -49,7 +51,9 @@ pub use reader::{Reader, Start};
 pub use record::{Event, Events, RecordBatch, Run};
 pub use recovery::{Lost, RecoveryError, RecoveryReport};
 pub use redrive::Redriven;
+pub use repair::repair;
 pub use stream::{FileIdentity, Head, Position, Stream, StreamSpec};
+pub use verify::{Finding, Severity, Verification, verify};
 pub use view::{Held, Stopped, StoppedError, View};
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ pub enum StoppedError {
     },
 }
 
-fn at(path: &Path) -> impl Fn(io::Error) -> StoppedError + '_ {
+pub(crate) fn at(path: &Path) -> impl Fn(io::Error) -> StoppedError + '_ {
     move |source| StoppedError::Io { path: path.to_path_buf(), source }
 }
 

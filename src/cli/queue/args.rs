@@ -160,6 +160,18 @@ pub(in crate::cli) struct ReadArgs {
     pub(super) json: bool,
 }
 
+#[derive(Debug, Args)]
+pub(in crate::cli) struct VerifyArgs {
+    #[command(flatten)]
+    pub(super) place: Where,
+    /// Make indexes and snapshots anew and move damaged ranges aside; only while the agent is stopped
+    #[arg(long)]
+    pub(super) repair: bool,
+    /// Write JSON to standard output
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 const TIME: &str = "expected a time such as 2026-03-09T10:15:00Z, 2026-03-09T10:15+01:00 or 2026-03-09 (UTC)";
 
 fn time(text: &str) -> Result<u64, String> {

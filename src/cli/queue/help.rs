@@ -73,3 +73,23 @@ pub(in crate::cli) const REDRIVE_EXAMPLE: &str = "\
 Examples:
   forebay redrive search --dry-run
   forebay redrive search --data-dir /var/lib/forebay";
+
+pub(in crate::cli) const VERIFY: &str = "\
+Checks every byte of the data directory: segment headers, the header and payload of every record batch, indexes \
+against them, snapshots, the groups' journal and the metadata. What is found is printed by topic, partition, offsets \
+and bytes. `damage` is something that is not as it was written; a `note` is what any crash leaves behind and the next \
+start puts right.
+
+Without --repair nothing is changed, and it may be used beside a running agent. --repair needs the agent stopped: it \
+copies damaged bytes to quarantine/, takes them out of their segments, and makes indexes and snapshots anew. Events in \
+damaged bytes are lost to this queue; where a log file still has them, a new data_dir would read them again under the \
+same IDs.
+
+Exit code 0 if all is sound (with --repair: afterwards), 1 if there is damage or it cannot be checked, 4 if --repair \
+finds an agent at work.";
+
+pub(in crate::cli) const VERIFY_EXAMPLE: &str = "\
+Examples:
+  forebay verify --data-dir /var/lib/forebay
+  forebay verify --config pipeline.yaml --json | jq '.findings[]'
+  forebay verify --repair";

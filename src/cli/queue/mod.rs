@@ -5,11 +5,13 @@ mod groups;
 pub(super) mod help;
 mod read;
 mod topics;
+mod verify;
 
-pub(super) use args::{GroupsArgs, ReadArgs, RedriveArgs, TopicsArgs};
+pub(super) use args::{GroupsArgs, ReadArgs, RedriveArgs, TopicsArgs, VerifyArgs};
 pub(super) use groups::{groups, redrive};
 pub(super) use read::read;
 pub(super) use topics::topics;
+pub(super) use verify::verify;
 
 use super::{FAILED, USAGE, colour, complain, load, print};
 use crate::admin::control::{self, Answer, Request};

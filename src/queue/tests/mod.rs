@@ -3,6 +3,7 @@
 mod basics;
 mod power;
 mod sim;
+mod verify;
 
 use super::clock::Clock;
 use super::embedded::{Queue, Subscription};
