@@ -6,7 +6,8 @@ mod common;
 use common::{Bench, assert_exactly, elasticsearch_sink, forebay, lines};
 use forebay::demo::receiver::{Mode, Receiver};
 use serde_json::Value;
-use std::process::Output;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Output, Stdio};
 
 /// `forebay ARGUMENTS --data-dir STATE`.
 fn on(bench: &Bench, arguments: &[&str]) -> Output {
@@ -77,6 +78,10 @@ fn a_reset_on_a_running_agent_takes_effect_at_once() {
     bench.append("app.log", &text);
     let mut agent = bench.start();
     agent.wait_status("all is delivered", |s| s.sinks.get("search").is_some_and(|s| s.delivered_events >= 3_000 && s.lag_events == 0));
+    // What `kill -9` leaves in the socket's place is replaced.
+    agent.kill();
+    let mut agent = bench.start();
+    agent.wait_for("the control socket answers", || on(&bench, &["groups", "list"]).stdout.windows(7).any(|w| w == b"running"));
     let before = receiver.account(|a| a.conflicts);
     let said = self::text(&bench, &["groups", "reset", "search", "--to-datetime", "2020-01-01T00:00:00Z"]);
     assert!(said.contains("the running sink goes on there now: 3,000 events are shipped again"), "{said}");
@@ -140,6 +145,35 @@ fn lag_topics_and_lines_are_shown_beside_a_running_agent() {
     assert!(self::text(&bench, &["topics", "list"]).contains("logs"), "topics list");
     assert!(refused(&bench, &["read", "lgos"]).contains("there are: logs, dead-letter"));
     assert!(refused(&bench, &["groups", "reset", "serach", "--to-latest"]).contains("there is only `search`"));
+}
+
+#[test]
+fn a_followed_topic_shows_what_is_appended() {
+    let (bench, receiver) = (Bench::new(), Receiver::start().unwrap());
+    bench.pipeline(&elasticsearch_sink(&receiver.url()), "", "");
+    bench.append("app.log", lines(0..10));
+    let mut agent = bench.start();
+    agent.wait_for("the first lines arrive", || receiver.account(|a| a.documents().len() >= 10));
+    let state = bench.path("state");
+    let mut reader = Command::new(env!("CARGO_BIN_EXE_forebay"))
+        .args(["read", "logs", "--from", "5", "--count", "20", "--follow", "--data-dir"])
+        .arg(&state)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("forebay runs");
+    let (mut out, mut seen) = (BufReader::new(reader.stdout.take().expect("a pipe")), String::new());
+    for _ in 5..10 {
+        out.read_line(&mut seen).expect("a line");
+    }
+    // It waits at the end now; then over the end of the segment, which a restart closes.
+    bench.append("app.log", lines(10..15));
+    agent.wait_for("more arrives", || receiver.account(|a| a.documents().len() >= 15));
+    assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
+    bench.append("app.log", lines(15..40));
+    bench.ship_all(|| receiver.account(|a| a.documents().len() >= 40));
+    out.read_to_string(&mut seen).expect("the rest");
+    assert!(reader.wait().expect("an end").success());
+    assert_eq!(seen, lines(5..25));
 }
 
 #[test]

@@ -240,3 +240,57 @@ pub fn ask(dir: &Path, request: &Request) -> Result<Answer, String> {
     }
     serde_json::from_slice(&answer).map_err(|e| format!("the agent's answer cannot be read ({e}): is it another version of forebay?"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+    }
+
+    fn echo() -> Handler {
+        Arc::new(|request| Answer::Error(format!("asked for {request:?}")))
+    }
+
+    #[test]
+    fn answers_its_own_user_also_in_a_deep_folder_and_over_a_leftover() {
+        let runtime = runtime();
+        let dir = tempfile::tempdir().unwrap();
+        for dir in [dir.path().to_path_buf(), dir.path().join("d".repeat(120))] {
+            std::fs::create_dir_all(&dir).unwrap();
+            std::fs::write(dir.join(SOCKET), "left over").unwrap();
+            let control = serve(&dir, echo(), runtime.handle()).unwrap();
+            let mode = std::fs::metadata(dir.join(SOCKET)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+            let request = Request::Delete { group: "a\"b\n".into(), dry_run: true };
+            assert_eq!(ask(&dir, &request), Ok(Answer::Error(format!("asked for {request:?}"))));
+            drop(control);
+            assert!(!dir.join(SOCKET).exists());
+            assert!(ask(&dir, &request).unwrap_err().contains("nothing answers on"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_request_gets_an_answer_in_words() {
+        let (runtime, dir) = (runtime(), tempfile::tempdir().unwrap());
+        let _control = serve(dir.path(), echo(), runtime.handle()).unwrap();
+        for line in ["\n", "{}\n", "{\"do\":\"frobnicate\"}\n", "\u{0}"] {
+            let mut stream = UnixStream::connect(dir.path().join(SOCKET)).unwrap();
+            stream.write_all(line.as_bytes()).unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            assert!(answer.contains("does not understand the request"), "{line:?}: {answer}");
+        }
+    }
+
+    #[test]
+    fn requests_keep_their_form() {
+        let reset = crate::queue::ResetTo::ShiftBy(-5);
+        let request = Request::Reset(Reset { group: "search".into(), to: reset, topic: None, partition: None, dry_run: false });
+        let text = serde_json::to_string(&request).unwrap();
+        assert_eq!(text, r#"{"do":"reset","group":"search","to":{"shift_by":-5},"topic":null,"partition":null,"dry_run":false}"#);
+        assert_eq!(serde_json::from_str::<Request>(&text).unwrap(), request);
+    }
+}

@@ -17,6 +17,7 @@ mod dead_letter;
 mod disk;
 mod embedded;
 mod fetch;
+mod findings;
 mod format;
 mod groups;
 mod index;
@@ -45,6 +46,7 @@ pub use api::{Acker, AppendError, Batch, BatchId, Consumer, DeadLetters, FetchEr
 pub use block::{Block, Buffer, BufferPool, RunFlags, Tail, put_varint};
 pub use dead_letter::DeadLetterWriter;
 pub use embedded::{BLOCK_BYTES, DEAD_LETTER_TOPIC, GroupLag, OpenError, Queue, Subscription};
+pub use findings::{Finding, Severity, Verification};
 pub use manage::{GroupInfo, GroupPlace, Inventory, ManageError, Managed, Move, Moved, Reset, ResetTo, TopicPlace};
 pub use options::{Acks, OnFull, QueueOptions, Retention};
 pub use reader::{Reader, Start};
@@ -53,7 +55,7 @@ pub use recovery::{Lost, RecoveryError, RecoveryReport};
 pub use redrive::Redriven;
 pub use repair::repair;
 pub use stream::{FileIdentity, Head, Position, Stream, StreamSpec};
-pub use verify::{Finding, Severity, Verification, verify};
+pub use verify::verify;
 pub use view::{Held, Stopped, StoppedError, View};
 
 #[cfg(test)]

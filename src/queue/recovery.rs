@@ -88,6 +88,9 @@ struct Scanned {
     batches: Vec<Located>,
 }
 
+/// A batch and the segment in which it lies.
+type Placed<'s> = (&'s Scanned, &'s Located);
+
 fn at(path: &Path) -> impl Fn(io::Error) -> RecoveryError + '_ {
     move |source| RecoveryError::Io { path: path.to_path_buf(), source }
 }
@@ -224,6 +227,7 @@ impl Recovery<'_> {
     }
 
     /// All sound batches of a segment by their headers. What lies between two of them is damage.
+    #[expect(clippy::too_many_arguments, reason = "a step of one function")]
     fn scan(
         &mut self,
         file: &dyn DiskFile,
@@ -258,14 +262,14 @@ impl Recovery<'_> {
             };
             pos = batch.next_pos();
             expected = batch.end_offset();
-            if !segment::is_data(&batch) {
-                if let Some(payload) = segment::payload(file, &batch).map_err(at(path))? {
-                    let mut reader = Reader(&payload);
-                    while let Some(record) = StreamRecord::decode(&mut reader) {
-                        // An old segment tells only of streams that the snapshot has forgotten.
-                        if newest || self.registry.get(record.id).is_none() {
-                            self.registry.load(record);
-                        }
+            if !segment::is_data(&batch)
+                && let Some(payload) = segment::payload(file, &batch).map_err(at(path))?
+            {
+                let mut reader = Reader(&payload);
+                while let Some(record) = StreamRecord::decode(&mut reader) {
+                    // An old segment tells only of streams that the snapshot has forgotten.
+                    if newest || self.registry.get(record.id).is_none() {
+                        self.registry.load(record);
                     }
                 }
             }
@@ -289,7 +293,7 @@ impl Recovery<'_> {
     }
 
     /// The batches from the durable end on that are whole, and the offset after the last of them.
-    fn unsure_tail<'s>(&mut self, scanned: &'s [Scanned], durable: u64) -> Result<(Vec<(&'s Scanned, &'s Located)>, u64), RecoveryError> {
+    fn unsure_tail<'s>(&mut self, scanned: &'s [Scanned], durable: u64) -> Result<(Vec<Placed<'s>>, u64), RecoveryError> {
         let (mut copy, mut end) = (Vec::new(), 0);
         for s in scanned {
             if !s.scanned {
@@ -323,7 +327,7 @@ impl Recovery<'_> {
     }
 
     /// Writes the unsure batches, with their offsets and epochs, to a fresh segment that appears only when it is whole and durable.
-    fn copy_forward(&mut self, dir: &Path, id: u64, number: u32, copy: &[(&Scanned, &Located)]) -> Result<Segment, RecoveryError> {
+    fn copy_forward(&mut self, dir: &Path, id: u64, number: u32, copy: &[Placed<'_>]) -> Result<Segment, RecoveryError> {
         let base_offset = copy.first().map_or(0, |(_, b)| b.header.base_offset);
         let created_ms = copy.last().map_or(0, |(_, b)| b.header.append_ms);
         let header = SegmentHeader { segment_id: id, queue: self.queue, partition: number, base_offset, epoch: self.epoch, created_ms };

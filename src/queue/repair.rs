@@ -2,13 +2,14 @@
 //! aside. What is lost is lost before this begins; afterwards nothing stumbles over it any more.
 
 use super::disk::{Disk, StdDisk};
+use super::findings::{Missing, Verification, missing_path};
 use super::format::{BATCH_HEADER, RUN_ENTRY, SEGMENT_HEADER, SegmentHeader, VERSION};
 use super::groups::Groups;
 use super::index::{Index, Sealed};
 use super::meta::Meta;
 use super::segment;
 use super::snapshot::Snapshot;
-use super::verify::{Checked, Details, Missing, SNAPSHOTS, Verification, examine, missing_path, read_header};
+use super::verify::{Checked, Details, SNAPSHOTS, examine, read_header};
 use super::view::{StoppedError, View, at, take_lock};
 use std::io;
 use std::path::Path;

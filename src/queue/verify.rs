@@ -4,6 +4,7 @@
 //! leaves behind and the next start puts right by itself.
 
 use super::disk::{Disk, DiskFile, ReadOnlyDisk};
+use super::findings::{Finding, Missing, Severity, Verification, missing_path};
 use super::format::{SEGMENT_HEADER, SegmentHeader, VERSION, padded};
 use super::groups::{GroupState, Key, replay};
 use super::index::Sealed;
@@ -12,76 +13,10 @@ use super::registry::StreamRecord;
 use super::segment::{self, Found, Located};
 use super::snapshot::Snapshot;
 use super::view::{StoppedError, at, numbers, segment_files};
-use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-
-/// How much a finding matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Nothing is lost, and nothing has to be done.
-    Note,
-    /// Something is not as it was written.
-    Damage,
-}
-
-/// Something that is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finding {
-    /// How much it matters.
-    pub severity: Severity,
-    /// What it is, in words.
-    pub what: String,
-    /// The file.
-    pub file: PathBuf,
-    /// Topic, where it belongs to one.
-    pub topic: Option<String>,
-    /// Partition, where it belongs to one.
-    pub partition: Option<u32>,
-    /// Bytes of the file (from, to; exclusive).
-    pub bytes: Option<(u64, u64)>,
-    /// Offsets that cannot be read (first, end; exclusive).
-    pub offsets: Option<(u64, u64)>,
-}
-
-/// What a check has found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verification {
-    /// Segment files that were read.
-    pub segments: u64,
-    /// Sound record batches in them.
-    pub batches: u64,
-    /// Events in these.
-    pub events: u64,
-    /// Bytes that were read.
-    pub bytes: u64,
-    /// All that is not as it should be.
-    pub findings: Vec<Finding>,
-}
-
-impl Verification {
-    /// Whether there is no damage.
-    pub fn is_sound(&self) -> bool {
-        self.findings.iter().all(|f| f.severity == Severity::Note)
-    }
-}
-
-/// Offsets of which it is known that they are not there any more.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Missing {
-    pub(crate) topic: String,
-    pub(crate) partition: u32,
-    pub(crate) first: u64,
-    pub(crate) end: u64,
-}
-
-/// Where `verify --repair` writes down what is gone, so that it is told once as damage and then as a note.
-pub(crate) fn missing_path(dir: &Path) -> PathBuf {
-    dir.join("quarantine").join("missing.json")
-}
 
 /// Bytes of a segment that are no sound batch, and the offsets that should be in them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,6 +99,9 @@ pub(crate) fn examine(disk: &dyn Disk, dir: &Path, progress: &mut dyn FnMut(u64,
     Ok((check.result, check.details))
 }
 
+/// The newest snapshot, the groups' states, the metadata.
+type SmallFiles = (Option<Snapshot>, HashMap<Key, GroupState>, Option<Meta>);
+
 struct Check<'a> {
     disk: &'a dyn Disk,
     dir: &'a Path,
@@ -183,7 +121,7 @@ impl Check<'_> {
         &mut self.result.findings[at]
     }
 
-    fn small_files(&mut self) -> Result<(Option<Snapshot>, HashMap<Key, GroupState>, Option<Meta>), StoppedError> {
+    fn small_files(&mut self) -> Result<SmallFiles, StoppedError> {
         let (disk, dir) = (self.disk, self.dir);
         let meta = Meta::read(disk, dir).map_err(at(&Meta::path(dir)))?;
         let mut newest: Option<Snapshot> = None;

@@ -270,6 +270,10 @@ fn extent(disk: &dyn Disk, id: u64, base: u64, path: &Path) -> io::Result<Segmen
             },
         };
         pos = batch.next_pos();
+        // A write that a crash cut short: the next start drops it, and its offsets are given out again.
+        if segment::payload(&*file, &batch)?.is_none() {
+            continue;
+        }
         (end, newest_ms) = (batch.end_offset(), batch.header.append_ms.max(newest_ms));
         if segment::is_data(&batch) {
             index.add(batch.header.base_offset, batch.pos, batch.header.append_ms);

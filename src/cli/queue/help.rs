@@ -30,8 +30,8 @@ pub(in crate::cli) const RESET: &str = "\
 Moves a group, so that its sink goes on elsewhere: back to ship again what is retained, or forward to pass over \
 what is not delivered yet.
 
-What is shipped again has the same IDs as the first time, so a sink that knows IDs (Elasticsearch, an HTTP receiver \
-that heeds Idempotency-Key) stores nothing twice. A sink that runs takes up the new place at once; batches that it \
+What is shipped again has the same event IDs as the first time, so Elasticsearch stores nothing twice. A sink that \
+knows only whole batches (http, file) recognises those that are cut as they were, and gets the others twice. A sink that runs takes up the new place at once; batches that it \
 began before are finished, but no longer move the group. An offset that is not retained becomes the nearest that \
 is. A time finds the first record batch that was appended at or after it.";
 

@@ -2,6 +2,7 @@
 
 mod basics;
 mod power;
+mod reset;
 mod sim;
 mod verify;
 
