@@ -72,7 +72,16 @@ fn mistakes_are_exit_code_2_in_both_forms() {
 
 #[test]
 fn wrong_usage_is_exit_code_2() {
-    for args in [&["check"][..], &["run"], &["frob"], &[], &["status", "--admin", "nowhere"]] {
+    for args in [
+        &["check"][..],
+        &["run"],
+        &["frob"],
+        &[],
+        &["status", "--admin", "nowhere"],
+        &["groups", "reset", "search"],
+        &["groups", "reset", "search", "--to-latest", "--to-earliest"],
+        &["read", "logs", "--from", "never"],
+    ] {
         assert_eq!(forebay(args).status.code(), Some(2), "{args:?}");
     }
     let output = forebay(&["run", "--log-level", "inof", "pipelines/quickstart.yaml"]);
@@ -87,7 +96,7 @@ fn the_help_teaches() {
     {
         assert!(help.contains(part), "{part}: {help}");
     }
-    for command in ["run", "check", "demo", "status", "completions"] {
+    for command in ["run", "check", "demo", "status", "topics", "groups", "read", "redrive", "verify", "completions"] {
         let output = forebay(&[command, "--help"]);
         assert_eq!(output.status.code(), Some(0));
         assert!(stdout(&output).contains(&format!("Examples:\n  forebay {command}")), "{command}");

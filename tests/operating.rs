@@ -186,7 +186,7 @@ fn more_files_than_descriptors_are_all_shipped() {
 fn many_sinks_stop_in_the_time_of_one() {
     let bench = Bench::new();
     let sinks: Vec<String> =
-        (0..40).map(|n| format!("  s{n}: {{type: file, path: {}}}", common::quoted(&bench.path(&format!("out-{n}"))))).collect();
+        (0..40).map(|n| format!("  s{n}: {{type: file, path: {}}}", common::quoted(bench.path(&format!("out-{n}"))))).collect();
     bench.pipeline(&sinks.join("\n"), "", "shutdown: {drain: 60s}");
     bench.append("app.log", "one\n");
     let mut agent = bench.start();

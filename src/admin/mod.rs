@@ -4,6 +4,7 @@
 //! `forebay status` are rendered from it, so that they can never disagree.
 
 pub mod client;
+pub mod control;
 pub(crate) mod human;
 mod metrics;
 mod ready;

@@ -2,12 +2,14 @@
 
 use super::AgentError;
 use super::identity::agent_id;
+use crate::admin::control::{self, Control};
 use crate::admin::{self, Admin, SinkStatus, Status, StatusFn};
 use crate::config::Config;
 use crate::queue::{DeadLetterWriter, Queue, Subscription};
 use crate::sink::Sink;
 use crate::source::file::FileSources;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -20,6 +22,7 @@ const PIPELINE_VERSION: u32 = 1;
 pub(super) struct Running {
     pub(super) parts: Arc<Parts>,
     _admin: Option<Admin>,
+    _control: Option<Control>,
 }
 
 /// What the admin listener looks at too.
@@ -38,6 +41,7 @@ impl Running {
         let body_memory = config.queue.buffer_memory / 2 / config.sinks.len().max(1);
         let topics: BTreeSet<String> = config.sources.iter().map(|s| s.topic.clone()).collect();
         let queue = Queue::open(config.queue.clone(), &topics.into_iter().collect::<Vec<_>>())?;
+        let data_dir = config.queue.dir.clone();
         let dead_letters = Arc::new(DeadLetterWriter::new(&queue));
         let mut sinks = BTreeMap::new();
         for options in &config.sinks {
@@ -70,7 +74,8 @@ impl Running {
         let admin = admin::serve(&config.admin, status, runtime)?;
         let sources = FileSources::start(config.sources, agent_id(config.agent_id, &config.host_name), queue)?;
         *parts.sources.lock().unwrap_or_else(|e| e.into_inner()) = Some(sources);
-        Ok(Running { parts, _admin: admin })
+        let control = serve_control(&data_dir, &parts.queue, runtime);
+        Ok(Running { parts, _admin: admin, _control: control })
     }
 }
 
@@ -100,6 +105,22 @@ impl Parts {
             sources,
             queue: self.queue.status(),
             sinks,
+        }
+    }
+}
+
+/// Without the socket everything goes on but `forebay groups` and its like.
+fn serve_control(dir: &Path, queue: &Arc<Queue>, runtime: &Handle) -> Option<Control> {
+    let queue = queue.clone();
+    let handler: control::Handler = Arc::new(move |request| control::handle(&queue.manage(), request));
+    match control::serve(dir, handler, runtime) {
+        Ok(control) => Some(control),
+        Err(e) => {
+            tracing::warn!(
+                "cannot make {}: {e}; shipping goes on, but commands such as `forebay groups` do not reach this agent",
+                dir.join(control::SOCKET).display()
+            );
+            None
         }
     }
 }

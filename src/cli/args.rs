@@ -1,6 +1,6 @@
 //! The command line.
 
-use super::help;
+use super::{help, queue};
 use crate::config::LogFormat;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
 use std::net::SocketAddr;
@@ -35,6 +35,21 @@ pub(super) enum Command {
     /// Shows how a running agent stands: sources, queue, sinks, lag
     #[command(long_about = help::STATUS, after_long_help = help::STATUS_EXAMPLE)]
     Status(StatusArgs),
+    /// Shows the topics of a queue
+    #[command(long_about = queue::help::TOPICS, after_long_help = queue::help::TOPICS_EXAMPLE)]
+    Topics(queue::TopicsArgs),
+    /// Shows how far each sink is, and moves it: consumer groups
+    #[command(long_about = queue::help::GROUPS, after_long_help = queue::help::GROUPS_EXAMPLE)]
+    Groups(queue::GroupsArgs),
+    /// Prints the records of a topic
+    #[command(long_about = queue::help::READ, after_long_help = queue::help::READ_EXAMPLE)]
+    Read(queue::ReadArgs),
+    /// Sends the dead letters of a sink again
+    #[command(long_about = queue::help::REDRIVE, after_long_help = queue::help::REDRIVE_EXAMPLE)]
+    Redrive(queue::RedriveArgs),
+    /// Checks every byte of a queue, and repairs it
+    #[command(long_about = queue::help::VERIFY, after_long_help = queue::help::VERIFY_EXAMPLE)]
+    Verify(queue::VerifyArgs),
     /// Prints a completion script for a shell
     #[command(after_long_help = help::COMPLETIONS_EXAMPLE)]
     Completions {

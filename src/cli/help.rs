@@ -27,6 +27,9 @@ Exit codes:
 Environment variables:
   FOREBAY_LOG    how much `run` says (as --log-level)
   FOREBAY_ADMIN  where `status` looks for the agent (as --admin)
+  FOREBAY_DATA_DIR, FOREBAY_CONFIG
+                 which queue `topics`, `groups`, `read`, `redrive` and
+                 `verify` are about (as --data-dir, --config)
   NO_COLOR       no colours
   Any other may be used in a pipeline: ${VAR}, ${VAR:-default},
   ${VAR:+word if set}, ${file:/run/secrets/x}

@@ -1,4 +1,5 @@
-//! What a person types: `run`, `check`, `demo`, `status`, `completions`.
+//! What a person types: `run`, `check`, `demo`, `status`, `topics`, `groups`, `read`, `redrive`, `verify`,
+//! `completions`.
 
 mod args;
 mod check;
@@ -6,6 +7,7 @@ mod files;
 mod help;
 mod logging;
 mod panic;
+mod queue;
 
 use crate::agent::{AgentError, Exit};
 use crate::config::{Config, ConfigErrors};
@@ -35,6 +37,11 @@ pub fn main() -> ExitCode {
         Command::Check { paths, json } => check::check(&paths, json),
         Command::Demo(args) => demo(&args),
         Command::Status(args) => status(&args),
+        Command::Topics(args) => queue::topics(&args),
+        Command::Groups(args) => queue::groups(&args),
+        Command::Read(args) => queue::read(&args),
+        Command::Redrive(args) => queue::redrive(&args),
+        Command::Verify(args) => queue::verify(&args),
         Command::Completions { shell } => {
             // Through a buffer, since a reader such as `head` may close the pipe.
             let mut script = Vec::new();

@@ -25,3 +25,4 @@ pub use diagnostic::{ConfigErrors, Diagnostic};
 pub use load::load;
 pub use options::{AdminOptions, Config, LogFormat};
 pub use secret::Secret;
+pub(crate) use top::DATA_DIR;

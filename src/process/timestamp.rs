@@ -37,6 +37,47 @@ pub fn rfc3339(ms: u64) -> [u8; TIMESTAMP_LEN] {
     out
 }
 
+/// Milliseconds since the Unix epoch of an RFC 3339 time such as `2026-03-09T10:15:02.5+01:00`. The fraction, the
+/// seconds, the zone (then UTC) and the whole time of day may be left out. `None` where it is no time since 1970.
+pub fn parse_rfc3339(text: &str) -> Option<u64> {
+    let number = |s: &str, len: usize| (s.len() == len && s.bytes().all(|b| b.is_ascii_digit())).then(|| s.parse::<u64>().ok())?;
+    let (day, rest) = text.split_at_checked(10)?;
+    let mut parts = day.split('-');
+    let (year, month, day) = (number(parts.next()?, 4)?, number(parts.next()?, 2)?, number(parts.next()?, 2)?);
+    let midnight = days_since_1970(year, month, day)?.checked_mul(86_400_000)?;
+    let Some(rest) = rest.strip_prefix(['T', 't', ' ']) else { return rest.is_empty().then_some(midnight) };
+    let (clock, zone) = rest.split_at(rest.find(['Z', 'z', '+', '-']).unwrap_or(rest.len()));
+    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
+    if fraction.is_empty() || !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let millis: u64 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
+    let mut parts = clock.split(':');
+    let (hours, minutes) = (number(parts.next()?, 2)?, number(parts.next()?, 2)?);
+    let seconds = parts.next().map_or(Some(0), |s| number(s, 2))?;
+    if parts.next().is_some() || hours > 23 || minutes > 59 || seconds > 60 {
+        return None;
+    }
+    let local = midnight + (hours * 3600 + minutes * 60 + seconds) * 1000 + millis;
+    let Some(sign) = zone.bytes().next().filter(|sign| !sign.eq_ignore_ascii_case(&b'z')) else { return (zone.len() < 2).then_some(local) };
+    let (hours, minutes) = zone[1..].split_once(':')?;
+    let shift = (number(hours, 2)? * 60 + number(minutes, 2)?) * 60_000;
+    if sign == b'+' { local.checked_sub(shift) } else { local.checked_add(shift) }
+}
+
+/// Inverse of [`date`]; `None` where there is no such day since 1970.
+fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
+    if !(1..=12).contains(&month) {
+        return None;
+    }
+    let (shifted, year_of_march) = if month > 2 { (month - 3, year) } else { (month + 9, year.checked_sub(1)?) };
+    let (era, year_of_era) = (year_of_march / 400, year_of_march % 400);
+    let day_of_year = (153 * shifted + 2) / 5 + day.checked_sub(1)?;
+    let days = (era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year).checked_sub(719_468)?;
+    // 30 February would be a day in March.
+    (date(days * 86_400_000) == (year, month, day)).then_some(days)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +125,34 @@ mod tests {
             if m > 12 {
                 (m, y) = (1, y + 1);
             }
+        }
+    }
+
+    #[test]
+    fn reads_what_it_writes_and_what_people_write() {
+        for ms in [0, 951_782_400_000, 1_609_459_199_001, 4_107_542_400_000] {
+            assert_eq!(parse_rfc3339(&text(ms)), Some(ms));
+        }
+        let noon = parse_rfc3339("2026-03-09T12:00:00Z");
+        assert!(noon.is_some());
+        for same in ["2026-03-09 12:00", "2026-03-09T13:00:00+01:00", "2026-03-09T06:30:00.000-05:30", "2026-03-09t12:00:00.0z"] {
+            assert_eq!(parse_rfc3339(same), noon, "{same}");
+        }
+        assert_eq!(parse_rfc3339("2026-03-09"), noon.map(|ms| ms - 12 * 3_600_000));
+        for wrong in [
+            "",
+            "yesterday",
+            "2026-02-30",
+            "2026-13-01",
+            "1969-12-31",
+            "2026-03-09T25:00",
+            "2026-03-09T12:00:00+0100",
+            "2026-03-09T12:00:00Zx",
+            "2026-03-09Tx",
+            "2026-03-09T12",
+            "ä026-03-09T",
+        ] {
+            assert_eq!(parse_rfc3339(wrong), None, "{wrong}");
         }
     }
 }

@@ -77,6 +77,9 @@ pub struct BatchId {
     pub last: u64,
     /// Version of the sink's processing: other processing gives other bytes, so another ID.
     pub pipeline: u32,
+    /// How often the group was reset in this process before: an ack from before a reset must not move the commit.
+    /// No part of the name, since the same events under the same name are the same batch.
+    pub reset: u32,
 }
 
 impl fmt::Display for BatchId {
@@ -126,25 +129,30 @@ pub struct RunSlice<'a> {
     pub events: Events<'a>,
 }
 
+impl Part {
+    /// The runs of the part in the order of offsets.
+    pub fn runs(&self) -> impl Iterator<Item = RunSlice<'_>> {
+        let (mut offset, mut skip, mut left) = (self.batch.base_offset, self.skip, self.count);
+        self.batch.runs.iter().filter_map(move |run| {
+            let (base, dropped) = (offset, skip.min(run.count));
+            let taken = left.min(run.count - dropped);
+            offset += u64::from(run.count);
+            skip -= dropped;
+            left -= taken;
+            (taken > 0).then(|| RunSlice {
+                run,
+                append_ms: self.batch.append_ms,
+                epoch: self.batch.epoch,
+                events: Events::new(run, base, dropped, taken),
+            })
+        })
+    }
+}
+
 impl Batch {
     /// The runs of the batch in the order of offsets.
     pub fn runs(&self) -> impl Iterator<Item = RunSlice<'_>> {
-        self.parts.iter().flat_map(|part| {
-            let (mut offset, mut skip, mut left) = (part.batch.base_offset, part.skip, part.count);
-            part.batch.runs.iter().filter_map(move |run| {
-                let (base, dropped) = (offset, skip.min(run.count));
-                let taken = left.min(run.count - dropped);
-                offset += u64::from(run.count);
-                skip -= dropped;
-                left -= taken;
-                (taken > 0).then(|| RunSlice {
-                    run,
-                    append_ms: part.batch.append_ms,
-                    epoch: part.batch.epoch,
-                    events: Events::new(run, base, dropped, taken),
-                })
-            })
-        })
+        self.parts.iter().flat_map(Part::runs)
     }
 }
 

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct Cursor {
     key: Key,
     fetcher: Fetcher,
+    /// How often the place was reset in this process; what belongs to an earlier one is void.
+    generation: u32,
     /// Next offset to take.
     next: u64,
     /// Ranges above the commit that need not be taken again: acked, or about to be sent again as they were.
@@ -34,13 +36,15 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
-    pub(crate) fn new(key: Key, fetcher: Fetcher, state: &GroupState) -> Cursor {
-        let resend: VecDeque<(u64, u64)> = state.in_flight.iter().map(|(f, l)| (*f, *l)).filter(|(_, l)| *l >= state.committed).collect();
+    pub(crate) fn new(key: Key, fetcher: Fetcher, state: &GroupState, generation: u32) -> Cursor {
+        let under_way = state.in_flight.iter().filter(|(_, l)| **l >= state.committed);
+        let resend: VecDeque<(u64, u64)> = state.again.iter().chain(under_way).map(|(f, l)| (*f, *l)).collect();
         let mut done: Vec<(u64, u64)> = state.acked.iter().map(|(s, e)| (*s, *e)).chain(resend.iter().map(|(f, l)| (*f, l + 1))).collect();
         done.sort_unstable();
         Cursor {
             key,
             fetcher,
+            generation,
             next: state.committed,
             done: done.into(),
             resend,
@@ -52,6 +56,12 @@ impl Cursor {
             gaps: Vec::new(),
             gap_to: None,
         }
+    }
+
+    /// Begins anew where `state` says.
+    fn restart(&mut self, state: &GroupState, generation: u32) {
+        let (key, fetcher) = (self.key.clone(), self.fetcher.renewed());
+        *self = Cursor::new(key, fetcher, state, generation);
     }
 
     /// Takes what is there until the batch is full; `true` when it can be cut now.
@@ -160,6 +170,8 @@ pub(crate) struct GroupConsumer {
     pub(crate) pipeline: u32,
     pub(crate) cursors: Vec<Cursor>,
     pub(crate) turn: usize,
+    /// [`Groups::changes`] at the last look.
+    pub(crate) changes: u64,
     pub(crate) groups: Arc<Groups>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) notifier: Arc<Notifier>,
@@ -168,17 +180,35 @@ pub(crate) struct GroupConsumer {
 }
 
 impl GroupConsumer {
-    fn emit(&mut self, at: usize, parts: Vec<Part>, first: u64, last: u64) -> Result<Batch, FetchError> {
+    fn emit(&mut self, at: usize, parts: Vec<Part>, first: u64, last: u64) -> Result<Option<Batch>, FetchError> {
         let cursor = &self.cursors[at];
-        let key = cursor.key.clone();
-        self.groups
-            .begin(&key, first, last, self.clock.now_ms())
-            .map_err(|source| FetchError::Io { what: "the groups' journal".into(), source })?;
+        let (key, reset) = (cursor.key.clone(), cursor.generation);
+        let begun = self.groups.begin(&key, reset, first, last, self.clock.now_ms());
+        if !begun.map_err(|source| FetchError::Io { what: "the groups' journal".into(), source })? {
+            return Ok(None);
+        }
         let epoch = parts.first().map_or(0, |p| p.batch.epoch);
-        let id = BatchId { queue: self.queue, group: key.0, topic: key.1, partition: key.2, epoch, first, last, pipeline: self.pipeline };
+        let (queue, pipeline) = (self.queue, self.pipeline);
+        let id = BatchId { queue, group: key.0, topic: key.1, partition: key.2, epoch, first, last, pipeline, reset };
         let events = parts.iter().map(|p| p.count).sum();
         let bytes = parts.iter().map(|p| (p.batch.data_len() as u64 * u64::from(p.count) / u64::from(p.batch.count.max(1))) as usize).sum();
-        Ok(Batch { id, parts, events, bytes })
+        Ok(Some(Batch { id, parts, events, bytes }))
+    }
+
+    /// Takes up where a reset has put the group, and what it is to send once more.
+    fn follow_changes(&mut self) {
+        let changes = self.groups.changes();
+        if changes == self.changes {
+            return;
+        }
+        self.changes = changes;
+        for cursor in &mut self.cursors {
+            let change = self.groups.changed(&cursor.key, cursor.generation);
+            if let Some((state, generation)) = change.reset {
+                cursor.restart(&state, generation);
+            }
+            cursor.resend.extend(change.again);
+        }
     }
 
     fn try_cut(&mut self, at: usize, limits: &Limits, now: Instant) -> Result<Option<Batch>, FetchError> {
@@ -191,17 +221,17 @@ impl GroupConsumer {
                 );
                 self.cursors[at].resend.pop_front();
                 let key = self.cursors[at].key.clone();
-                let _ = self.groups.ack(&key, first, last, self.clock.now_ms());
+                let _ = self.groups.ack(&key, self.cursors[at].generation, first, last, self.clock.now_ms());
                 return Ok(None);
             }
             let batch = self.emit(at, parts, first, last)?;
             self.cursors[at].resend.pop_front();
-            return Ok(Some(batch));
+            return Ok(batch);
         }
         let ready = self.cursors[at].fill(limits, now)?;
         for (first, last) in std::mem::take(&mut self.cursors[at].gaps) {
             let key = self.cursors[at].key.clone();
-            let _ = self.groups.ack(&key, first, last, self.clock.now_ms());
+            let _ = self.groups.ack(&key, self.cursors[at].generation, first, last, self.clock.now_ms());
         }
         if !ready || self.cursors[at].parts.is_empty() {
             return Ok(None);
@@ -214,7 +244,7 @@ impl GroupConsumer {
         let batch = self.emit(at, parts, first, last)?;
         let cursor = &mut self.cursors[at];
         (cursor.parts, cursor.bytes, cursor.events, cursor.since) = (Vec::new(), 0, 0, None);
-        Ok(Some(batch))
+        Ok(batch)
     }
 }
 
@@ -226,6 +256,7 @@ impl Consumer for GroupConsumer {
                 return Err(FetchError::Closed);
             }
             let seen = self.notifier.version();
+            self.follow_changes();
             let now = Instant::now();
             for i in 0..self.cursors.len() {
                 let at = (self.turn + i) % self.cursors.len();
@@ -258,7 +289,7 @@ pub(crate) struct GroupAcker {
 impl Acker for GroupAcker {
     fn ack(&self, id: &BatchId) {
         let key = (id.group.clone(), id.topic.clone(), id.partition);
-        if let Err(e) = self.groups.ack(&key, id.first, id.last, self.clock.now_ms()) {
+        if let Err(e) = self.groups.ack(&key, id.reset, id.first, id.last, self.clock.now_ms()) {
             tracing::warn!("cannot write the groups' journal: {e}; the offset is in memory, a crash now would only deliver again");
         }
     }

@@ -132,6 +132,44 @@ impl DiskFile for StdFile {
     }
 }
 
+/// The real disk for those who only look: whatever would change something is an error.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReadOnlyDisk;
+
+fn refused<T>() -> io::Result<T> {
+    Err(io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "opened for looking only"))
+}
+
+impl Disk for ReadOnlyDisk {
+    fn create(&self, _: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        refused()
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(StdFile(File::open(path)?)))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        StdDisk.list(dir)
+    }
+
+    fn create_dir_all(&self, _: &Path) -> io::Result<()> {
+        refused()
+    }
+
+    fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
+        refused()
+    }
+
+    fn remove(&self, _: &Path) -> io::Result<()> {
+        refused()
+    }
+
+    fn sync_dir(&self, _: &Path) -> io::Result<()> {
+        refused()
+    }
+}
+
 impl Disk for StdDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         Ok(Arc::new(StdFile(OpenOptions::new().read(true).write(true).create_new(true).open(path)?)))

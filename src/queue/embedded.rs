@@ -8,6 +8,7 @@ use super::fetch::Fetcher;
 use super::format::{FormatError, SegmentHeader};
 use super::groups::{Groups, Key};
 use super::log::{Log, Message};
+use super::manage::Managed;
 use super::meta::{Lock, LockError, Meta};
 use super::partition::{Notifier, Partition};
 use super::recovery::{Recovery, RecoveryError, RecoveryReport};
@@ -309,6 +310,8 @@ impl Queue {
     /// When the groups' journal cannot be written.
     pub fn subscribe(&self, wanted: &Subscription) -> io::Result<Box<dyn Consumer>> {
         let group: Arc<str> = wanted.group.as_str().into();
+        // Looked at before the state is: a reset in between is then seen at the first poll.
+        let changes = self.groups.changes();
         let (mut cursors, mut places) = (Vec::new(), Vec::new());
         for partition in &self.partitions {
             let listed = if wanted.topics.is_empty() {
@@ -320,8 +323,9 @@ impl Queue {
                 continue;
             }
             let key: Key = (group.clone(), partition.topic.clone(), partition.number);
+            let generation = self.groups.generation(&key);
             let state = self.groups.join(&key, wanted.previous.as_deref(), partition.first(), self.clock.now_ms())?;
-            cursors.push(Cursor::new(key.clone(), self.fetcher(partition), &state));
+            cursors.push(Cursor::new(key.clone(), self.fetcher(partition), &state, generation));
             places.push((key, partition.clone()));
         }
         if let Some(previous) = &wanted.previous {
@@ -333,12 +337,28 @@ impl Queue {
             pipeline: wanted.pipeline,
             cursors,
             turn: 0,
+            changes,
             groups: self.groups.clone(),
             clock: self.clock.clone(),
             notifier: self.notifier.clone(),
             closed: self.closed.clone(),
             acker,
         }))
+    }
+
+    /// The queue as those see it who list it and move its groups.
+    pub fn manage(&self) -> Managed<'_> {
+        let (states, joined) = self.groups.all();
+        Managed {
+            disk: self.shared.disk.clone(),
+            queue: self.uuid,
+            partitions: self.partitions.clone(),
+            states,
+            joined,
+            now_ms: self.clock.now_ms(),
+            groups: Some(&self.groups),
+            notifier: Some(&self.notifier),
+        }
     }
 
     fn fetcher(&self, partition: &Arc<Partition>) -> Fetcher {
@@ -358,7 +378,8 @@ impl Queue {
             let Some(state) = self.groups.state(&key) else { continue };
             let end = partition.visible();
             let acked: u64 = state.acked.iter().map(|(s, e)| e - s).sum();
-            let behind = end.saturating_sub(state.committed).saturating_sub(acked);
+            let again: u64 = state.again.iter().map(|(first, last)| last + 1 - first).sum();
+            let behind = end.saturating_sub(state.committed).saturating_sub(acked) + again;
             lag.partitions.push(GroupPartition {
                 topic: partition.topic.to_string(),
                 partition: partition.number,

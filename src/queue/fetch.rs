@@ -45,6 +45,11 @@ impl Fetcher {
         Fetcher { disk, registry, stats, partition, place: None }
     }
 
+    /// Another reader of the same partition, which stands nowhere yet.
+    pub(crate) fn renewed(&self) -> Fetcher {
+        Fetcher::new(self.disk.clone(), self.registry.clone(), self.stats.clone(), self.partition.clone())
+    }
+
     /// What is at `offset`.
     pub(crate) fn fetch(&mut self, offset: u64) -> Result<Fetched, FetchError> {
         if let Some(batch) = self.partition.cached(offset) {

@@ -8,6 +8,7 @@ use super::disk::{Disk, DiskFile};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 const MAGIC: u32 = u32::from_le_bytes(*b"FBG1");
@@ -27,6 +28,8 @@ pub(crate) struct GroupState {
     pub(crate) acked: BTreeMap<u64, u64>,
     /// Ranges in flight, first → last (inclusive).
     pub(crate) in_flight: BTreeMap<u64, u64>,
+    /// Ranges to send once more although they are acked (dead letters that are redriven), first → last (inclusive).
+    pub(crate) again: BTreeMap<u64, u64>,
     /// When the state last changed, ms since the Unix epoch.
     pub(crate) updated_ms: u64,
 }
@@ -35,6 +38,9 @@ impl GroupState {
     fn ack(&mut self, first: u64, last: u64) {
         if self.in_flight.get(&first) == Some(&last) {
             self.in_flight.remove(&first);
+        }
+        if self.again.get(&first) == Some(&last) {
+            self.again.remove(&first);
         }
         let (mut start, mut end) = (first, last + 1);
         // Unite with the ranges that touch it.
@@ -66,7 +72,7 @@ fn encode(key: &Key, state: &GroupState) -> Vec<u8> {
     w.u32(key.2);
     w.u64(state.committed);
     w.u64(state.updated_ms);
-    for map in [&state.acked, &state.in_flight] {
+    for map in [&state.acked, &state.in_flight, &state.again] {
         w.u32(map.len() as u32);
         for (a, b) in map {
             w.u64(*a);
@@ -85,7 +91,11 @@ fn decode(payload: &[u8]) -> Option<(Key, GroupState)> {
     let mut r = Reader(payload);
     let key = (r.string()?.into(), r.string()?.into(), r.u32()?);
     let mut state = GroupState { committed: r.u64()?, updated_ms: r.u64()?, ..GroupState::default() };
-    for map in [&mut state.acked, &mut state.in_flight] {
+    for map in [&mut state.acked, &mut state.in_flight, &mut state.again] {
+        // The first version of the journal had two maps.
+        if r.0.is_empty() {
+            break;
+        }
         for _ in 0..r.u32()? {
             map.insert(r.u64()?, r.u64()?);
         }
@@ -94,7 +104,7 @@ fn decode(payload: &[u8]) -> Option<(Key, GroupState)> {
 }
 
 /// All sound records of a journal, and how many bytes were passed over to find them.
-fn replay(bytes: &[u8]) -> (HashMap<Key, GroupState>, usize) {
+pub(crate) fn replay(bytes: &[u8]) -> (HashMap<Key, GroupState>, usize) {
     let (mut states, mut at, mut skipped) = (HashMap::new(), 0, 0);
     while at < bytes.len() {
         let mut r = Reader(&bytes[at..]);
@@ -128,6 +138,19 @@ struct Inner {
     dirty: bool,
     /// Since when absent groups are known to be absent is their `updated_ms`; this is how long they hold retention.
     absent_hold_ms: u64,
+    /// How often each place was reset in this process: what was begun before a reset says nothing about the time after it.
+    generations: HashMap<Key, u32>,
+    /// Ranges of `again` that the running consumer does not know of yet.
+    news: HashMap<Key, Vec<(u64, u64)>>,
+}
+
+/// What has happened to a place since its consumer last looked.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    /// Its state and generation, where it was reset.
+    pub(crate) reset: Option<(GroupState, u32)>,
+    /// Ranges to send once more.
+    pub(crate) again: Vec<(u64, u64)>,
 }
 
 /// The groups of a queue.
@@ -136,6 +159,10 @@ pub(crate) struct Groups {
     disk: Arc<dyn Disk>,
     path: PathBuf,
     inner: Mutex<Inner>,
+    /// Counts resets and redrives, so that consumers see cheaply that there was one.
+    changes: AtomicU64,
+    /// Held while retention deletes and while a group is moved back, so that neither acts on what the other changes.
+    retention: Mutex<()>,
 }
 
 impl Groups {
@@ -149,8 +176,18 @@ impl Groups {
             Err(e) => return Err(e),
         };
         let (file, len) = compact(&*disk, &path, &states)?;
-        let inner = Inner { states, registered: HashSet::new(), file, len, dirty: false, absent_hold_ms: 7 * 86_400_000 };
-        Ok((Groups { disk, path, inner: Mutex::new(inner) }, skipped))
+        let inner = Inner {
+            states,
+            registered: HashSet::new(),
+            file,
+            len,
+            dirty: false,
+            absent_hold_ms: 7 * 86_400_000,
+            generations: HashMap::new(),
+            news: HashMap::new(),
+        };
+        let (changes, retention) = (AtomicU64::new(0), Mutex::new(()));
+        Ok((Groups { disk, path, inner: Mutex::new(inner), changes, retention }, skipped))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -170,22 +207,87 @@ impl Groups {
         Ok(inner.states.get(key).cloned().unwrap_or_default())
     }
 
-    /// Records that a range is about to be sent.
-    pub(crate) fn begin(&self, key: &Key, first: u64, last: u64, now_ms: u64) -> io::Result<()> {
+    /// Records that a range is about to be sent; `false` when the place was reset since `generation`: then nothing may be sent.
+    pub(crate) fn begin(&self, key: &Key, generation: u32, first: u64, last: u64, now_ms: u64) -> io::Result<bool> {
         let mut inner = self.lock();
+        if inner.generation(key) != generation {
+            return Ok(false);
+        }
         self.change(&mut inner, key, |state| {
             state.in_flight.insert(first, last);
             state.updated_ms = now_ms;
-        })
+        })?;
+        Ok(true)
     }
 
     /// Records that a range is delivered. In memory this always holds; the journal follows when it can.
-    pub(crate) fn ack(&self, key: &Key, first: u64, last: u64, now_ms: u64) -> io::Result<()> {
+    /// What was begun before a reset changes nothing.
+    pub(crate) fn ack(&self, key: &Key, generation: u32, first: u64, last: u64, now_ms: u64) -> io::Result<()> {
         let mut inner = self.lock();
+        if inner.generation(key) != generation {
+            return Ok(());
+        }
         self.change(&mut inner, key, |state| {
             state.ack(first, last);
             state.updated_ms = now_ms;
         })
+    }
+
+    /// How often a place was reset in this process.
+    pub(crate) fn generation(&self, key: &Key) -> u32 {
+        self.lock().generation(key)
+    }
+
+    /// A number that changes with each reset or redrive of any group.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// What has happened to a place since `generation`.
+    pub(crate) fn changed(&self, key: &Key, generation: u32) -> Change {
+        let mut inner = self.lock();
+        let now = inner.generation(key);
+        let news = inner.news.remove(key).unwrap_or_default();
+        if now != generation {
+            return Change { reset: inner.states.get(key).cloned().map(|state| (state, now)), again: Vec::new() };
+        }
+        Change { reset: None, again: news }
+    }
+
+    /// While this is held, retention deletes nothing.
+    pub(crate) fn hold_retention(&self) -> MutexGuard<'_, ()> {
+        self.retention.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Moves places to other offsets, all or none of them, durably. What was acked or in flight is forgotten.
+    pub(crate) fn reset(&self, moves: &[(Key, u64)], now_ms: u64) -> io::Result<()> {
+        let mut inner = self.lock();
+        self.rewrite(&mut inner, |states| {
+            for (key, offset) in moves {
+                states.insert(key.clone(), GroupState { committed: *offset, updated_ms: now_ms, ..GroupState::default() });
+            }
+        })?;
+        for (key, _) in moves {
+            *inner.generations.entry(key.clone()).or_default() += 1;
+            inner.news.remove(key);
+        }
+        self.changes.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+
+    /// Has ranges (first, last) sent once more, durably.
+    pub(crate) fn redrive(&self, ranges: &[(Key, u64, u64)]) -> io::Result<()> {
+        let mut inner = self.lock();
+        self.rewrite(&mut inner, |states| {
+            for (key, first, last) in ranges {
+                states.entry(key.clone()).or_default().again.insert(*first, *last);
+            }
+        })?;
+        for (key, first, last) in ranges {
+            inner.news.entry(key.clone()).or_default().push((*first, *last));
+        }
+        self.changes.fetch_add(1, Ordering::Release);
+        Ok(())
     }
 
     fn change(&self, inner: &mut Inner, key: &Key, f: impl FnOnce(&mut GroupState)) -> io::Result<()> {
@@ -200,6 +302,15 @@ impl Groups {
         inner.file.write_all_at(&[&record], inner.len)?;
         inner.len += record.len() as u64;
         inner.dirty = true;
+        Ok(())
+    }
+
+    /// Changes any number of states at once; durable, and all or none of it, when this returns.
+    fn rewrite(&self, inner: &mut Inner, f: impl FnOnce(&mut HashMap<Key, GroupState>)) -> io::Result<()> {
+        let mut states = inner.states.clone();
+        f(&mut states);
+        (inner.file, inner.len) = compact(&*self.disk, &self.path, &states)?;
+        (inner.states, inner.dirty) = (states, false);
         Ok(())
     }
 
@@ -234,7 +345,7 @@ impl Groups {
             .filter(|((group, t, p), state)| {
                 &**t == topic && *p == partition && (inner.registered.contains(group) || state.updated_ms + inner.absent_hold_ms > now_ms)
             })
-            .map(|(_, state)| state.committed)
+            .map(|(_, state)| state.again.keys().next().map_or(state.committed, |first| state.committed.min(*first)))
             .min()
     }
 
@@ -261,13 +372,21 @@ impl Groups {
         absent
     }
 
-    /// Forgets a group (its sink was renamed and the new name has inherited its offsets).
+    /// Forgets a group (its sink was renamed and the new name has inherited its offsets; or it was deleted).
     pub(crate) fn forget(&self, group: &str) -> io::Result<()> {
-        let mut inner = self.lock();
-        inner.states.retain(|k, _| &*k.0 != group);
-        (inner.file, inner.len) = compact(&*self.disk, &self.path, &inner.states)?;
-        inner.dirty = false;
-        Ok(())
+        self.rewrite(&mut self.lock(), |states| states.retain(|k, _| &*k.0 != group))
+    }
+
+    /// All states, and the groups that somebody has joined.
+    pub(crate) fn all(&self) -> (HashMap<Key, GroupState>, HashSet<Arc<str>>) {
+        let inner = self.lock();
+        (inner.states.clone(), inner.registered.clone())
+    }
+}
+
+impl Inner {
+    fn generation(&self, key: &Key) -> u32 {
+        self.generations.get(key).copied().unwrap_or(0)
     }
 }
 
@@ -330,9 +449,9 @@ mod tests {
         {
             let (groups, _) = Groups::open(disk.clone(), dir.path()).unwrap();
             groups.join(&key(), None, 10, 1).unwrap();
-            groups.begin(&key(), 10, 19, 2).unwrap();
-            groups.begin(&key(), 20, 29, 3).unwrap();
-            groups.ack(&key(), 20, 29, 4).unwrap();
+            assert!(groups.begin(&key(), 0, 10, 19, 2).unwrap());
+            assert!(groups.begin(&key(), 0, 20, 29, 3).unwrap());
+            groups.ack(&key(), 0, 20, 29, 4).unwrap();
         }
         let (groups, skipped) = Groups::open(disk, dir.path()).unwrap();
         assert_eq!(skipped, 0);
@@ -341,5 +460,41 @@ mod tests {
         assert_eq!(state.acked.get(&20), Some(&30));
         let renamed = ("archive".into(), "logs".into(), 0);
         assert_eq!(groups.join(&renamed, Some("search"), 0, 6).unwrap().committed, 10, "a renamed sink inherits");
+    }
+
+    #[test]
+    fn what_was_begun_before_a_reset_moves_nothing_after_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(StdDisk);
+        let (groups, _) = Groups::open(disk.clone(), dir.path()).unwrap();
+        groups.join(&key(), None, 0, 1).unwrap();
+        assert!(groups.begin(&key(), 0, 0, 9, 2).unwrap());
+        groups.reset(&[(key(), 5)], 3).unwrap();
+        assert!(!groups.begin(&key(), 0, 10, 19, 4).unwrap(), "it is from the time before");
+        groups.ack(&key(), 0, 0, 9, 4).unwrap();
+        let change = groups.changed(&key(), 0);
+        let (state, generation) = change.reset.unwrap();
+        assert_eq!((state.committed, state.in_flight.len(), generation), (5, 0, 1));
+        assert!(groups.begin(&key(), 1, 5, 9, 5).unwrap());
+        groups.ack(&key(), 1, 5, 9, 6).unwrap();
+        drop(groups);
+        let (groups, _) = Groups::open(disk, dir.path()).unwrap();
+        assert_eq!(groups.state(&key()).unwrap().committed, 10);
+    }
+
+    #[test]
+    fn a_redriven_range_survives_a_restart_holds_retention_and_goes_when_it_is_acked() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(StdDisk);
+        let (groups, _) = Groups::open(disk.clone(), dir.path()).unwrap();
+        groups.join(&key(), None, 100, 1).unwrap();
+        groups.redrive(&[(key(), 7, 9)]).unwrap();
+        assert_eq!(groups.changed(&key(), 0).again, [(7, 9)]);
+        assert!(groups.changed(&key(), 0).again.is_empty(), "told once");
+        drop(groups);
+        let (groups, _) = Groups::open(disk, dir.path()).unwrap();
+        assert_eq!(groups.low_water("logs", 0, 1), Some(7));
+        groups.ack(&key(), 0, 7, 9, 2).unwrap();
+        assert_eq!(groups.state(&key()).unwrap(), GroupState { committed: 100, updated_ms: 2, ..GroupState::default() });
     }
 }

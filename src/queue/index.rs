@@ -45,6 +45,17 @@ impl Index {
         let after = self.entries.partition_point(|e| e.offset <= offset);
         after.checked_sub(1).map(|i| self.entries[i])
     }
+
+    /// The last entry that was appended before `ms`; from there on the first batch at or after `ms` is found.
+    pub(crate) fn before(&self, ms: u64) -> Option<Entry> {
+        let after = self.entries.partition_point(|e| e.append_ms < ms);
+        after.checked_sub(1).map(|i| self.entries[i])
+    }
+
+    /// All entries.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
 }
 
 impl Sealed {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// `queue.meta`: small, and readable by people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +55,9 @@ impl Meta {
 #[derive(Debug)]
 pub(crate) struct Lock(#[allow(dead_code)] File);
 
+/// How long [`Lock::holder`] of another process may stand in the way, at the very most.
+const PROBED: Duration = Duration::from_millis(200);
+
 /// Why the lock was not had.
 pub(crate) enum LockError {
     /// Another process has it; its process ID, where it could be read.
@@ -62,10 +66,32 @@ pub(crate) enum LockError {
 }
 
 impl Lock {
+    /// Whether a process has the lock, and which; nothing is changed. An absent file is an error of kind `NotFound`.
+    pub(crate) fn holder(dir: &Path) -> io::Result<Option<Option<u32>>> {
+        let mut file = File::open(dir.join("LOCK"))?;
+        match file.try_lock_shared() {
+            Ok(()) => Ok(None),
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let _ = file.read_to_string(&mut text);
+                Ok(Some(text.trim().parse().ok()))
+            }
+            Err(TryLockError::Error(e)) => Err(e),
+        }
+    }
+
     pub(crate) fn take(dir: &Path) -> Result<Lock, LockError> {
         let path = dir.join("LOCK");
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(LockError::Io)?;
-        match file.try_lock() {
+        let until = Instant::now() + PROBED;
+        let locked = loop {
+            match file.try_lock() {
+                // Perhaps only somebody who looks whether it is held; the kernel has no wait with a limit.
+                Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(PROBED / 20),
+                locked => break locked,
+            }
+        };
+        match locked {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();

@@ -30,6 +30,7 @@ const DEAD_LETTER_AGE_MS: u64 = 30 * 86_400_000;
 
 /// Deletes what may go; returns the bytes freed. Of each partition the newest segment stays.
 pub(crate) fn enforce(c: &Context<'_>) -> u64 {
+    let _turn = c.groups.hold_retention();
     let (letters, others): (Vec<_>, Vec<_>) = c.partitions.iter().partition(|p| *p.topic == *DEAD_LETTER_TOPIC);
     let age = c.options.retention.age.as_millis() as u64;
     let freed = delete(c, &others, c.options.retention.bytes, age, c.urgent);

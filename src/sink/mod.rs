@@ -30,5 +30,6 @@ mod stats;
 mod testing;
 mod transport;
 
+pub(crate) use dead_letter::base64;
 pub use options::{BatchOptions, RetryOptions, SinkKind, SinkOptions};
 pub use start::{Sink, SinkError};

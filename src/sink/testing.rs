@@ -50,6 +50,7 @@ pub fn batches(lines: &[Vec<u8>], each: usize, flags: u32) -> Vec<Batch> {
             first: offset,
             last: offset + u64::from(count) - 1,
             pipeline: 0,
+            reset: 0,
         };
         out.push(Batch { id, parts: vec![Part { batch: Arc::new(record), skip: 0, count }], events: count, bytes });
         position += bytes as u64;

@@ -4,7 +4,9 @@ mod basics;
 mod campaign;
 mod damage;
 mod power;
+mod reset;
 mod sim;
+mod verify;
 mod world;
 
 use super::clock::Clock;
