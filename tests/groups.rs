@@ -253,3 +253,27 @@ fn verify_names_what_a_flipped_bit_has_cost_and_repairs_it() {
     bench.ship_all(|| receiver.account(|a| a.lines().contains_key("after it")));
     assert_eq!(receiver.account(|a| (a.documents().len(), a.collisions)), (301, 0));
 }
+
+#[test]
+fn neither_a_busy_agent_nor_a_killed_one_looks_damaged() {
+    let (bench, receiver) = (Bench::new(), Receiver::start().unwrap());
+    bench.pipeline(&elasticsearch_sink(&receiver.url()), "", "queue: {segment_bytes: 1MiB, batch_size: 16KiB}");
+    for round in 0..2u32 {
+        let mut agent = bench.start();
+        for part in 0..6u32 {
+            let from = (round * 6 + part) * 4_000;
+            bench.append("app.log", lines(from..from + 4_000));
+            if from > 0 {
+                self::text(&bench, &["verify"]);
+            }
+            agent.wait_for("some of it arrives", || receiver.account(|a| a.documents().len() > from as usize));
+            self::text(&bench, &["verify"]);
+        }
+        agent.kill();
+        self::text(&bench, &["verify"]);
+    }
+    bench.append("app.log", lines(48_000..50_000));
+    bench.ship_all(|| receiver.account(|a| a.documents().len() >= 50_000));
+    assert!(self::text(&bench, &["verify"]).contains("50,000 events"), "all of them, once");
+    assert_exactly(&receiver, &lines(0..50_000));
+}

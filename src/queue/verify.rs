@@ -333,7 +333,8 @@ impl Check<'_> {
                 Some(what) => seg.bad.push(Bad { bytes: pos_now..next, offsets, what, torn: false }),
                 None => {
                     self.result.batches += 1;
-                    self.result.events += u64::from(located.header.count);
+                    // What was copied forward after a crash counts once, where it counts.
+                    self.result.events += offsets.end.min(seg.bound) - offsets.start.min(seg.bound);
                     seg.batches.push(located);
                 }
             }
