@@ -94,7 +94,7 @@ fn decode(payload: &[u8]) -> Option<(Key, GroupState)> {
 }
 
 /// All sound records of a journal, and how many bytes were passed over to find them.
-fn replay(bytes: &[u8]) -> (HashMap<Key, GroupState>, usize) {
+pub(crate) fn replay(bytes: &[u8]) -> (HashMap<Key, GroupState>, usize) {
     let (mut states, mut at, mut skipped) = (HashMap::new(), 0, 0);
     while at < bytes.len() {
         let mut r = Reader(&bytes[at..]);

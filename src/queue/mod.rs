@@ -19,6 +19,9 @@ mod disk;
 mod embedded;
 mod fetch;
 mod format;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod groups;
 mod index;
 mod log;
