@@ -193,7 +193,7 @@ pub struct RunEntry {
 
 /// The header's CRC begins with the segment's ID and the batch's place in the file, so that neither
 /// the stale bytes of a recycled segment nor a misdirected write can pass for a batch.
-fn header_crc(segment_id: u64, pos: u64, header: &[u8], table: &[u8]) -> u32 {
+pub(crate) fn header_crc(segment_id: u64, pos: u64, header: &[u8], table: &[u8]) -> u32 {
     let mut seed = [0; 16];
     seed[..8].copy_from_slice(&segment_id.to_le_bytes());
     seed[8..].copy_from_slice(&pos.to_le_bytes());

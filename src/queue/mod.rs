@@ -20,6 +20,9 @@ mod embedded;
 mod fetch;
 mod findings;
 mod format;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod groups;
 mod index;
 mod log;
