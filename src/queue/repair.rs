@@ -136,7 +136,7 @@ fn segment_file(
     fresh.write_all_at(&[&header.encode()], 0)?;
     let (mut pos, mut places) = (SEGMENT_HEADER as u64, Vec::new());
     for located in &seg.batches {
-        let Some(payload) = segment::payload(&*file, located)? else { return Err(io::Error::other("it changed while it was repaired")) };
+        let Some(payload) = segment::stored(&*file, located)? else { return Err(io::Error::other("it changed while it was repaired")) };
         let head = located.header.encode(&located.runs, seg.id, pos);
         debug_assert_eq!(head.len(), BATCH_HEADER + located.runs.len() * RUN_ENTRY);
         let next = pos + (located.next_pos() - located.pos);

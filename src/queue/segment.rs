@@ -76,15 +76,18 @@ pub(crate) fn locate(file: &dyn DiskFile, segment_id: u64, pos: u64) -> io::Resu
     })
 }
 
-/// Reads the payload of a batch, checks and decompresses it; `None` when it is damaged or cut short.
-pub(crate) fn payload(file: &dyn DiskFile, batch: &Located) -> io::Result<Option<Bytes>> {
+/// Reads the payload of a batch as it is stored and checks it; `None` when it is damaged or cut short.
+pub(crate) fn stored(file: &dyn DiskFile, batch: &Located) -> io::Result<Option<Vec<u8>>> {
     let table = batch.runs.len() * RUN_ENTRY;
     let mut body = vec![0; batch.header.stored_len()];
     let n = file.read_at(&mut body, batch.pos + (BATCH_HEADER + table) as u64)?;
     let whole = n == body.len() && crc32c::crc32c(&body) == batch.header.payload_crc;
-    if !whole {
-        return Ok(None);
-    }
+    Ok(whole.then_some(body))
+}
+
+/// Reads the payload of a batch, checks and decompresses it; `None` when it is damaged or cut short.
+pub(crate) fn payload(file: &dyn DiskFile, batch: &Located) -> io::Result<Option<Bytes>> {
+    let Some(body) = stored(file, batch)? else { return Ok(None) };
     Ok(decompress(batch.header.codec, body, batch.header.payload_len()).map(Bytes::from))
 }
 

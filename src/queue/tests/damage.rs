@@ -75,7 +75,13 @@ fn look(disk: &SimDisk, what: &str) -> Seen {
         seen.deliver(&batch);
         consumer.acker().ack(&batch.id);
     }
-    assert_eq!(queue.lag("g").events, 0, "{what}");
+    assert_eq!(
+        queue.lag("g").events,
+        0,
+        "{what}: {:?} {:?}",
+        queue.lag("g"),
+        consumer.poll(&LIMITS, LONG).map(|b| b.map(|b| (b.id.clone(), events(&b))))
+    );
     let (mut at, mut expected) = (0, std::collections::BTreeMap::new());
     for line in file(1) {
         let next = at + line.len() as u64 + 1;
