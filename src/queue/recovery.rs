@@ -89,6 +89,9 @@ struct Scanned {
     batches: Vec<Located>,
 }
 
+/// A batch that is perhaps not durable, and its segment.
+type Unsure<'s> = (&'s Scanned, &'s Located);
+
 fn at(path: &Path) -> impl Fn(io::Error) -> RecoveryError + '_ {
     move |source| RecoveryError::Io { path: path.to_path_buf(), source }
 }
@@ -226,7 +229,7 @@ impl Recovery<'_> {
             let segment = Segment::new(id, base, path.to_path_buf(), s.end, s.size, s.newest_ms, s.index);
             return Ok(Some(Scanned { segment, file, scanned: false, batches: Vec::new() }));
         }
-        let batches = self.scan(&*file, id, base, path, scan, topic, number)?;
+        let batches = self.scan(&*file, id, base, path, scan, (topic, number))?;
         if let Some(e) = headless {
             // The name says what the header says, and each batch's checksum confirms it.
             let found = if batches.is_empty() { "nothing sound is in it; it is left as it is" } else { "read by its file name" };
@@ -255,8 +258,7 @@ impl Recovery<'_> {
         base: u64,
         path: &Path,
         newest: bool,
-        topic: &str,
-        number: u32,
+        (topic, number): (&str, u32),
     ) -> Result<Vec<Located>, RecoveryError> {
         let (mut batches, mut pos, mut expected) = (Vec::new(), SEGMENT_HEADER as u64, base);
         let len = file.len().map_err(at(path))?;
@@ -282,14 +284,14 @@ impl Recovery<'_> {
             };
             pos = batch.next_pos();
             expected = batch.end_offset();
-            if !segment::is_data(&batch) {
-                if let Some(payload) = segment::payload(file, &batch).map_err(at(path))? {
-                    let mut reader = Reader(&payload);
-                    while let Some(record) = StreamRecord::decode(&mut reader) {
-                        // An old segment tells only of streams that the snapshot has forgotten.
-                        if newest || self.registry.get(record.id).is_none() {
-                            self.registry.load(record);
-                        }
+            if !segment::is_data(&batch)
+                && let Some(payload) = segment::payload(file, &batch).map_err(at(path))?
+            {
+                let mut reader = Reader(&payload);
+                while let Some(record) = StreamRecord::decode(&mut reader) {
+                    // An old segment tells only of streams that the snapshot has forgotten.
+                    if newest || self.registry.get(record.id).is_none() {
+                        self.registry.load(record);
                     }
                 }
             }
@@ -313,7 +315,7 @@ impl Recovery<'_> {
     }
 
     /// The batches from the durable end on that are whole, and the offset after the last of them.
-    fn unsure_tail<'s>(&mut self, scanned: &'s [Scanned], durable: u64) -> Result<(Vec<(&'s Scanned, &'s Located)>, u64), RecoveryError> {
+    fn unsure_tail<'s>(&mut self, scanned: &'s [Scanned], durable: u64) -> Result<(Vec<Unsure<'s>>, u64), RecoveryError> {
         let (mut copy, mut end) = (Vec::new(), 0);
         for s in scanned {
             if !s.scanned {
@@ -347,14 +349,7 @@ impl Recovery<'_> {
     }
 
     /// Writes the unsure batches, with their offsets and epochs, to a fresh segment that appears only when it is whole and durable.
-    fn copy_forward(
-        &mut self,
-        dir: &Path,
-        id: u64,
-        topic: &str,
-        number: u32,
-        copy: &[(&Scanned, &Located)],
-    ) -> Result<Segment, RecoveryError> {
+    fn copy_forward(&mut self, dir: &Path, id: u64, topic: &str, number: u32, copy: &[Unsure<'_>]) -> Result<Segment, RecoveryError> {
         let base_offset = copy.first().map_or(0, |(_, b)| b.header.base_offset);
         let created_ms = copy.last().map_or(0, |(_, b)| b.header.append_ms);
         let topic = crc32c::crc32c(topic.as_bytes());

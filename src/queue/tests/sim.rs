@@ -90,7 +90,7 @@ impl SimDisk {
         let mut names = old.durable_names.clone();
         let all: BTreeSet<PathBuf> = old.names.keys().chain(old.durable_names.keys()).cloned().collect();
         for path in all {
-            if old.names.get(&path) != old.durable_names.get(&path) && old.random() % 2 == 0 {
+            if old.names.get(&path) != old.durable_names.get(&path) && old.random().is_multiple_of(2) {
                 match old.names.get(&path) {
                     Some(inode) => names.insert(path, *inode),
                     None => names.remove(&path),
@@ -101,7 +101,7 @@ impl SimDisk {
             let mut bytes = old.inodes[inode].durable.clone();
             let (cache, dirty) = (old.inodes[inode].cache.clone(), old.inodes[inode].dirty.clone());
             for sector in dirty {
-                if old.random() % 2 == 0 {
+                if old.random().is_multiple_of(2) {
                     let (from, to) = (sector * SECTOR, ((sector + 1) * SECTOR).min(cache.len()));
                     if bytes.len() < to {
                         bytes.resize(to, 0);
