@@ -196,7 +196,10 @@ fn index(path: &Path, id: u64, base: u64, size: usize, parsed: &Parsed) {
     assert!(f.0.is_empty());
 }
 
-fn snapshot(path: &Path) -> Option<(u64, Vec<(String, u64)>, Vec<StreamRecord>)> {
+/// Number, offset by topic, streams.
+type Snapshot = (u64, Vec<(String, u64)>, Vec<StreamRecord>);
+
+fn snapshot(path: &Path) -> Option<Snapshot> {
     let bytes = fs::read(path).ok()?;
     let mut f = Fields(&bytes);
     assert_eq!(f.take(8), b"FBSNAPS1");

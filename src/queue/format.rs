@@ -305,6 +305,10 @@ impl BatchHeader {
                 tail_crc: u32_at(e, 44),
             })
             .collect();
+        // The raw length decides how much memory a reader takes.
+        if header.payload_len() > MAX_BODY || (header.codec == Compression::None && header.raw_len != 0) {
+            return Err(FormatError::Length);
+        }
         if header.kind == Kind::Data {
             // Sums in u64: the fields are foreign until they agree with each other.
             let payload: u64 = runs.iter().map(|r| u64::from(r.lens_len) + u64::from(r.data_len)).sum();

@@ -167,7 +167,8 @@ mod tests {
     /// The seeds in `fuzz/corpus/`, and whatever a fuzzer has found since, are tried in every test run.
     #[test]
     fn the_corpora_are_passed_by_all_decoders() {
-        let targets: [(&str, fn(&[u8])); 6] = [
+        type Target = fn(&[u8]);
+        let targets: [(&str, Target); 6] = [
             ("segment", segment),
             ("index", index),
             ("snapshot", snapshot),

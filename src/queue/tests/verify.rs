@@ -1,15 +1,15 @@
 //! Checks and repairs, with one bit flipped anywhere.
 
 use super::*;
-use crate::queue::{Severity, repair, verify};
+use crate::queue::{Compression, Severity, repair, verify};
 use std::path::PathBuf;
 
 const BATCHES: u64 = 4;
 const LINES: u64 = 20;
 
 /// A queue with some record batches, of which a group has had all; cleanly closed, or not.
-fn filled(dir: &Path, clean: bool) {
-    let options = QueueOptions { linger: Duration::from_secs(5), batch_size: 1 << 20, ..options(dir) };
+fn filled(dir: &Path, clean: bool, compression: Compression) {
+    let options = QueueOptions { linger: Duration::from_secs(5), batch_size: 1 << 20, compression, ..options(dir) };
     let queue = Queue::open(options, &["logs".into()]).unwrap();
     let stream = queue.declare(spec(7));
     let (mut consumer, mut start) = (join(&queue, "search"), 0);
@@ -40,7 +40,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 fn a_sound_queue_is_sound() {
     for clean in [true, false] {
         let dir = tempfile::tempdir().unwrap();
-        filled(dir.path(), clean);
+        filled(dir.path(), clean, Compression::None);
         let found = verify(dir.path(), &mut |_, _| {}).unwrap();
         assert!(found.is_sound(), "{:?}", found.findings);
         assert_eq!(found.events, BATCHES * LINES);
@@ -52,14 +52,23 @@ fn a_sound_queue_is_sound() {
 
 #[test]
 fn a_flipped_bit_anywhere_is_found_and_repaired() {
+    flip_everywhere(Compression::None, 23);
+}
+
+#[test]
+fn a_flipped_bit_in_compressed_batches_is_found_and_repaired() {
+    flip_everywhere(Compression::Zstd, 7);
+}
+
+fn flip_everywhere(compression: Compression, places: usize) {
     let dir = tempfile::tempdir().unwrap();
-    filled(dir.path(), true);
+    filled(dir.path(), true, compression);
     let expected: Vec<String> = lines(0, BATCHES * LINES);
     let all = files(dir.path());
     assert!(["seg", "idx", "snap"].iter().all(|e| all.iter().any(|f| f.extension().is_some_and(|x| x == *e))), "{all:?}");
     for file in all.iter().filter(|f| f.file_name().is_some_and(|n| n != "queue.meta")) {
         let sound = std::fs::read(file).unwrap();
-        let step = (sound.len() / 23).max(1);
+        let step = (sound.len() / places).max(1);
         for at in (0..sound.len()).step_by(step) {
             let copy = tempfile::tempdir().unwrap();
             for from in &all {
@@ -97,7 +106,7 @@ fn a_flipped_bit_anywhere_is_found_and_repaired() {
 #[test]
 fn metadata_that_disagrees_is_found_and_made_anew() {
     let dir = tempfile::tempdir().unwrap();
-    filled(dir.path(), true);
+    filled(dir.path(), true, Compression::None);
     let path = dir.path().join("queue.meta");
     let sound = std::fs::read_to_string(&path).unwrap();
     for wrong in [String::new(), sound.replace("\"epoch\":1", "\"epoch\":0"), sound.replace("\"queue\":\"", "\"queue\":\"f")] {
