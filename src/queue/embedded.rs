@@ -264,6 +264,7 @@ impl Queue {
             stats: stats.clone(),
             log: messages.clone(),
             last_housekeeping: Instant::now(),
+            snapshot_failed: false,
             last_marks: Vec::new(),
         };
         let sync = spawn("queue-sync", move || syncer.run(job_inbox)).map_err(at(&dir))?;

@@ -104,10 +104,24 @@ impl Fetcher {
     }
 
     fn seek(&self, offset: u64) -> Result<Option<Place>, FetchError> {
-        let Some(segment) = self.partition.segment_at(offset) else { return Ok(None) };
-        let file = segment.file(&*self.disk).map_err(|e| io_error(&segment, e))?;
-        let pos = segment.seek(offset);
-        Ok(Some(Place { segment, file, pos, offset }))
+        while let Some(segment) = self.partition.segment_at(offset) {
+            match segment.file(&*self.disk) {
+                Ok(file) => {
+                    let pos = segment.seek(offset);
+                    return Ok(Some(Place { segment, file, pos, offset }));
+                }
+                // Waiting would not bring it back; what was in it is a gap, told when it is met.
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                    tracing::error!(
+                        "{} was deleted by somebody else; what was in it is lost to the sinks that had not read it",
+                        segment.path.display()
+                    );
+                    self.partition.remove_segment(segment.id);
+                }
+                Err(e) => return Err(io_error(&segment, e)),
+            }
+        }
+        Ok(None)
     }
 
     /// The first sound batch of the segment that ends after `wanted`; `None` at the segment's end.

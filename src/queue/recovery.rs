@@ -92,6 +92,8 @@ struct Scanned {
     /// Whether its batches were looked at, because the snapshot may not know them.
     scanned: bool,
     batches: Vec<Located>,
+    /// The end that a sound index file tells.
+    sealed_end: Option<u64>,
 }
 
 fn at(path: &Path) -> impl Fn(io::Error) -> RecoveryError + '_ {
@@ -155,7 +157,7 @@ impl Recovery<'_> {
             s.segment.set_end(s.segment.end().min(end).min(taken_over).max(s.segment.base));
         }
         // None of them is ever appended to: with their ends on record no later start has to find out again.
-        for s in &scanned {
+        for s in scanned.iter().filter(|s| s.sealed_end != Some(s.segment.end())) {
             self.seal(&s.segment);
         }
         let mut all: Vec<Arc<Segment>> = scanned.into_iter().map(|s| Arc::new(s.segment)).collect();
@@ -222,12 +224,13 @@ impl Recovery<'_> {
             }
             Err(e) => headless = Some(e),
         }
+        let sealed_end = sealed.as_ref().map(|s| s.end);
         if let (Some(s), false) = (sealed, scan) {
             if let Some(e) = headless {
                 self.report.damaged.push(format!("{}: segment header: {e}; read by its file name and index", path.display()));
             }
             let segment = Segment::new(id, base, path.to_path_buf(), s.end, s.size, s.newest_ms, s.index);
-            return Ok(Some(Scanned { segment, file, scanned: false, batches: Vec::new() }));
+            return Ok(Some(Scanned { segment, file, scanned: false, batches: Vec::new(), sealed_end }));
         }
         let batches = self.scan(&*file, id, base, path, scan)?;
         if let Some(e) = headless {
@@ -247,7 +250,7 @@ impl Recovery<'_> {
             }
         }
         let segment = Segment::new(id, base, path.to_path_buf(), end, size, newest_ms, index);
-        Ok(Some(Scanned { segment, file, scanned: scan, batches: if scan { batches } else { Vec::new() } }))
+        Ok(Some(Scanned { segment, file, scanned: scan, batches: if scan { batches } else { Vec::new() }, sealed_end }))
     }
 
     /// All sound batches of a segment by their headers. What lies between two of them is damage.

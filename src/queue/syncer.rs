@@ -62,6 +62,8 @@ pub(crate) struct Syncer {
     pub(crate) stats: Arc<QueueStats>,
     pub(crate) log: Sender<super::log::Message>,
     pub(crate) last_housekeeping: Instant,
+    /// Whether the last snapshot could not be written: said once until one can.
+    pub(crate) snapshot_failed: bool,
     /// Marks of the last sync that was whole.
     pub(crate) last_marks: Vec<Mark>,
 }
@@ -145,7 +147,11 @@ impl Syncer {
 
     fn snapshot(&mut self, marks: Vec<Mark>) -> bool {
         let written = self.snapshots.write(&*self.shared.disk, &self.registry, marks);
-        if let Err(e) = &written {
+        let told = self.snapshot_failed;
+        self.snapshot_failed = written.is_err();
+        if let Err(e) = &written
+            && !told
+        {
             tracing::warn!(
                 "cannot write a snapshot of the streams' positions: {e}; they are in the record batches still, segments are kept until a snapshot succeeds"
             );

@@ -183,7 +183,15 @@ impl PartitionWriter {
             epoch: shared.epoch,
             created_ms: self.last_ms,
         };
-        let (segment, file) = Segment::create(&*shared.disk, &self.partition.dir, &header)?;
+        let dir = &self.partition.dir;
+        let (segment, file) = Segment::create(&*shared.disk, dir, &header).or_else(|e| {
+            // Somebody has deleted the folder: make it anew, what is in memory still goes there.
+            if e.kind() != io::ErrorKind::NotFound {
+                return Err(e);
+            }
+            shared.disk.create_dir_all(dir)?;
+            Segment::create(&*shared.disk, dir, &header)
+        })?;
         let segment = Arc::new(segment);
         self.partition.add_segment(segment.clone());
         if let Some(old) = self.active.replace(Active { segment, file, pos: SEGMENT_HEADER as u64, declared: Declared::new() }) {

@@ -116,7 +116,7 @@ fn assert_same(index: &Index, expected: &BTreeMap<String, Vec<(u64, String)>>) {
 }
 
 /// Ships every `*.log` of `FOREBAY_TEST_LOGS` (default: the sample logs), compares each document with its line,
-/// ships all again with an empty `data_dir`, and compares again. Says so, by name, when it is skipped.
+/// rewinds the group and ships all again, ships all again with an empty `data_dir`, and compares again. Says so, by name, when it is skipped.
 pub fn ship_compare_and_ship_again(name: &str, variable: &str) {
     let Some(server) = std::env::var(variable).ok().filter(|v| !v.is_empty()) else {
         // Written directly: what a passing test prints through `println!` is hidden.
@@ -148,6 +148,14 @@ pub fn ship_compare_and_ship_again(name: &str, variable: &str) {
     assert_eq!(index.count(), total, "documents, {total} lines");
     assert_same(&index, &expected);
 
+    let rewound =
+        super::forebay(&["groups", "reset", "search", "--to-earliest", "--data-dir", bench.path("state").to_str().expect("UTF-8")]);
+    assert!(rewound.status.success(), "{}", String::from_utf8_lossy(&rewound.stderr));
+    let mut agent = bench.start();
+    agent.wait_status("every line is sent again and recognised", |s| s.sinks["search"].already_there >= total);
+    assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
+    assert_eq!(index.count(), total, "documents after the group was rewound");
+
     std::fs::remove_dir_all(bench.path("state")).expect("state");
     let mut agent = bench.start();
     agent.wait_status("every line is recognised", |s| s.sinks["search"].already_there >= total);
@@ -155,6 +163,6 @@ pub fn ship_compare_and_ship_again(name: &str, variable: &str) {
     assert_eq!(index.count(), total, "documents after the second shipping");
     assert_same(&index, &expected);
     assert!(start.elapsed() < PATIENCE * 2, "it took {:?}", start.elapsed());
-    let text = format!("{name}: {total} lines of {} files shipped twice, each there once, byte for byte\n", expected.len());
+    let text = format!("{name}: {total} lines of {} files shipped three times, each there once, byte for byte\n", expected.len());
     std::io::stdout().write_all(text.as_bytes()).expect("stdout");
 }

@@ -212,3 +212,66 @@ fn with_acks_written_consumers_need_not_wait_for_the_sync() {
     assert_eq!(consume(&mut *join(&queue, "search"), 10).len(), 10);
     assert_eq!(queue.status().syncs, 0);
 }
+
+#[test]
+fn a_folder_that_is_deleted_under_the_queue_is_told_and_holds_up_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = Queue::open(options(dir.path()), &["logs".into()]).unwrap();
+    let mut consumer = join(&queue, "search");
+    let stream = queue.declare(spec(1));
+    let mut start = 0;
+    for i in 0..80 {
+        let block = block(&stream, start, &lines(i * 1000, 1000));
+        start = block.source_end;
+        queue.append(block).unwrap();
+    }
+    assert!(queue.flush(LONG));
+    std::fs::remove_dir_all(dir.path().join("topics")).unwrap();
+    // A roll finds the folder gone, and makes it anew.
+    for i in 80..120 {
+        let block = block(&stream, start, &lines(i * 1000, 1000));
+        start = block.source_end;
+        queue.append(block).unwrap();
+    }
+    assert!(queue.flush(LONG), "{:?}", queue.status());
+    let mut got = Vec::new();
+    while queue.lag("search").events > 0 {
+        if let Some(batch) = consumer.poll(&LIMITS, Duration::from_millis(50)).unwrap() {
+            got.extend(events(&batch).into_iter().map(|e| e.2));
+            consumer.acker().ack(&batch.id);
+        }
+    }
+    let all = lines(0, 120_000);
+    assert_eq!(got.last(), all.last());
+    let lost = queue.status().lost_events;
+    assert!(lost > 0, "what was only in the deleted files is gone");
+    assert_eq!(got.len() as u64 + lost, 120_000, "and what is gone is told, to the event");
+}
+
+#[test]
+fn a_start_with_many_sealed_segments_writes_none_of_their_indices_again() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let queue = Queue::open(options(dir.path()), &["logs".into()]).unwrap();
+        let stream = queue.declare(spec(1));
+        let mut start = 0;
+        for i in 0..100 {
+            let block = block(&stream, start, &lines(i * 1000, 1000));
+            start = block.source_end;
+            queue.append(block).unwrap();
+        }
+    }
+    let times = || -> Vec<_> {
+        let files = std::fs::read_dir(dir.path().join("topics/logs/0")).unwrap().map(|e| e.unwrap());
+        let mut times: Vec<_> = files
+            .filter(|f| f.path().extension().is_some_and(|e| e == "idx"))
+            .map(|f| (f.file_name(), f.metadata().unwrap().modified().unwrap()))
+            .collect();
+        times.sort();
+        times
+    };
+    let before = times();
+    assert!(before.len() > 3);
+    drop(Queue::open(options(dir.path()), &["logs".into()]).unwrap());
+    assert_eq!(times(), before);
+}
