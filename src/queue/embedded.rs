@@ -1,74 +1,33 @@
 //! The embedded queue as a whole: opening, its two sides, and closing.
 
 use super::admission::Admission;
-use super::clock::{Clock, SystemClock};
+use super::clock::Clock;
 use super::consumer::{Cursor, GroupAcker, GroupConsumer};
-use super::disk::{Disk, StdDisk};
 use super::fetch::Fetcher;
-use super::format::{FormatError, SegmentHeader};
 use super::groups::{Groups, Key};
-use super::log::{Log, Message};
+use super::log::Message;
 use super::manage::Managed;
-use super::meta::{Lock, LockError, Meta};
+use super::meta::Lock;
 use super::partition::{Notifier, Partition};
-use super::recovery::{Recovery, RecoveryError, RecoveryReport};
+use super::recovery::RecoveryReport;
 use super::registry::Registry;
-use super::snapshot::Snapshots;
 use super::stats::QueueStats;
-use super::syncer::Syncer;
-use super::writer::{PartitionWriter, Shared};
+use super::writer::Shared;
 use super::{AppendError, Block, Buffer, BufferPool, Consumer, Producer, QueueOptions, Stream, StreamSpec};
 use crate::admin::{GroupPartition, PartitionStatus, QueueStatus};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Name of the topic that holds what sinks could never deliver.
 pub const DEAD_LETTER_TOPIC: &str = "dead-letter";
 
 /// Bytes of the blocks that files are read in; the pool keeps buffers of this size.
 pub const BLOCK_BYTES: usize = 256 << 10;
-
-/// Why a queue cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another process has it.
-    #[error(
-        "data_dir {} is in use by another forebay{}; two agents on one data_dir would ship everything twice and damage the queue: stop the other one, or give this one a data_dir of its own",
-        dir.display(),
-        pid.map(|p| format!(" (process {p})")).unwrap_or_default()
-    )]
-    InUse {
-        /// The directory.
-        dir: PathBuf,
-        /// The other process.
-        pid: Option<u32>,
-    },
-    /// Written by a newer version of the program.
-    #[error("data_dir {} has format {format}, which is newer than this program understands; nothing was changed", dir.display())]
-    Newer {
-        /// The directory.
-        dir: PathBuf,
-        /// Its format.
-        format: u32,
-    },
-    /// A partition cannot be opened.
-    #[error(transparent)]
-    Recovery(#[from] RecoveryError),
-    /// The disk failed.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-}
 
 /// What a sink asks for when it joins.
 #[derive(Clone, Debug)]
@@ -96,199 +55,32 @@ pub struct GroupLag {
     pub partitions: Vec<GroupPartition>,
 }
 
-struct Threads {
-    log: JoinHandle<()>,
-    sync: JoinHandle<()>,
+pub(super) struct Threads {
+    pub(super) log: JoinHandle<()>,
+    pub(super) sync: JoinHandle<()>,
 }
 
 /// The embedded queue. Threads: one writes, one syncs.
 pub struct Queue {
-    options: QueueOptions,
-    uuid: u128,
-    shared: Arc<Shared>,
-    clock: Arc<dyn Clock>,
-    registry: Arc<Registry>,
-    groups: Arc<Groups>,
-    partitions: Vec<Arc<Partition>>,
-    notifier: Arc<Notifier>,
-    admission: Arc<Admission>,
-    pool: Arc<BufferPool>,
-    stats: Arc<QueueStats>,
-    closed: Arc<AtomicBool>,
-    messages: Sender<Message>,
-    threads: Mutex<Option<Threads>>,
-    report: RecoveryReport,
-    _lock: Lock,
-}
-
-fn at(path: &Path) -> impl Fn(io::Error) -> OpenError + '_ {
-    move |source| OpenError::Io { path: path.to_path_buf(), source }
+    pub(super) options: QueueOptions,
+    pub(super) uuid: u128,
+    pub(super) shared: Arc<Shared>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) groups: Arc<Groups>,
+    pub(super) partitions: Vec<Arc<Partition>>,
+    pub(super) notifier: Arc<Notifier>,
+    pub(super) admission: Arc<Admission>,
+    pub(super) pool: Arc<BufferPool>,
+    pub(super) stats: Arc<QueueStats>,
+    pub(super) closed: Arc<AtomicBool>,
+    pub(super) messages: Sender<Message>,
+    pub(super) threads: Mutex<Option<Threads>>,
+    pub(super) report: RecoveryReport,
+    pub(super) _lock: Lock,
 }
 
 impl Queue {
-    /// Opens (or creates) the queue in `options.dir` with at least these topics, and recovers it.
-    ///
-    /// # Errors
-    /// [`OpenError`]; nothing is changed when the directory belongs to another process or a newer version.
-    pub fn open(options: QueueOptions, topics: &[String]) -> Result<Arc<Queue>, OpenError> {
-        Self::open_on(options, topics, Arc::new(StdDisk), Arc::new(SystemClock::default()))
-    }
-
-    pub(crate) fn open_on(
-        options: QueueOptions,
-        topics: &[String],
-        disk: Arc<dyn Disk>,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Arc<Queue>, OpenError> {
-        let dir = options.dir.clone();
-        disk.create_dir_all(&dir).map_err(at(&dir))?;
-        let lock = Lock::take(&dir).map_err(|e| match e {
-            LockError::Held(pid) => OpenError::InUse { dir: dir.clone(), pid },
-            LockError::Io(source) => OpenError::Io { path: dir.join("LOCK"), source },
-        })?;
-        let (snapshots, newest, damaged) = Snapshots::open(&*disk, &dir).map_err(at(&dir))?;
-        let mut report = RecoveryReport::default();
-        let meta = open_meta(&*disk, &dir, snapshots_epoch(newest.as_ref()), &mut report)?;
-        let uuid = u128::from_str_radix(&meta.queue, 16).unwrap_or(0);
-        let registry = Registry::new(options.partitions);
-        let marks = newest.as_ref().map(|n| n.marks.clone()).unwrap_or_default();
-        let positions_known = newest.is_some();
-        if let Some(snapshot) = newest {
-            registry.reserve(snapshot.next_stream);
-            snapshot.streams.into_iter().for_each(|s| registry.load(s));
-        }
-        let journal = dir.join("groups").join("journal");
-        let journal_lost = matches!(disk.open(&journal), Err(e) if e.kind() == io::ErrorKind::NotFound);
-        let (groups, skipped) = Groups::open(disk.clone(), &dir.join("groups")).map_err(at(&dir))?;
-        report
-            .damaged
-            .extend(damaged.iter().map(|p| format!("{}: checksum differs; another snapshot and the record batches are used", p.display())));
-        if skipped > 0 {
-            report.damaged.push(format!(
-                "{skipped} bytes of the groups' journal; the last sound offsets are used, so some batches are sent again under the same IDs"
-            ));
-        }
-        let mut next_segment = u64::from(meta.epoch) << 32;
-        let mut partitions = Vec::new();
-        let topics_dir = dir.join("topics");
-        disk.create_dir_all(&topics_dir).map_err(at(&topics_dir))?;
-        let mut names: BTreeSet<String> = folders(&*disk, &topics_dir)?.into_iter().collect();
-        names.extend(topics.iter().cloned());
-        names.insert(DEAD_LETTER_TOPIC.to_string());
-        for topic in &names {
-            let wanted = if topic == DEAD_LETTER_TOPIC { 1 } else { options.partitions.max(1) };
-            let topic_dir = topics_dir.join(topic);
-            disk.create_dir_all(&topic_dir).map_err(at(&topic_dir))?;
-            let found = folders(&*disk, &topic_dir)?.into_iter().filter_map(|n| n.parse::<u32>().ok().filter(|p| p.to_string() == n));
-            for number in found.chain(0..wanted).collect::<BTreeSet<u32>>() {
-                let partition_dir = topic_dir.join(number.to_string());
-                disk.create_dir_all(&partition_dir).map_err(at(&partition_dir))?;
-                let mark = marks.iter().find(|m| m.topic == *topic && m.partition == number);
-                let mut recovery = Recovery {
-                    disk: &*disk,
-                    registry: &registry,
-                    report: &mut report,
-                    quarantine: &dir.join("quarantine"),
-                    queue: uuid,
-                    epoch: meta.epoch,
-                    topic,
-                    number,
-                    holes: Vec::new(),
-                };
-                let (segments, end) = recovery.partition(&partition_dir, mark, &mut next_segment)?;
-                // What a group has seen must never name other events.
-                let end = end.max(groups.high_water(topic, number));
-                partitions.push(Arc::new(Partition::new(topic.as_str().into(), number, partition_dir, segments, end)));
-            }
-        }
-        let segments = || partitions.iter().flat_map(|p| p.segments());
-        if journal_lost && segments().next().is_some() {
-            report.damaged.push(format!(
-                "{}: missing; every group begins again at the earliest record, so events are sent again under the same IDs",
-                journal.display()
-            ));
-        }
-        if !positions_known && partitions.iter().any(|p| p.segments().iter().map(|s| s.base).min().is_some_and(|base| base > 0)) {
-            report.damaged.push(format!(
-                "{}: no sound snapshots; the positions of files whose records were deleted from the queue are lost, so these files are read again from their beginning, under the same event IDs",
-                dir.display()
-            ));
-        }
-        tell(&report);
-        let stats = Arc::new(QueueStats::default());
-        stats.disk_bytes.store(partitions.iter().map(|p| p.disk_bytes()).sum(), Ordering::Relaxed);
-        for lost in &report.lost {
-            let partition = partitions.iter().find(|p| *p.topic == *lost.topic && p.number == lost.partition);
-            let untold = partition.map_or(0, |p| p.lose(lost.first, lost.end));
-            stats.lost_events.fetch_add(untold, Ordering::Relaxed);
-        }
-        // Half of the memory is for blocks (here), half for the bodies that sinks encode.
-        let blocks = (options.buffer_memory / 2).max(4 * BLOCK_BYTES);
-        let shared = Arc::new(Shared {
-            disk: disk.clone(),
-            options: options.clone(),
-            queue: uuid,
-            epoch: meta.epoch,
-            next_segment: AtomicU64::new(next_segment),
-            cache_cap: blocks / 3,
-        });
-        let (registry, groups, notifier) = (Arc::new(registry), Arc::new(groups), Arc::new(Notifier::default()));
-        let admission = Arc::new(Admission::new(blocks * 2 / 3));
-        let (messages, inbox) = channel();
-        let (jobs, job_inbox) = channel();
-        let route = partitions.iter().enumerate().map(|(i, p)| ((p.topic.to_string(), p.number), i)).collect::<HashMap<_, _>>();
-        let log = Log {
-            shared: shared.clone(),
-            clock: clock.clone(),
-            notifier: notifier.clone(),
-            admission: admission.clone(),
-            stats: stats.clone(),
-            writers: partitions.iter().map(|p| PartitionWriter::new(shared.clone(), p.clone())).collect(),
-            route,
-            jobs,
-            sync_under_way: false,
-            dirty_since: None,
-            retry_at: None,
-            flushes: Vec::new(),
-            closing: None,
-        };
-        let syncer = Syncer {
-            shared: shared.clone(),
-            clock: clock.clone(),
-            registry: registry.clone(),
-            groups: groups.clone(),
-            partitions: partitions.clone(),
-            snapshots,
-            notifier: notifier.clone(),
-            admission: admission.clone(),
-            stats: stats.clone(),
-            log: messages.clone(),
-            last_housekeeping: Instant::now(),
-            snapshot_failed: false,
-            last_marks: Vec::new(),
-        };
-        let sync = spawn("queue-sync", move || syncer.run(job_inbox)).map_err(at(&dir))?;
-        let log = spawn("queue-log", move || log.run(inbox)).map_err(at(&dir))?;
-        Ok(Arc::new(Queue {
-            pool: BufferPool::new(blocks, BLOCK_BYTES),
-            options,
-            uuid,
-            shared,
-            clock,
-            registry,
-            groups,
-            partitions,
-            notifier,
-            admission,
-            stats,
-            closed: Arc::default(),
-            messages,
-            threads: Mutex::new(Some(Threads { log, sync })),
-            report,
-            _lock: lock,
-        }))
-    }
-
     /// UUID of the queue.
     pub fn uuid(&self) -> u128 {
         self.uuid
@@ -531,95 +323,5 @@ impl Producer for Queue {
             return Err(AppendError::TimedOut { waited_ms: self.options.max_block.as_millis() as u64, reason });
         }
         self.hand_over(block)
-    }
-}
-
-fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(name.into()).spawn(f)
-}
-
-/// The newest epoch that the snapshots tell of, for a lost `queue.meta`.
-fn snapshots_epoch(newest: Option<&super::snapshot::Snapshot>) -> u32 {
-    newest.into_iter().flat_map(|n| &n.marks).map(|m| (m.segment_id >> 32) as u32).max().unwrap_or(0)
-}
-
-/// Names of the folders in `dir`: files in it are not ours.
-fn folders(disk: &dyn Disk, dir: &Path) -> Result<Vec<String>, OpenError> {
-    let mut names = disk.list(dir).map_err(at(dir))?;
-    names.retain(|n| !matches!(disk.list(&dir.join(n)), Err(e) if e.kind() == io::ErrorKind::NotADirectory));
-    Ok(names)
-}
-
-fn open_meta(disk: &dyn Disk, dir: &Path, known_epoch: u32, report: &mut RecoveryReport) -> Result<Meta, OpenError> {
-    let path = Meta::path(dir);
-    let found = Meta::read(disk, dir).map_err(at(&path))?;
-    if let Some(meta) = &found
-        && meta.format > super::format::VERSION
-    {
-        return Err(OpenError::Newer { dir: dir.to_path_buf(), format: meta.format });
-    }
-    let mut meta = match found {
-        Some(meta) => meta,
-        None => {
-            let mut bytes = [0; 16];
-            getrandom::fill(&mut bytes).map_err(|e| OpenError::Io { path: path.clone(), source: io::Error::other(e.to_string()) })?;
-            let (queue, epoch) = newest_segment(disk, dir)?;
-            if epoch > 0 || known_epoch > 0 {
-                report.damaged.push(format!("{}: missing or damaged; made anew from the headers of the segments", path.display()));
-            }
-            let queue = queue.unwrap_or(u128::from_le_bytes(bytes));
-            Meta { format: super::format::VERSION, queue: format!("{queue:032x}"), epoch: epoch.max(known_epoch) }
-        }
-    };
-    meta.epoch = meta.epoch.saturating_add(1);
-    meta.write(disk, dir).map_err(at(&path))?;
-    Ok(meta)
-}
-
-/// UUID from the newest sound segment header, and the highest epoch of all segments, when `queue.meta` is lost.
-fn newest_segment(disk: &dyn Disk, dir: &Path) -> Result<(Option<u128>, u32), OpenError> {
-    let (mut newest, mut highest) = (None::<(u64, u128)>, 0);
-    let topics = dir.join("topics");
-    for topic in disk.list(&topics).unwrap_or_default() {
-        for number in disk.list(&topics.join(&topic)).unwrap_or_default() {
-            let partition = topics.join(&topic).join(number);
-            for name in disk.list(&partition).unwrap_or_default() {
-                let Some((_, id)) = super::segment::parse_name(&name) else { continue };
-                // Also of a segment whose header is damaged: no epoch may be used twice.
-                highest = highest.max((id >> 32) as u32);
-                let mut block = vec![0; super::format::SEGMENT_HEADER];
-                let Ok(n) = disk.open(&partition.join(&name)).and_then(|f| f.read_at(&mut block, 0)) else { continue };
-                match SegmentHeader::decode(&block[..n]) {
-                    Ok(header) if newest.is_none_or(|(newest, _)| newest < id) => newest = Some((id, header.queue)),
-                    Err(FormatError::Newer(format)) => return Err(OpenError::Newer { dir: dir.to_path_buf(), format }),
-                    _ => {}
-                }
-            }
-        }
-    }
-    Ok((newest.map(|(_, queue)| queue), highest))
-}
-
-fn tell(report: &RecoveryReport) {
-    for damaged in &report.damaged {
-        tracing::error!("damaged: {damaged}");
-    }
-    for lost in &report.lost {
-        tracing::error!(
-            topic = lost.topic,
-            partition = lost.partition,
-            "events {} to {} are lost: {} damaged bytes in {} (kept aside in quarantine/)",
-            lost.first,
-            lost.end - 1,
-            lost.bytes,
-            lost.file.display()
-        );
-    }
-    if report.copied_events > 0 || report.torn_events > 0 {
-        tracing::info!(
-            copied = report.copied_events,
-            read_again = report.torn_events,
-            "the last run did not end cleanly: its last events were checked and made durable, torn ones are read again from their source"
-        );
     }
 }

@@ -2,7 +2,7 @@
 
 use super::sim::SimDisk;
 use super::*;
-use crate::queue::embedded::OpenError;
+use crate::queue::OpenError;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One life of the agent: appends lines of two files from where the queue says, consumes and "delivers".
