@@ -333,10 +333,11 @@ fn round_trip(codec: Compression, code: u8) {
         c.u64();
         let acked: Vec<_> = (0..c.u32()).map(|_| (c.u64(), c.u64())).collect();
         let in_flight: Vec<_> = (0..c.u32()).map(|_| (c.u64(), c.u64())).collect();
+        let again = c.u32();
         assert!(c.0.is_empty());
-        last = Some((committed, acked, in_flight));
+        last = Some((committed, acked, in_flight, again));
     }
-    assert_eq!(last, Some((100, vec![], vec![(100, 199)])));
+    assert_eq!(last, Some((100, vec![], vec![(100, 199)], 0)));
 }
 
 #[test]

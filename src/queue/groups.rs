@@ -92,10 +92,6 @@ fn decode(payload: &[u8]) -> Option<(Key, GroupState)> {
     let key = (r.string()?.into(), r.string()?.into(), r.u32()?);
     let mut state = GroupState { committed: r.u64()?, updated_ms: r.u64()?, ..GroupState::default() };
     for map in [&mut state.acked, &mut state.in_flight, &mut state.again] {
-        // The first version of the journal had two maps.
-        if r.0.is_empty() {
-            break;
-        }
         for _ in 0..r.u32()? {
             map.insert(r.u64()?, r.u64()?);
         }
