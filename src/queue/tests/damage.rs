@@ -151,7 +151,8 @@ impl Tail {
     }
 
     /// Cuts the segment there, or leaves zeros from there on, where the file system had the new length already but not the bytes.
-    pub(super) fn tear(&self, cut: usize, zeros: bool) {
+    /// Gives the events that arrived.
+    pub(super) fn tear(&self, cut: usize, zeros: bool) -> u64 {
         let disk = copy(&self.disk);
         let mut bytes = self.whole[..cut].to_vec();
         if zeros {
@@ -166,6 +167,7 @@ impl Tail {
         assert!(queue.flush(LONG));
         let got: Vec<_> = consume(&mut *join(&queue, "g"), 3 * self.per_batch as usize).into_iter().map(|e| e.2).collect();
         assert_eq!(got, lines(0, 3 * self.per_batch), "cut at {cut}");
+        got.len() as u64
     }
 }
 
