@@ -1,5 +1,5 @@
 //! Against a real Elasticsearch or OpenSearch, or the judge's sink, when there is one:
-//! `FOREBAY_TEST_ELASTICSEARCH=http://127.0.0.1:9200 cargo test --lib live -- --ignored`, with `FOREBAY_TEST_USER=name:password`
+//! `FOREBAY_TEST_ELASTICSEARCH=http://127.0.0.1:9200 cargo test --lib live`, with `FOREBAY_TEST_USER=name:password`
 //! and `FOREBAY_TEST_CA=file.pem` where it wants a log-in and TLS.
 
 use super::*;
@@ -33,9 +33,13 @@ fn options(endpoint: &str, index: &str) -> ElasticsearchOptions {
 }
 
 #[test]
-#[ignore = "needs a server"]
 fn live_server_takes_any_bytes_once() {
-    let endpoint = std::env::var("FOREBAY_TEST_ELASTICSEARCH").unwrap();
+    let Some(endpoint) = std::env::var("FOREBAY_TEST_ELASTICSEARCH").ok().filter(|v| !v.is_empty()) else {
+        // Written directly: what a passing test prints through `println!` is hidden.
+        let text = b"SKIPPED live_server_takes_any_bytes_once: set FOREBAY_TEST_ELASTICSEARCH=http://host:port to run it\n";
+        std::io::Write::write_all(&mut std::io::stdout(), text).unwrap();
+        return;
+    };
     let _ = rustls::crypto::ring::default_provider().install_default();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
     let index = format!("forebay-test-{now}");
@@ -77,4 +81,6 @@ fn live_server_takes_any_bytes_once() {
         std::thread::yield_now();
     }
     println!("{}", bench.sink().status().reason);
+    drop(bench);
+    call(&setup, "DELETE", &format!("{endpoint}/{index}"), &Value::Null);
 }
