@@ -325,7 +325,9 @@ fn positions_that_are_lost_with_both_snapshots_are_told() {
             queue.append(b).unwrap();
             consume(&mut *consumer, 100);
         }
-        // What the first life had in flight came first, so some of these lines may still be waiting.
+        // What the first life had in flight came first, so some of these lines may still be waiting; without the
+        // flush the newest of them would not count as lag yet.
+        assert!(queue.flush(LONG));
         while queue.lag("g").events > 0 {
             consume(&mut *consumer, 1);
         }
