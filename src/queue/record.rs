@@ -1,6 +1,6 @@
 //! Record batches in memory: what consumers see, whether it came from the tail cache or from disk.
 
-use super::{RunFlags, Stream, Tail};
+use super::{Block, RunFlags, Stream, Tail};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -23,6 +23,22 @@ pub struct Run {
     pub lens: Bytes,
     /// The events end to end, delimiters included.
     pub data: Bytes,
+}
+
+impl From<&Block> for Run {
+    /// The run that a block becomes; the bytes are shared, not copied.
+    fn from(block: &Block) -> Run {
+        Run {
+            stream: block.stream.clone(),
+            source_start: block.source_start,
+            source_end: block.source_end,
+            count: block.count,
+            flags: block.flags,
+            tail: block.tail,
+            lens: block.lens.clone(),
+            data: block.data.clone(),
+        }
+    }
 }
 
 /// The unit of append, checksum and fetch: consecutive offsets of one partition.

@@ -177,7 +177,7 @@ impl Recovery<'_> {
     }
 
     fn seal(&mut self, segment: &Segment) {
-        if let Err(e) = self.disk.replace(&segment.path.with_extension("idx"), &segment.sealed().encode()) {
+        if let Err(e) = segment.write_index(self.disk) {
             self.report
                 .damaged
                 .push(format!("{}: cannot write its index: {e}; the next start looks at the segment again", segment.path.display()));

@@ -207,6 +207,11 @@ impl Segment {
         Ok((segment, file))
     }
 
+    /// Writes the segment's index file, once nothing more is appended to it.
+    pub(crate) fn write_index(&self, disk: &dyn Disk) -> io::Result<()> {
+        disk.replace(&self.path.with_extension("idx"), &self.sealed().encode())
+    }
+
     /// What the segment's index file says of it.
     pub(crate) fn sealed(&self) -> Sealed {
         let index = self.index.lock().unwrap_or_else(|e| e.into_inner()).clone();

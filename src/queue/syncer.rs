@@ -140,7 +140,7 @@ impl Syncer {
 
     /// Writes the index of a segment that is complete. A failure costs time at the next start, nothing else.
     fn seal(&self, segment: &Segment) {
-        if let Err(e) = self.shared.disk.replace(&segment.path.with_extension("idx"), &segment.sealed().encode()) {
+        if let Err(e) = segment.write_index(&*self.shared.disk) {
             tracing::debug!("cannot write the index of {}: {e}; it will be made anew", segment.path.display());
         }
     }

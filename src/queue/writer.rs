@@ -141,19 +141,7 @@ impl PartitionWriter {
             return Ok(0);
         }
         let take = self.next_batch();
-        let runs: Vec<Run> = self.pending[..take]
-            .iter()
-            .map(|b| Run {
-                stream: b.stream.clone(),
-                source_start: b.source_start,
-                source_end: b.source_end,
-                count: b.count,
-                flags: b.flags,
-                tail: b.tail,
-                lens: b.lens.clone(),
-                data: b.data.clone(),
-            })
-            .collect();
+        let runs: Vec<Run> = self.pending[..take].iter().map(Run::from).collect();
         let count = runs.iter().map(|r| r.count).sum();
         let append_ms = now_ms.max(self.last_ms);
         let batch = RecordBatch { base_offset: self.next_offset, count, epoch: self.shared.epoch, append_ms, runs };

@@ -62,16 +62,7 @@ impl Fake {
         let blocks = self.blocks.lock().unwrap();
         let mut out = Vec::new();
         for (b, _) in blocks.iter() {
-            let run = Run {
-                stream: b.stream.clone(),
-                source_start: b.source_start,
-                source_end: b.source_end,
-                count: b.count,
-                flags: b.flags,
-                tail: b.tail,
-                lens: b.lens.clone(),
-                data: b.data.clone(),
-            };
+            let run = Run::from(b);
             out.extend(Events::new(&run, 0, 0, u32::MAX).map(|e| (b.stream.id, e.position, e.bytes.to_vec())));
         }
         out
