@@ -64,10 +64,11 @@ fn stream_record(fields: &mut Fields<'_>) -> StreamRecord {
     let (source, topic, path, fields) = (f.text(), f.text(), PathBuf::from(f.text()), f.text());
     let end = f.u64();
     f.take(8);
+    let resume = if f.0.is_empty() { Vec::new() } else { f.bytes().to_vec() };
     StreamRecord {
         id,
         partition,
-        spec: StreamSpec { key, source, topic, path, file: is_file.then_some(file), generation, head, fields },
+        spec: StreamSpec { key, source, topic, path, file: is_file.then_some(file), generation, head, fields, resume },
         end,
     }
 }
@@ -258,6 +259,7 @@ fn round_trip(codec: Compression, code: u8) {
                     generation: n as u32,
                     head: Head { len: 9, hash: n },
                     fields: format!("\"n\":{n}"),
+                    resume: vec![7; 10 * (n as usize - 1)],
                 })
             })
             .collect();

@@ -18,6 +18,10 @@ impl RunFlags {
     pub const CUT: u32 = 1 << 2;
     /// The stream has no positions of its own; start and end are sequence numbers.
     pub const NO_POSITION: u32 = 1 << 3;
+    /// Each event is a syslog message.
+    pub const SYSLOG: u32 = 1 << 4;
+    /// Each event is an entry of the systemd journal in its export format.
+    pub const JOURNAL: u32 = 1 << 5;
 
     /// Whether all bits of `flag` are set.
     pub fn has(self, flag: u32) -> bool {

@@ -13,7 +13,7 @@ use super::recovery::RecoveryReport;
 use super::registry::Registry;
 use super::stats::QueueStats;
 use super::writer::Shared;
-use super::{AppendError, Block, Buffer, BufferPool, Consumer, Producer, QueueOptions, Stream, StreamSpec};
+use super::{Acks, AppendError, Block, Buffer, BufferPool, Consumer, Producer, QueueOptions, Stream, StreamSpec};
 use crate::admin::{GroupPartition, PartitionStatus, QueueStatus};
 use std::collections::BTreeSet;
 use std::io;
@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Name of the topic that holds what sinks could never deliver.
 pub const DEAD_LETTER_TOPIC: &str = "dead-letter";
@@ -323,5 +323,22 @@ impl Producer for Queue {
             return Err(AppendError::TimedOut { waited_ms: self.options.max_block.as_millis() as u64, reason });
         }
         self.hand_over(block)
+    }
+
+    fn acked(&self, stream: &Arc<Stream>, end: u64, wait: Duration) -> bool {
+        let until = Instant::now() + wait;
+        loop {
+            let seen = self.notifier.version();
+            let done = match self.options.acks {
+                Acks::None => true,
+                Acks::Written => stream.written() >= end,
+                Acks::Synced => stream.durable().end >= end,
+            };
+            let left = until.saturating_duration_since(Instant::now());
+            if done || left.is_zero() {
+                return done;
+            }
+            self.notifier.wait(seen, left);
+        }
     }
 }

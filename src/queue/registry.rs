@@ -46,6 +46,9 @@ impl StreamRecord {
         w.u64(self.position.end);
         w.u32(self.position.tail.len);
         w.u32(self.position.tail.crc);
+        if !self.spec.resume.is_empty() {
+            w.bytes(&self.spec.resume);
+        }
         out.bytes(&w.0);
     }
 
@@ -60,7 +63,9 @@ impl StreamRecord {
         let path = PathBuf::from(OsString::from_vec(r.bytes()?.to_vec()));
         let fields = r.string()?;
         let position = Position { end: r.u64()?, tail: Tail { len: r.u32()?, crc: r.u32()? } };
-        let spec = StreamSpec { key, source, topic, path, file: has_file.then_some(file), generation, head, fields };
+        // Grown later: records of files end before it.
+        let resume = if r.0.is_empty() { Vec::new() } else { r.bytes()?.to_vec() };
+        let spec = StreamSpec { resume, key, source, topic, path, file: has_file.then_some(file), generation, head, fields };
         Some(StreamRecord { id, partition, spec, position })
     }
 }
@@ -154,11 +159,11 @@ pub(crate) mod tests {
 
     prop_compose! {
         pub(crate) fn any_record()(id: u64, partition: u32, key: u128, generation: u32, file in prop::option::of(any::<(u64, u64, i64)>()),
-            head: (u32, u64), source in "[a-z]{0,8}", topic in "[a-z]{0,8}", path in "/[a-z/ü]{0,20}", fields in ".{0,20}", end: u64, tail: (u32, u32)) -> StreamRecord {
+            head: (u32, u64), source in "[a-z]{0,8}", topic in "[a-z]{0,8}", path in "/[a-z/ü]{0,20}", fields in ".{0,20}", resume in prop::collection::vec(any::<u8>(), 0..20), end: u64, tail: (u32, u32)) -> StreamRecord {
             StreamRecord {
                 id, partition,
                 spec: StreamSpec {
-                    key, source, topic, path: PathBuf::from(path), generation, fields,
+                    key, source, topic, path: PathBuf::from(path), generation, fields, resume,
                     file: file.map(|(device, inode, born_ns)| FileIdentity { device, inode, born_ns }),
                     head: Head { len: head.0, hash: head.1 },
                 },

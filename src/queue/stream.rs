@@ -5,6 +5,7 @@
 //! can disagree with the data.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 /// What names a file to the kernel. The device only helps matching: it changes over reboots.
@@ -62,6 +63,8 @@ pub struct StreamSpec {
     pub head: Head,
     /// The source's `fields` as members of a JSON object, rendered, without braces: `"a":"b","c":1`.
     pub fields: String,
+    /// What else the source needs to go on (journald's cursor); the source alone knows its form. Empty for files.
+    pub resume: Vec<u8>,
 }
 
 /// A position in a stream, and what the bytes before it must look like.
@@ -83,11 +86,18 @@ pub struct Stream {
     pub partition: u32,
     spec: RwLock<Arc<StreamSpec>>,
     durable: Mutex<Position>,
+    written: AtomicU64,
 }
 
 impl Stream {
     pub(crate) fn new(id: u64, partition: u32, spec: StreamSpec, durable: Position) -> Arc<Stream> {
-        Arc::new(Stream { id, partition, spec: RwLock::new(Arc::new(spec)), durable: Mutex::new(durable) })
+        Arc::new(Stream {
+            id,
+            partition,
+            spec: RwLock::new(Arc::new(spec)),
+            written: AtomicU64::new(durable.end),
+            durable: Mutex::new(durable),
+        })
     }
 
     /// What is known of the stream now.
@@ -102,6 +112,15 @@ impl Stream {
     /// Where reading goes on after a restart: the end of the last durable record batch.
     pub fn durable(&self) -> Position {
         *self.durable.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// End of the last record batch that is written, durable or not.
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_written(&self, end: u64) {
+        self.written.fetch_max(end, Ordering::Release);
     }
 
     pub(crate) fn set_durable(&self, position: Position) {

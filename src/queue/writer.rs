@@ -154,6 +154,7 @@ impl PartitionWriter {
         self.last_ms = append_ms;
         self.next_offset = batch.end_offset();
         self.dirty_bytes += bytes;
+        batch.runs.iter().for_each(|run| run.stream.set_written(run.source_end));
         let batch = Arc::new(batch);
         self.unsynced.push_back(batch.clone());
         self.partition.wrote(batch, self.shared.cache_cap);

@@ -325,6 +325,7 @@ impl Tracked {
                     generation: self.generation,
                     head: head.unwrap_or(self.head),
                     fields: source.fields.clone(),
+                    ..StreamSpec::default()
                 })
             }
         };

@@ -98,6 +98,10 @@ impl Producer for Fake {
         if self.full.load(Relaxed) { None } else { self.pool.take(len, Duration::ZERO) }
     }
 
+    fn acked(&self, stream: &Arc<Stream>, end: u64, _wait: Duration) -> bool {
+        stream.durable().end >= end
+    }
+
     fn append(&self, block: Block) -> Result<(), AppendError> {
         if self.full.load(Relaxed) {
             return Err(AppendError::TimedOut { waited_ms: 0, reason: "test".into() });
