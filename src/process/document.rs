@@ -22,6 +22,7 @@
 //! copies and its digits.
 
 use super::escape::{escape_into, escape_lossy_into};
+use super::shaped::Shaped;
 use super::timestamp::{TIMESTAMP_LEN, rfc3339};
 use crate::queue::{Event, RunFlags, RunSlice, StreamSpec};
 use serde_json::{Map, Value};
@@ -31,6 +32,9 @@ use std::sync::Arc;
 const HEAD: &[u8] = br#"{"@timestamp":""#;
 /// Templates kept; beyond it all are dropped, so that a churn of streams cannot grow the cache.
 const MOST_TEMPLATES: usize = 4096;
+
+/// Flags on which more depends than how the message is escaped.
+const SHAPING: u32 = RunFlags::CUT | RunFlags::NO_POSITION | RunFlags::SYSLOG | RunFlags::JOURNAL;
 
 /// How the message gets into the JSON string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,12 +65,17 @@ pub struct Template {
     tail: Vec<u8>,
     message: Message,
     by_offset: bool,
+    /// Where an event is more than a message.
+    shaped: Option<Box<Shaped>>,
 }
 
 impl Template {
     /// Appends the document of `event`, without a newline.
     #[inline]
     pub fn write(&self, event: &Event<'_>, out: &mut Vec<u8>) {
+        if let Some(shaped) = &self.shaped {
+            return shaped.write(event, &self.head[HEAD.len()..HEAD.len() + TIMESTAMP_LEN], self.message != Message::Lossy, out);
+        }
         out.extend_from_slice(&self.head);
         match self.message {
             Message::Copy => out.extend_from_slice(event.bytes),
@@ -90,6 +99,7 @@ impl Template {
         if flags.has(RunFlags::CUT) {
             set(&mut root, &["log", "flags"], Value::Array(vec!["truncated".into()]));
         }
+        let shaped = Shaped::new(flags, &root);
         // The number goes first into its object, so that all behind it is constant.
         let (object, name) = if by_offset { ("event", "sequence") } else { ("log", "offset") };
         set(&mut root, &[object, name], Value::Null);
@@ -106,7 +116,7 @@ impl Template {
         let mut head = HEAD.to_vec();
         head.extend_from_slice(&rfc3339(0));
         head.extend_from_slice(br#"","message":""#);
-        Template { head, middle: format!(r#"","{object}":{{"{name}":"#).into_bytes(), tail, message: Message::of(flags), by_offset }
+        Template { head, middle: format!(r#"","{object}":{{"{name}":"#).into_bytes(), tail, message: Message::of(flags), by_offset, shaped }
     }
 
     fn set_time(&mut self, append_ms: u64) {
@@ -123,7 +133,7 @@ struct Cached {
 /// Makes the templates of one sink's documents.
 pub struct Documents {
     host_name: String,
-    cached: HashMap<(u64, bool, bool), Cached>,
+    cached: HashMap<(u64, u32), Cached>,
 }
 
 impl Documents {
@@ -135,7 +145,7 @@ impl Documents {
     /// The template for the events of `slice`.
     pub fn template(&mut self, slice: &RunSlice<'_>) -> &Template {
         let (spec, flags) = (slice.run.stream.spec(), slice.run.flags);
-        let key = (slice.run.stream.id, flags.has(RunFlags::CUT), flags.has(RunFlags::NO_POSITION));
+        let key = (slice.run.stream.id, flags.0 & SHAPING);
         if self.cached.len() >= MOST_TEMPLATES && !self.cached.contains_key(&key) {
             self.cached.clear();
         }
@@ -230,7 +240,7 @@ fn set(mut object: &mut Map<String, Value>, path: &[&str], value: Value) {
     object.insert(last.to_string(), value);
 }
 
-fn put_members(members: &Map<String, Value>, out: &mut Vec<u8>) {
+pub(super) fn put_members(members: &Map<String, Value>, out: &mut Vec<u8>) {
     for (name, value) in members {
         out.extend_from_slice(b",\"");
         escape_into(name.as_bytes(), out);

@@ -2,4 +2,7 @@
 pub mod document;
 pub mod escape;
 pub mod identity;
+pub mod journal;
+mod shaped;
+pub mod syslog;
 pub mod timestamp;
