@@ -12,10 +12,10 @@ pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 /// A family of a status part `T`: name, help, value. A name that ends in `_total` is a counter.
 type Row<T> = (&'static str, &'static str, fn(&T) -> f64);
 
-const SOURCE: [Row<SourceStatus>; 11] = [
+const SOURCE: [Row<SourceStatus>; 14] = [
     ("files", "Files that are followed.", |s| s.files as f64),
     ("open_files", "Files that are open.", |s| s.open_files as f64),
-    ("read_bytes_total", "Bytes read from files.", |s| s.read_bytes as f64),
+    ("read_bytes_total", "Bytes taken.", |s| s.read_bytes as f64),
     ("read_events_total", "Events handed to the queue.", |s| s.read_events as f64),
     ("unread_bytes", "Bytes on disk that are not read yet.", |s| s.unread_bytes as f64),
     ("rotations_total", "Rotations seen.", |s| s.rotations as f64),
@@ -23,6 +23,9 @@ const SOURCE: [Row<SourceStatus>; 11] = [
     ("cut_events_total", "Events cut at max_line_bytes.", |s| s.cut_events as f64),
     ("cut_bytes_total", "Bytes cut off events at max_line_bytes.", |s| s.cut_bytes as f64),
     ("lost_bytes_total", "Bytes deleted or truncated before they were read.", |s| s.lost_bytes as f64),
+    ("refused_requests_total", "Requests answered with an error.", |s| s.refused_requests as f64),
+    ("dropped_events_total", "Events known to be dropped on their way in.", |s| s.dropped_events as f64),
+    ("connections", "Connections that are open.", |s| s.connections as f64),
     ("error", "1 while there is an error; its words are in /status.", |s| f64::from(u8::from(!s.last_error.is_empty()))),
 ];
 
@@ -79,6 +82,8 @@ pub(crate) fn render(status: &Status) -> String {
     states(&mut page, "forebay_state", "1 for the state of the agent.", &["running", "draining"], &[(Vec::new(), &status.state)]);
 
     let sources: Vec<_> = status.sources.iter().map(|(name, s)| (labels(&[("source", name)]), s)).collect();
+    let kinds: Vec<_> = status.sources.iter().map(|(name, s)| (labels(&[("source", name), ("kind", &s.kind)]), 1.0)).collect();
+    family(&mut page, "forebay_source_info", "Kind of the source.", kinds);
     rows(&mut page, "forebay_source_", &SOURCE, &sources);
 
     rows(&mut page, "forebay_queue_", &QUEUE, &[(String::new(), &status.queue)]);
@@ -184,6 +189,7 @@ mod tests {
         };
         let group = GroupPartition { topic: "logs".into(), partition: 3, committed: 401, end: 402 };
         let source = SourceStatus {
+            kind: "file".into(),
             files: 101,
             open_files: 102,
             read_bytes: 103,
@@ -194,6 +200,9 @@ mod tests {
             cut_events: 108,
             cut_bytes: 109,
             lost_bytes: 110,
+            refused_requests: 111,
+            dropped_events: 112,
+            connections: 113,
             last_error: "no".into(),
         };
         let queue = QueueStatus {
@@ -324,7 +333,7 @@ mod tests {
         let samples = parse(&render(&status)).unwrap();
         let mut expected = vec![602.0, 603.0];
         numbers(&serde_json::to_value(&status).unwrap(), &mut expected);
-        assert_eq!(expected.len(), 2 + 2 + 10 + 7 + 5 + 11 + 2);
+        assert_eq!(expected.len(), 2 + 2 + 13 + 7 + 5 + 11 + 2);
         for number in expected {
             assert_eq!(samples.values().filter(|v| **v == number).count(), 1, "{number}");
         }

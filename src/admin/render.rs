@@ -112,6 +112,13 @@ fn advice(status: &Status) -> Vec<String> {
                 bytes(source.lost_bytes)
             ));
         }
+        if source.dropped_events > 0 {
+            advice.push(format!(
+                "Source {name}: {} events were dropped before they reached the queue. Where these are datagrams: raise receive_buffer and \
+                 net.core.rmem_max, or send over TCP.",
+                count(source.dropped_events)
+            ));
+        }
         if source.cut_events > 0 {
             advice.push(format!(
                 "Source {name}: {} events were longer than max_line_bytes and lost {} at their end. Raise it if they matter.",

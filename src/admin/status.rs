@@ -29,11 +29,13 @@ pub struct Status {
 /// How a source stands. Counters count from the start of the process.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SourceStatus {
+    /// Kind of source: `file`, `stdin`, `http`, `syslog`, `journald`.
+    pub kind: String,
     /// Files that are followed.
     pub files: u64,
     /// Files that are open.
     pub open_files: u64,
-    /// Bytes read from files.
+    /// Bytes taken.
     pub read_bytes: u64,
     /// Events handed to the queue.
     pub read_events: u64,
@@ -49,6 +51,12 @@ pub struct SourceStatus {
     pub cut_bytes: u64,
     /// Bytes known to be lost (deleted or truncated before they were read).
     pub lost_bytes: u64,
+    /// Requests of senders that were answered with an error: none of their events counts as taken.
+    pub refused_requests: u64,
+    /// Events known to be dropped: datagrams by the kernel, input that a stop found no room for.
+    pub dropped_events: u64,
+    /// Connections that are open.
+    pub connections: u64,
     /// The last error, in words; empty when all is well.
     pub last_error: String,
 }

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::queue::OpenError;
 use crate::sink::SinkError;
 use crate::source::file::SourceError;
+use crate::source::push::PushError;
 use progress::Progress;
 use running::Running;
 use std::io;
@@ -59,6 +60,9 @@ pub enum AgentError {
     /// A source cannot start.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// A source that is pushed to cannot start.
+    #[error(transparent)]
+    Push(#[from] PushError),
     /// The admin listener cannot start.
     #[error(transparent)]
     Admin(#[from] AdminError),
@@ -93,7 +97,8 @@ impl From<OpenError> for AgentError {
     }
 }
 
-/// Runs until SIGTERM or SIGINT; then drains for at most `config.drain`. A second signal stops at once.
+/// Runs until SIGTERM or SIGINT; then drains for at most `config.drain`. A second signal stops at once. Where standard input
+/// is the only source, its end is the end, too: then there is no limit but a signal.
 ///
 /// # Errors
 /// [`AgentError`] when it cannot start.
@@ -106,13 +111,14 @@ pub fn run(mut config: Config) -> Result<Exit, AgentError> {
         .build()
         .map_err(|source| AgentError::System { what: "the network runtime", source })?;
     more_descriptors();
-    let signals = signals::listen(runtime.handle()).map_err(|source| AgentError::System { what: "the signal handlers", source })?;
+    let (ended, signals) =
+        signals::listen(runtime.handle()).map_err(|source| AgentError::System { what: "the signal handlers", source })?;
     for sink in &config.sinks {
         let (kind, target) = sink.target();
         tracing::info!("sink {}: {kind}, {target}", sink.name);
     }
     room::fit_queue(&mut config.queue);
-    let running = Running::start(config, runtime.handle())?;
+    let running = Running::start(config, runtime.handle(), ended)?;
     tracing::info!("running; Ctrl-C or SIGTERM drains and stops, a second one stops at once (nothing is lost either way)");
     let mut progress = Progress::new(Instant::now());
     let signal = loop {

@@ -39,6 +39,9 @@ impl Progress {
             self.found = true;
             for (name, source) in &status.sources {
                 let events = source.read_events;
+                if source.kind != "file" {
+                    continue;
+                }
                 lines.push(match (source.files, events) {
                     (0, 0) => format!("source {name}: no file matches yet; one that appears is read from its first byte"),
                     (files, 0) => format!("source {name}: {}, nothing new since the last run", plural(files, "file")),
@@ -89,7 +92,7 @@ mod tests {
     use crate::admin::SourceStatus;
 
     fn status(files: u64, read: u64, delivered: u64) -> Status {
-        let source = SourceStatus { files, read_events: read, ..SourceStatus::default() };
+        let source = SourceStatus { kind: "file".into(), files, read_events: read, ..SourceStatus::default() };
         let sink = SinkStatus { delivered_events: delivered, lag_events: read - delivered, ..SinkStatus::default() };
         Status {
             sources: BTreeMap::from([("app".to_string(), source)]),

@@ -2,15 +2,18 @@
 
 use super::AgentError;
 use super::identity::agent_id;
+use super::signals::Signal;
 use crate::admin::control::{self, Control};
 use crate::admin::{self, Admin, SinkStatus, Status, StatusFn};
 use crate::config::Config;
 use crate::queue::{DeadLetterWriter, Queue, Subscription};
 use crate::sink::Sink;
 use crate::source::file::FileSources;
+use crate::source::push::{PushSources, Surroundings};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
@@ -29,6 +32,7 @@ pub(super) struct Running {
 pub(super) struct Parts {
     pub(super) queue: Arc<Queue>,
     pub(super) sources: Mutex<Option<FileSources>>,
+    pub(super) pushed: Mutex<Option<PushSources>>,
     pub(super) sinks: Mutex<BTreeMap<String, Sink>>,
     pub(super) draining: AtomicBool,
     names: Vec<String>,
@@ -37,9 +41,10 @@ pub(super) struct Parts {
 
 impl Running {
     /// Opens the queue, then starts sinks, then sources, so that nothing is read before it can go on.
-    pub(super) fn start(config: Config, runtime: &Handle) -> Result<Running, AgentError> {
+    pub(super) fn start(config: Config, runtime: &Handle, ended: Sender<Signal>) -> Result<Running, AgentError> {
         let body_memory = config.queue.buffer_memory / 2 / config.sinks.len().max(1);
-        let topics: BTreeSet<String> = config.sources.iter().map(|s| s.topic.clone()).collect();
+        let topics: BTreeSet<String> =
+            config.sources.iter().map(|s| s.topic.clone()).chain(config.inputs.iter().map(|i| i.topic.clone())).collect();
         let queue = Queue::open(config.queue.clone(), &topics.into_iter().collect::<Vec<_>>())?;
         let data_dir = config.queue.dir.clone();
         let dead_letters = Arc::new(DeadLetterWriter::new(&queue));
@@ -64,6 +69,7 @@ impl Running {
         let parts = Arc::new(Parts {
             queue: queue.clone(),
             sources: Mutex::new(None),
+            pushed: Mutex::new(None),
             names: sinks.keys().cloned().collect(),
             sinks: Mutex::new(sinks),
             draining: AtomicBool::new(false),
@@ -72,7 +78,19 @@ impl Running {
         let picture = parts.clone();
         let status: StatusFn = Arc::new(move || picture.status());
         let admin = admin::serve(&config.admin, status, runtime)?;
-        let sources = FileSources::start(config.sources, agent_id(config.agent_id, &config.host_name), queue)?;
+        let agent_id = agent_id(config.agent_id, &config.host_name);
+        // Standard input is the only source that ends; beside others, its end is not the agent's.
+        let alone = config.sources.is_empty() && config.inputs.len() == 1;
+        let ended = move || {
+            if alone {
+                // Nobody listens any more only when the agent is on its way out.
+                let _ = ended.send(Signal::Ended);
+            }
+        };
+        let around = Surroundings { agent_id: &agent_id, producer: queue.clone(), queue: &config.queue, runtime, ended: Arc::new(ended) };
+        let pushed = PushSources::start(config.inputs, &around)?;
+        *parts.pushed.lock().unwrap_or_else(|e| e.into_inner()) = Some(pushed);
+        let sources = FileSources::start(config.sources, agent_id, queue)?;
         *parts.sources.lock().unwrap_or_else(|e| e.into_inner()) = Some(sources);
         let control = serve_control(&data_dir, &parts.queue, runtime);
         Ok(Running { parts, _admin: admin, _control: control })
@@ -87,7 +105,8 @@ impl Parts {
 
     /// The picture of now, for people and probes.
     pub(super) fn status(&self) -> Status {
-        let sources = self.sources.lock().unwrap_or_else(|e| e.into_inner()).as_ref().map(|s| s.status()).unwrap_or_default();
+        let mut sources = self.sources.lock().unwrap_or_else(|e| e.into_inner()).as_ref().map(|s| s.status()).unwrap_or_default();
+        sources.extend(self.pushed.lock().unwrap_or_else(|e| e.into_inner()).as_ref().map(|s| s.status()).unwrap_or_default());
         let mut sinks: BTreeMap<String, SinkStatus> =
             self.sinks.lock().unwrap_or_else(|e| e.into_inner()).iter().map(|(name, sink)| (name.clone(), sink.status())).collect();
         for (name, status) in &mut sinks {

@@ -1,7 +1,7 @@
 //! Signals as messages.
 
 use std::io;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -12,13 +12,16 @@ pub(super) enum Signal {
     Terminate,
     /// SIGINT.
     Interrupt,
+    /// No signal: all sources have ended.
+    Ended,
 }
 
 /// Receives SIGTERM and SIGINT from now on. SIGHUP is told to be without effect, so that a reload by
-/// habit does not end the agent.
-pub(super) fn listen(runtime: &Handle) -> io::Result<Receiver<Signal>> {
+/// habit does not end the agent. The sender is for [`Signal::Ended`].
+pub(super) fn listen(runtime: &Handle) -> io::Result<(Sender<Signal>, Receiver<Signal>)> {
     let _inside = runtime.enter();
     let (sender, receiver) = channel();
+    let other = sender.clone();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -37,5 +40,5 @@ pub(super) fn listen(runtime: &Handle) -> io::Result<Receiver<Signal>> {
             }
         }
     });
-    Ok(receiver)
+    Ok((other, receiver))
 }

@@ -36,7 +36,7 @@ pub(super) fn check(paths: &[PathBuf], as_json: bool) -> u8 {
 
 /// The topics that sources write, in order.
 fn topics(config: &Config) -> BTreeSet<&str> {
-    config.sources.iter().map(|source| source.topic.as_str()).collect()
+    config.sources.iter().map(|source| source.topic.as_str()).chain(config.inputs.iter().map(|input| input.topic.as_str())).collect()
 }
 
 /// The topics that a sink reads.
@@ -71,6 +71,10 @@ fn text(config: &Config, files: &[Matched], colour: bool) -> String {
         for glob in &source.exclude {
             let _ = writeln!(out, "      not {glob}");
         }
+    }
+    for input in &config.inputs {
+        let (kind, origin) = input.origin();
+        let _ = writeln!(out, "  {} -> topic {}: {kind}, {origin}", input.name, input.topic);
     }
     let _ = writeln!(out, "{}", bold("sinks"));
     for sink in &config.sinks {
@@ -122,10 +126,15 @@ fn report(config: &Config, files: &[Matched]) -> Value {
         .iter()
         .zip(files)
         .map(|(source, found)| {
-            let value = json!({"topic": source.topic, "include": source.include, "exclude": source.exclude, "files": found.files, "bytes": found.bytes, "more": found.more});
+            let value = json!({"type": "file", "topic": source.topic, "include": source.include, "exclude": source.exclude, "files": found.files, "bytes": found.bytes, "more": found.more});
             (source.name.clone(), value)
         })
         .collect();
+    let inputs = config.inputs.iter().map(|input| {
+        let (kind, origin) = input.origin();
+        (input.name.clone(), json!({"type": kind, "topic": input.topic, "origin": origin}))
+    });
+    let sources: serde_json::Map<String, Value> = sources.into_iter().chain(inputs).collect();
     let sinks: serde_json::Map<String, Value> = config
         .sinks
         .iter()

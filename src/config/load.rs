@@ -214,11 +214,19 @@ fn decode<'a>(ctx: &'a Ctx<'a>, files: &[SourceFile], roots: &'a [Node]) -> Conf
         [("sources", sources.len()), ("sinks", sinks.len())].into_iter().filter(|(name, good)| refused(name, *good)).map(|(name, _)| name),
     );
     whole::check(ctx, &sources, &sinks, &options, &misspelt);
+    let (mut files, mut inputs) = (Vec::new(), Vec::new());
+    for options in sources.into_iter().filter(|(_, c)| c.enabled).filter_map(|(_, c)| c.options) {
+        match options {
+            sources::SourceOptions::File(options) => files.push(options),
+            sources::SourceOptions::Push(options) => inputs.push(options),
+        }
+    }
     Config {
         agent_id,
         host_name: host_name.unwrap_or_else(host_name_of_kernel),
         queue: options,
-        sources: sources.into_iter().filter(|(_, c)| c.enabled).filter_map(|(_, c)| c.options).collect(),
+        sources: files,
+        inputs,
         sinks: sinks.into_iter().filter(|(_, c)| c.enabled).filter_map(|(_, c)| c.options).collect(),
         admin,
         drain,

@@ -10,6 +10,7 @@ mod mask;
 #[cfg(test)]
 mod mistakes;
 mod options;
+mod push_sources;
 mod queue;
 mod secret;
 mod sink_kinds;

@@ -3,6 +3,7 @@
 use crate::queue::QueueOptions;
 use crate::sink::SinkOptions;
 use crate::source::file::FileOptions;
+use crate::source::push::PushOptions;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -34,8 +35,10 @@ pub struct Config {
     pub host_name: String,
     /// `queue:` with `data_dir:`.
     pub queue: QueueOptions,
-    /// `sources:`.
+    /// Those of `sources:` that follow files.
     pub sources: Vec<FileOptions>,
+    /// Those of `sources:` that are pushed to.
+    pub inputs: Vec<PushOptions>,
     /// `sinks:`.
     pub sinks: Vec<SinkOptions>,
     /// `admin:`.

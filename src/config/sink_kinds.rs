@@ -175,7 +175,7 @@ fn index(field: &Field<'_>) -> Option<String> {
 }
 
 /// `auth:`: one way to log in.
-fn auth(ctx: &Ctx<'_>, field: &Field<'_>) -> Option<Auth> {
+pub(crate) fn auth(ctx: &Ctx<'_>, field: &Field<'_>) -> Option<Auth> {
     let expected = "one of: `{user: …, password: …}`, `{api_key: …}`, `{bearer: …}`";
     let mut map = field.map()?;
     let (user, password) = (map.get("user"), map.get("password"));

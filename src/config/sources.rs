@@ -1,8 +1,10 @@
 //! `sources.NAME`.
 
 use super::decode::{Ctx, Field, Map};
+use super::push_sources;
 use super::yaml::{Kind, Pos};
 use crate::source::file::{FileOptions, Multiline, StartAt};
+use crate::source::push::PushOptions;
 use globset::GlobBuilder;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -50,29 +52,83 @@ const LOGGER: &str = r"^(?:\[?(?:\d{4}[-/.]\d{2}[-/.]\d{2}|\d{2}[-/.](?:\d{2}|[A
 
 const GO: &str = r"^(?:\[?(?:\d{4}[-/]\d{2}[-/]\d{2}|\d{2}:\d{2}:\d{2}|[IWEF]\d{4} )|\{|panic: |fatal error: |time=|level=|ts=)";
 
+/// The options of one entry of `sources:`.
+#[derive(Clone, Debug)]
+pub(crate) enum SourceOptions {
+    /// Files are followed.
+    File(FileOptions),
+    /// Events are pushed.
+    Push(PushOptions),
+}
+
+impl SourceOptions {
+    /// Topic for its records.
+    pub(crate) fn topic(&self) -> &str {
+        match self {
+            SourceOptions::File(options) => &options.topic,
+            SourceOptions::Push(options) => &options.topic,
+        }
+    }
+
+    /// Longest event in bytes.
+    pub(crate) fn max_line_bytes(&self) -> usize {
+        match self {
+            SourceOptions::File(options) => options.max_line_bytes,
+            SourceOptions::Push(options) => options.max_line_bytes,
+        }
+    }
+
+    /// The options of a file source.
+    pub(crate) fn file(&self) -> Option<&FileOptions> {
+        match self {
+            SourceOptions::File(options) => Some(options),
+            SourceOptions::Push(_) => None,
+        }
+    }
+}
+
+/// The kinds of sources.
+#[derive(Clone, Copy)]
+enum SourceKind {
+    File,
+    Push(push_sources::Kind),
+}
+
+const KINDS: [(&str, SourceKind); 5] = [
+    ("file", SourceKind::File),
+    ("stdin", SourceKind::Push(push_sources::Kind::Stdin)),
+    ("http", SourceKind::Push(push_sources::Kind::Http)),
+    ("syslog", SourceKind::Push(push_sources::Kind::Syslog)),
+    ("journald", SourceKind::Push(push_sources::Kind::Journald)),
+];
+
 /// Decodes one entry of `sources:`.
-pub(crate) fn source(ctx: &Ctx<'_>, name: &str, pos: Pos, field: &Field<'_>) -> Component<FileOptions> {
+pub(crate) fn source(ctx: &Ctx<'_>, name: &str, pos: Pos, field: &Field<'_>) -> Component<SourceOptions> {
     let mut component = Component { pos, enabled: true, options: None, places: BTreeMap::new() };
     let Some(mut map) = field.map() else { return component };
     let kind = map.get("type");
     component.enabled = enabled(&mut map);
     ctx.lenient.set(!component.enabled);
-    let kinds = "the kind of source: `file`";
     let kind = match kind {
-        Some(field) => field.one_of(&[("file", ())]),
+        Some(field) => field.one_of(&KINDS),
         None => {
             // The one key without which nothing makes sense is asked for in a disabled source, too.
-            map.report(map.problem(format!("`{}` has no `type`", map.path)).expected(kinds));
-            Some(())
+            let kinds = super::decode::quoted_list(KINDS.iter().map(|(name, _)| *name));
+            map.report(map.problem(format!("`{}` has no `type`", map.path)).expected(format!("the kind of source: {kinds}")));
+            // What else stands there says which kind is meant; without a kind nothing is judged twice.
+            map.peek("include").map(|_| SourceKind::File)
         }
     };
-    if kind.is_some() {
+    if let Some(kind) = kind {
         for key in ["include", "topic"] {
             if let Some(field) = map.peek(key) {
                 component.places.insert(key.to_string(), field.pos());
             }
         }
-        component.options = Some(file(name, map));
+        component.options = Some(match kind {
+            SourceKind::File => SourceOptions::File(file(name, map)),
+            SourceKind::Push(kind) => SourceOptions::Push(push_sources::push(ctx, name, kind, map)),
+        });
     }
     ctx.lenient.set(false);
     component
@@ -184,7 +240,7 @@ fn is_own(name: &str) -> bool {
 }
 
 /// `fields:`: nested maps become dotted names.
-fn fields(field: &Field<'_>) -> Vec<(String, String)> {
+pub(crate) fn fields(field: &Field<'_>) -> Vec<(String, String)> {
     let mut found: Vec<(String, String)> = Vec::new();
     let Some(map) = field.map() else { return found };
     collect(&map, "", &mut found);

@@ -2,12 +2,12 @@
 
 use super::decode::Ctx;
 use super::diagnostic::Problem;
-use super::sources::Component;
+use super::sources::{Component, SourceOptions};
 use super::suggest::nearest;
 use super::yaml::Pos;
 use crate::queue::QueueOptions;
 use crate::sink::{SinkKind, SinkOptions};
-use crate::source::file::FileOptions;
+use crate::source::push::PushKind;
 use globset::{GlobBuilder, GlobMatcher};
 use std::path::{Component as Part, Path, PathBuf};
 
@@ -20,19 +20,33 @@ fn live<T>(all: &Named<T>) -> impl Iterator<Item = (&str, &Component<T>, &T)> {
 }
 
 /// All whole-configuration checks. `misspelt` are top-level keys that stand there under a wrong name.
-pub(crate) fn check(ctx: &Ctx<'_>, sources: &Named<FileOptions>, sinks: &Named<SinkOptions>, queue: &QueueOptions, misspelt: &[&str]) {
+pub(crate) fn check(ctx: &Ctx<'_>, sources: &Named<SourceOptions>, sinks: &Named<SinkOptions>, queue: &QueueOptions, misspelt: &[&str]) {
     if !misspelt.contains(&"sources") {
         some(ctx, "source", sources, "sources:\n       app:\n         type: file\n         include: /var/log/app/*.log");
     }
     if !misspelt.contains(&"sinks") {
         some(ctx, "sink", sinks, "sinks:\n       search:\n         type: elasticsearch\n         endpoints: http://localhost:9200");
     }
+    one_stdin(ctx, sources);
     topics(ctx, sources, sinks);
     names(ctx, sinks);
     loops(ctx, sources, sinks, queue);
     shared_targets(ctx, sinks);
     for (name, component, options) in live(sources) {
-        if options.max_line_bytes > queue.buffer_memory / 4 {
+        if let SourceOptions::Push(push) = options
+            && let PushKind::Http(http) = &push.kind
+            && http.max_body > queue.buffer_memory / 4
+        {
+            ctx.report(
+                Problem::new(
+                    component.pos,
+                    &format!("sources.{name}.max_body"),
+                    format!("`sources.{name}.max_body` is more than a quarter of `queue.buffer_memory`"),
+                )
+                .expected("room for at least two of the largest bodies in the half of the memory that sources have"),
+            );
+        }
+        if options.max_line_bytes() > queue.buffer_memory / 4 {
             ctx.report(
                 Problem::new(
                     component.pos,
@@ -60,11 +74,25 @@ fn some<T>(ctx: &Ctx<'_>, kind: &str, all: &Named<T>, example: &str) {
     ctx.report(problem.expected(format!("at least one {kind}")));
 }
 
+/// There is one standard input: two sources would share its lines at random.
+fn one_stdin(ctx: &Ctx<'_>, sources: &Named<SourceOptions>) {
+    let mut first: Option<&str> = None;
+    for (name, component, options) in live(sources) {
+        if !matches!(options, SourceOptions::Push(push) if matches!(push.kind, PushKind::Stdin(_))) {
+            continue;
+        }
+        if let Some(first) = first {
+            let message = format!("both `sources.{first}` and `sources.{name}` read standard input");
+            ctx.report(Problem::new(component.pos, &format!("sources.{name}"), message).expected("one source of `type: stdin`"));
+        }
+        first.get_or_insert(name);
+    }
+}
+
 /// Topics that nobody writes, topics that nobody reads.
-fn topics(ctx: &Ctx<'_>, sources: &Named<FileOptions>, sinks: &Named<SinkOptions>) {
-    let written: Vec<&str> = live(sources).map(|(_, _, options)| options.topic.as_str()).collect();
-    let resting: Vec<&str> =
-        sources.iter().filter(|(_, c)| !c.enabled).filter_map(|(_, c)| Some(c.options.as_ref()?.topic.as_str())).collect();
+fn topics(ctx: &Ctx<'_>, sources: &Named<SourceOptions>, sinks: &Named<SinkOptions>) {
+    let written: Vec<&str> = live(sources).map(|(_, _, options)| options.topic()).collect();
+    let resting: Vec<&str> = sources.iter().filter(|(_, c)| !c.enabled).filter_map(|(_, c)| Some(c.options.as_ref()?.topic())).collect();
     // A source that could not be decoded may write any topic.
     let sure = sources.iter().all(|(_, c)| c.options.is_some()) && !written.is_empty();
     for (name, component, options) in live(sinks).filter(|_| sure) {
@@ -96,14 +124,14 @@ fn topics(ctx: &Ctx<'_>, sources: &Named<FileOptions>, sinks: &Named<SinkOptions
     }
     let mut said: Vec<&str> = Vec::new();
     for (name, component, options) in live(sources) {
-        let read = readers.iter().any(|sink| sink.topics.is_empty() || sink.topics.contains(&options.topic));
-        if !read && !said.contains(&options.topic.as_str()) {
-            said.push(&options.topic);
+        let read = readers.iter().any(|sink| sink.topics.is_empty() || sink.topics.iter().any(|topic| topic == options.topic()));
+        if !read && !said.contains(&options.topic()) {
+            said.push(options.topic());
             ctx.warn(
                 component.place("topic"),
                 format!(
                     "no sink reads the topic `{}` that `sources.{name}` writes: its events stay in the queue until retention removes them",
-                    options.topic
+                    options.topic()
                 ),
             );
         }
@@ -199,8 +227,9 @@ fn matchers(globs: &[String]) -> Vec<GlobMatcher> {
 }
 
 /// What Forebay writes must not be what it reads, or it would feed itself for ever.
-fn loops(ctx: &Ctx<'_>, sources: &Named<FileOptions>, sinks: &Named<SinkOptions>, queue: &QueueOptions) {
+fn loops(ctx: &Ctx<'_>, sources: &Named<SourceOptions>, sinks: &Named<SinkOptions>, queue: &QueueOptions) {
     for (source, component, options) in live(sources) {
+        let Some(options) = options.file() else { continue };
         let (include, exclude) = (matchers(&options.include), matchers(&options.exclude));
         let follows = |path: &Path| {
             let path = absolute(path);

@@ -89,6 +89,13 @@ impl Bench {
         fs::write(self.path("pipeline.yaml"), text).expect("pipeline.yaml");
     }
 
+    /// Writes the pipeline: `sources` (YAML, indented by two) to `sinks`, with `more` on the top level.
+    pub fn inputs(&self, sources: &str, sinks: &str, more: &str) {
+        let (state, admin) = (quoted(self.path("state")), self.admin);
+        let text = format!("data_dir: {state}\nadmin: {{listen: \"{admin}\"}}\n{more}\nsources:\n{sources}\nsinks:\n{sinks}\n");
+        fs::write(self.path("pipeline.yaml"), text).expect("pipeline.yaml");
+    }
+
     /// `forebay run pipeline.yaml`.
     pub fn start(&self) -> Agent {
         self.start_under(&[])
@@ -96,6 +103,11 @@ impl Bench {
 
     /// The same as the last arguments of another command.
     pub fn start_under(&self, prefix: &[&str]) -> Agent {
+        self.start_fed(prefix, Stdio::null())
+    }
+
+    /// The same with `input` as standard input.
+    pub fn start_fed(&self, prefix: &[&str], input: Stdio) -> Agent {
         let words: Vec<&str> = prefix.iter().copied().chain([env!("CARGO_BIN_EXE_forebay")]).collect();
         let log = self.path("agent.log");
         let file = OpenOptions::new().create(true).append(true).open(&log).expect("agent.log");
@@ -103,7 +115,7 @@ impl Bench {
             .args(&words[1..])
             .arg("run")
             .arg(self.path("pipeline.yaml"))
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(file.try_clone().expect("agent.log"))
             .stderr(file)
             .spawn()
@@ -137,6 +149,16 @@ impl Agent {
     /// What it has said.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Its standard input, once.
+    pub fn stdin(&mut self) -> std::process::ChildStdin {
+        self.child.stdin.take().expect("started with a pipe")
+    }
+
+    /// Its process ID.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits for a condition; fails at once, with the agent's log, when the agent ends before.

@@ -86,7 +86,7 @@ fn no_type() {
        |
      1 | sources: {a: {include: /a}}
        |           ^
-       = expected the kind of source: `file`
+       = expected the kind of source: `file`, `stdin`, `http`, `syslog`, `journald`
 
     error: `sinks.b` has no `type`
       --> pipeline.yaml:2:9

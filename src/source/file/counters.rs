@@ -45,6 +45,7 @@ impl Counters {
 
     pub(crate) fn status(&self) -> SourceStatus {
         SourceStatus {
+            kind: "file".into(),
             files: self.files.get(),
             open_files: self.open_files.get(),
             read_bytes: self.read_bytes.get(),
@@ -56,6 +57,7 @@ impl Counters {
             cut_bytes: self.cut_bytes.get(),
             lost_bytes: self.lost_bytes.get(),
             last_error: self.last_error.lock().unwrap_or_else(|e| e.into_inner()).clone(),
+            ..SourceStatus::default()
         }
     }
 }

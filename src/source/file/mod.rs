@@ -13,7 +13,7 @@ mod counters;
 mod discover;
 mod error;
 mod globs;
-mod lines;
+pub(in crate::source) mod lines;
 mod listing;
 mod multiline;
 mod options;

@@ -1,0 +1,14 @@
+//! `type: http`: NDJSON, JSON arrays, plain lines, and as much of Elasticsearch's API as its clients need to send `_bulk`.
+//!
+//! A 200 says that the queue has the events under the configured `acks`; with `acks: synced` many requests share a sync.
+//! No room within `max_block` is a 429 with `Retry-After`, a stop is a 503: in both cases the sender sends again. Between
+//! an answer that was lost and the next try there is no memory here: an `Idempotency-Key` is not looked at, so what is
+//! sent twice is there twice.
+
+mod answer;
+mod body;
+mod bulk;
+mod gather;
+mod server;
+
+pub(crate) use server::{listen, serve};
