@@ -199,6 +199,63 @@ fn http_says_429_when_the_queue_is_full_and_503_when_it_stops() {
     assert!(ask(address, "POST", "/", "", b"x").is_none());
 }
 
+/// `cert.pem` and `key.pem` for localhost; `false` without `openssl`.
+fn certificate(bench: &Bench) -> bool {
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
+        .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-keyout")
+        .arg(bench.path("key.pem"))
+        .arg("-out")
+        .arg(bench.path("cert.pem"))
+        .output();
+    made.is_ok_and(|o| o.status.success())
+}
+
+/// A connection that trusts that certificate alone.
+fn encrypted(bench: &Bench, address: SocketAddr) -> rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(bench.path("cert.pem")).unwrap()).unwrap();
+    let config = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let client = rustls::ClientConnection::new(config.into(), "localhost".try_into().unwrap()).unwrap();
+    rustls::StreamOwned::new(client, TcpStream::connect(address).unwrap())
+}
+
+#[test]
+fn https_and_no_more_connections_than_allowed() {
+    let (bench, receiver, address) = (Bench::new(), Receiver::start().unwrap(), free_address());
+    if !certificate(&bench) {
+        println!("SKIPPED: no openssl to make a certificate");
+        return;
+    }
+    let (cert, key) = (quoted(bench.path("cert.pem")), quoted(bench.path("key.pem")));
+    let source = format!("  api: {{type: http, listen: \"{address}\", max_connections: 2, tls: {{cert_file: {cert}, key_file: {key}}}}}");
+    bench.inputs(&source, &elasticsearch_sink(&receiver.url()), "");
+    let mut agent = bench.start();
+    agent.wait_for("it listens", || TcpStream::connect(address).is_ok());
+    // Plain text is refused and counted; two that say nothing take both places for a while.
+    assert!(ask(address, "POST", "/", "", b"plain\n").is_none());
+    let idle = [encrypted(&bench, address), encrypted(&bench, address)];
+    agent.wait_status("both places are taken", |s| s.sources["api"].connections == 2 && s.sources["api"].refused_requests >= 1);
+    let mut third = encrypted(&bench, address);
+    third.sock.set_read_timeout(Some(PATIENCE)).unwrap();
+    drop(idle);
+    let request =
+        "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n5\r\none\nt\r\n3\r\nwo\n\r\n0\r\n\r\n";
+    third.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    let _ = third.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("{\"accepted\":2}"), "{answer}");
+    agent.wait_for("all is shipped", || receiver.account(|a| a.documents().len() == 2));
+    assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
+    assert_exactly(&receiver, "one\ntwo\n");
+}
+
 /// Syslog messages with numbers, RFC 5424.
 fn syslog_line(n: u32) -> String {
     format!("<14>1 2026-03-09T10:15:02Z web app {n} - - message {n:06}")
@@ -209,15 +266,7 @@ fn syslog_comes_over_udp_tcp_tls_and_unix_sockets() {
     let (bench, receiver) = (Bench::new(), Receiver::start().unwrap());
     let [udp, tcp, tls] = [free_address(), free_address(), free_address()];
     let [stream, datagram, cert, key] = ["log.stream", "log.dgram", "cert.pem", "key.pem"].map(|name| bench.path(name));
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
-        .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"])
-        .arg("-keyout")
-        .arg(&key)
-        .arg("-out")
-        .arg(&cert)
-        .output();
-    let with_tls = made.is_ok_and(|o| o.status.success());
+    let with_tls = certificate(&bench);
     if !with_tls {
         println!("SKIPPED the part with TLS: no openssl to make a certificate");
     }
@@ -251,15 +300,7 @@ fn syslog_comes_over_udp_tcp_tls_and_unix_sockets() {
     drop(local);
     UnixDatagram::unbound().unwrap().send_to(number().as_bytes(), &datagram).unwrap();
     if with_tls {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(&cert).unwrap()).unwrap();
-        let config = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let client = rustls::ClientConnection::new(config.into(), "localhost".try_into().unwrap()).unwrap();
-        let mut encrypted = rustls::StreamOwned::new(client, TcpStream::connect(tls).unwrap());
+        let mut encrypted = encrypted(&bench, tls);
         for _ in 0..100 {
             encrypted.write_all((number() + "\n").as_bytes()).unwrap();
         }

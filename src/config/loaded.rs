@@ -6,6 +6,7 @@ use crate::queue::{Acks, QueueOptions};
 use crate::sink::SinkKind;
 use crate::sink::elasticsearch::{Auth, Compression};
 use crate::source::file::StartAt;
+use crate::source::push::PushKind;
 use proptest::prelude::*;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -151,6 +152,49 @@ shutdown: {drain: 1m30s}
 }
 
 #[test]
+fn every_key_of_the_sources_that_are_pushed_to() {
+    let config = config(
+        r#"
+sources:
+  in: {type: stdin, topic: in, max_line_bytes: 64KiB, fields: {a: 1}}
+  api: {type: http, listen: "0.0.0.0:9201", max_body: 2MiB, auth: {bearer: "${ES_PASSWORD}"}}
+  near: {type: http}
+  net:
+    type: syslog
+    listen: ["udp://127.0.0.1:514", "tcp://[::1]:601", "tls://0.0.0.0:6514", "unix:/run/a.sock", "unixgram:/run/b.sock"]
+    tls: {cert_file: /c.pem, key_file: /k.pem, ca_file: /ca.pem}
+    receive_buffer: 1MiB
+    max_connections: 8
+  sys: {type: journald, units: [a.service, b.service], directory: /host/journal, journalctl_path: /bin/jc, start_at: end}
+  off: {type: syslog, enabled: false}
+sinks: {out: {type: console}}
+"#,
+    );
+    assert!(config.sources.is_empty() && config.warnings.is_empty(), "{:?}", config.warnings);
+    let origins: Vec<String> =
+        config.inputs.iter().map(|i| format!("{} {} {}: {}", i.name, i.topic, i.max_line_bytes, i.origin().1)).collect();
+    assert_eq!(
+        origins,
+        [
+            "in in 65536: lines until its end",
+            "api logs 1048576: http://0.0.0.0:9201",
+            "near logs 1048576: http://127.0.0.1:9200",
+            "net logs 65536: udp://127.0.0.1:514, tcp://[::1]:601, tls://0.0.0.0:6514, unix:/run/a.sock, unixgram:/run/b.sock",
+            "sys logs 1048576: a.service, b.service, by /bin/jc",
+        ]
+    );
+    let [_, PushKind::Http(api), _, PushKind::Syslog(net), PushKind::Journald(sys)] = [0, 1, 2, 3, 4].map(|n| &config.inputs[n].kind)
+    else {
+        panic!("{config:?}")
+    };
+    assert!(matches!(&api.auth, Auth::Bearer(token) if token.expose() == "x: [}") && api.max_body == 2 << 20);
+    assert_eq!((net.receive_buffer, net.max_connections), (1 << 20, 8));
+    assert_eq!(net.tls.as_ref().unwrap().ca_file.as_deref(), Some(std::path::Path::new("/ca.pem")));
+    assert!(sys.start_at_end && sys.directory.as_deref() == Some(std::path::Path::new("/host/journal")));
+    assert!(!format!("{config:?}").contains("x: [}"));
+}
+
+#[test]
 fn a_folder_is_one_configuration() {
     let config = config_of(&[
         ("10-app.yaml", "sources: {a: {type: file, include: /a, topic: a}}\n"),
@@ -225,6 +269,13 @@ fn word() -> impl Strategy<Value = String> {
         "$",
         "retry",
         "process",
+        "stdin",
+        "syslog",
+        "journald",
+        "listen",
+        "tls",
+        "units",
+        "udp://127.0.0.1:1",
     ])
     .prop_map(str::to_string)
 }
@@ -250,7 +301,7 @@ proptest! {
         let path: PathBuf = dir.path().join("p.yaml");
         std::fs::write(&path, &text).unwrap();
         match load(&[path], &env) {
-            Ok(config) => prop_assert!(!config.sources.is_empty() && !config.sinks.is_empty()),
+            Ok(config) => prop_assert!(config.sources.len() + config.inputs.len() > 0 && !config.sinks.is_empty()),
             Err(errors) => prop_assert!(!errors.errors().is_empty() && !errors.render(true).is_empty()),
         }
     }

@@ -78,7 +78,22 @@ fn http(ctx: &Ctx<'_>, map: &mut Map<'_>) -> HttpInputOptions {
     if let Some(found) = map.get("auth").and_then(|f| auth(ctx, &f)) {
         options.auth = found;
     }
+    options.tls = map.get("tls").as_ref().and_then(tls);
+    if let Some(count) = map.get("max_connections").and_then(|f| f.integer(1..=10_000)) {
+        options.max_connections = count as usize;
+    }
     options
+}
+
+/// The certificate that a listener shows.
+fn tls(field: &Field<'_>) -> Option<TlsServerOptions> {
+    let mut map = field.map()?;
+    let file = |field: Field<'_>| field.string("the path of a PEM file").map(PathBuf::from);
+    let cert_file = map.require("cert_file", "the path of a PEM file with the certificate").and_then(file);
+    let key_file = map.require("key_file", "the path of a PEM file with the key").and_then(file);
+    let ca_file = map.get("ca_file").and_then(file);
+    map.finish(&[]);
+    Some(TlsServerOptions { cert_file: cert_file?, key_file: key_file?, ca_file })
 }
 
 const SYSLOG_ADDRESS: &str = "`udp://IP:PORT`, `tcp://IP:PORT`, `tls://IP:PORT`, `unix:/PATH` or `unixgram:/PATH`";
@@ -99,18 +114,9 @@ fn syslog(ctx: &Ctx<'_>, map: &mut Map<'_>) -> SyslogOptions {
             options.listen.push(address);
         }
     }
-    let tls = map.get("tls");
-    if let Some(mut tls) = tls.as_ref().and_then(Field::map) {
-        let file = |field: Field<'_>| field.string("the path of a PEM file").map(PathBuf::from);
-        let cert_file = tls.require("cert_file", "the path of a PEM file with the certificate").and_then(file);
-        let key_file = tls.require("key_file", "the path of a PEM file with the key").and_then(file);
-        let ca_file = tls.get("ca_file").and_then(file);
-        tls.finish(&[]);
-        if let (Some(cert_file), Some(key_file)) = (cert_file, key_file) {
-            options.tls = Some(TlsServerOptions { cert_file, key_file, ca_file });
-        }
-    }
-    if let (Some(item), None, false) = (wants_tls, &tls, ctx.lenient.get()) {
+    let field = map.get("tls");
+    options.tls = field.as_ref().and_then(tls);
+    if let (Some(item), None, false) = (wants_tls, &field, ctx.lenient.get()) {
         item.wrong(format!("`{}` is `tls://`, but `{}.tls` is not there", item.path, map.path), "`tls: {cert_file: …, key_file: …}`");
     }
     if let Some(bytes) = map.get("receive_buffer").and_then(|f| f.size(64 << 10..=1 << 30)) {

@@ -44,6 +44,9 @@ pub trait Producer: Send + Sync {
     /// [`AppendError::Closed`] at shutdown, [`AppendError::TimedOut`] after `max_block` without room.
     fn append(&self, block: Block) -> Result<(), AppendError>;
 
+    /// Waits at most `wait` until an [`Producer::append`] would be taken at once; whether it would.
+    fn has_room(&self, wait: Duration) -> bool;
+
     /// Waits at most `wait` until all of the stream before byte `end` counts as done under the configured `acks`;
     /// whether it does. Who asks shares the syncs that happen anyway: nothing is forced.
     fn acked(&self, stream: &Arc<Stream>, end: u64, wait: Duration) -> bool;

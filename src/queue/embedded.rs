@@ -325,6 +325,10 @@ impl Producer for Queue {
         self.hand_over(block)
     }
 
+    fn has_room(&self, wait: Duration) -> bool {
+        self.admission.has_room(wait)
+    }
+
     fn acked(&self, stream: &Arc<Stream>, end: u64, wait: Duration) -> bool {
         let until = Instant::now() + wait;
         loop {

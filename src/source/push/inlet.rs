@@ -5,8 +5,13 @@ use super::counters::{Counters, add};
 use crate::queue::{AppendError, Block, Buffer, Producer, RunFlags, Stream, StreamSpec, Tail, put_varint};
 use bytes::Bytes;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use xxhash_rust::xxh3::Xxh3;
+
+/// How long a wait for room lasts before it is asked again whether to go on.
+const LOOK: Duration = Duration::from_millis(250);
+/// A wait for room that is longer is worth a word.
+const PATIENT: Duration = Duration::from_secs(5);
 
 /// Whole events in a range of some buffer.
 #[derive(Clone, Debug)]
@@ -140,7 +145,7 @@ impl Owner {
     /// Memory for events; waits, and asks now and then whether to `give_up`.
     pub(crate) fn buffer(&self, len: usize, give_up: impl Fn() -> bool) -> Option<Buffer> {
         loop {
-            if let Some(buffer) = self.producer.buffer(len, Duration::from_millis(250)) {
+            if let Some(buffer) = self.producer.buffer(len, LOOK) {
                 return Some(buffer);
             }
             if give_up() {
@@ -178,22 +183,30 @@ impl Inlet {
     /// Appends events of a sender who cannot be refused: waits for room, says so, and asks now and then whether to
     /// `give_up`. `None`: the events are not in the queue.
     pub(crate) fn append_patiently(&self, filled: Filled, give_up: impl Fn() -> bool) -> Option<u64> {
+        let mut said = false;
+        let since = Instant::now();
         loop {
-            match self.append(filled.clone()) {
-                Ok(end) => {
-                    self.counters.set_error("");
+            // In short steps: who stops must not wait for `max_block`.
+            let result = if self.producer.has_room(LOOK) { self.append(filled.clone()).map(Some) } else { Ok(None) };
+            match result {
+                Ok(Some(end)) => {
+                    if said {
+                        self.counters.set_error("");
+                    }
                     return Some(end);
                 }
                 Err(AppendError::Closed) => return None,
-                Err(error @ AppendError::TimedOut { .. }) => {
-                    let text = format!("{error}; the sender waits, and nothing that was taken is lost");
-                    if self.counters.set_error(&text) {
-                        tracing::warn!("source {}: {text}", self.stream.spec().source);
-                    }
-                    if give_up() {
-                        return None;
-                    }
+                Ok(None) | Err(AppendError::TimedOut { .. }) => {}
+            }
+            if !said && since.elapsed() > PATIENT {
+                said = true;
+                let text = "the queue has no room (its own state says why); the sender waits, and nothing that was taken is lost";
+                if self.counters.set_error(text) {
+                    tracing::warn!("source {}: {text}", self.stream.spec().source);
                 }
+            }
+            if give_up() {
+                return None;
             }
         }
     }

@@ -13,6 +13,9 @@
 
 mod counters;
 mod cutter;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod inlet;
 mod journald;
@@ -20,7 +23,9 @@ mod options;
 mod pump;
 mod sources;
 mod stdin;
+mod stopping;
 mod syslog;
+mod tls;
 
 pub use options::{HttpInputOptions, JournaldOptions, PushKind, PushOptions, StdinOptions, SyslogAddress, SyslogOptions, TlsServerOptions};
 pub use sources::{PushError, PushSources, Surroundings};

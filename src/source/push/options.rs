@@ -43,7 +43,7 @@ impl PushOptions {
                 let units = if journal.units.is_empty() { "all units".into() } else { journal.units.join(", ") };
                 ("journald", format!("{units}, by {}", journal.journalctl_path.display()))
             }
-            PushKind::Http(http) => ("http", format!("http://{}", http.listen)),
+            PushKind::Http(http) => ("http", http.url()),
         }
     }
 }
@@ -61,11 +61,28 @@ pub struct HttpInputOptions {
     pub max_body: usize,
     /// What senders must show.
     pub auth: Auth,
+    /// With it, HTTPS.
+    pub tls: Option<TlsServerOptions>,
+    /// Most connections at a time; further ones wait.
+    pub max_connections: usize,
+}
+
+impl HttpInputOptions {
+    /// Where it listens.
+    pub fn url(&self) -> String {
+        format!("http{}://{}", if self.tls.is_some() { "s" } else { "" }, self.listen)
+    }
 }
 
 impl Default for HttpInputOptions {
     fn default() -> Self {
-        HttpInputOptions { listen: SocketAddr::from(([127, 0, 0, 1], 9200)), max_body: 4 << 20, auth: Auth::None }
+        HttpInputOptions {
+            listen: SocketAddr::from(([127, 0, 0, 1], 9200)),
+            max_body: 4 << 20,
+            auth: Auth::None,
+            tls: None,
+            max_connections: 256,
+        }
     }
 }
 

@@ -4,10 +4,9 @@
 //! an answer gives up by dropping the receiving end; what was not appended by then never is.
 
 use super::inlet::{Filled, Inlet, Owner};
-use super::stdin::Stopping;
+use super::stopping::Stopping;
 use crate::queue::{AppendError, Buffer};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
@@ -63,7 +62,7 @@ impl Pump {
 
     /// Whether nothing new is taken any more.
     pub(crate) fn is_closing(&self) -> bool {
-        self.stopping.drain.load(Relaxed)
+        self.stopping.is_draining()
     }
 
     /// Memory for events. `None`: not before `until`, or the agent stops.
@@ -73,7 +72,7 @@ impl Pump {
                 return Some(buffer);
             }
             let left = until.map_or(LOOK, |until| until.saturating_duration_since(Instant::now()).min(LOOK));
-            if left.is_zero() || self.stopping.stop.load(Relaxed) {
+            if left.is_zero() || self.stopping.is_stopping() {
                 return None;
             }
             let producer = self.owner.producer.clone();
@@ -106,7 +105,7 @@ fn append(mut parcels: mpsc::Receiver<Parcel>, pending: &Sender<Pending>, stoppi
         let Some(answer) = parcel.answer else {
             for (inlet, filled) in parcel.events {
                 let events = u64::from(filled.count);
-                if inlet.append_patiently(filled, || stopping.stop.load(Relaxed)).is_none() {
+                if inlet.append_patiently(filled, || stopping.is_stopping()).is_none() {
                     inlet.lost(events);
                 }
             }
@@ -139,7 +138,7 @@ fn answer(acks: &Receiver<Pending>, stopping: &Stopping) {
                 if inlet.acked(*end, LOOK) {
                     break true;
                 }
-                if answer.is_closed() || stopping.stop.load(Relaxed) {
+                if answer.is_closed() || stopping.is_stopping() {
                     break false;
                 }
             }

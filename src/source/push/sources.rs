@@ -3,13 +3,13 @@
 use super::counters::Counters;
 use super::inlet::Owner;
 use super::pump::Pump;
-use super::stdin::{self, Stopping};
+use super::stdin;
+use super::stopping::Stopping;
 use super::{HttpInputOptions, PushKind, PushOptions, SyslogOptions, http, journald, syslog};
 use crate::admin::SourceStatus;
 use crate::queue::{Producer, QueueOptions};
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
@@ -30,6 +30,9 @@ pub enum PushError {
         /// What to do.
         help: &'static str,
     },
+    /// The kernel refused a descriptor.
+    #[error("the sources that are pushed to cannot start: {0}; nothing was taken")]
+    System(std::io::Error),
     /// The kernel refused a thread.
     #[error("source {source_name}: cannot start a thread: {source}")]
     Thread {
@@ -100,8 +103,8 @@ impl PushSources {
     /// # Errors
     /// [`PushError`] when one cannot start; those before it are stopped.
     pub fn start(options: Vec<PushOptions>, around: &Surroundings<'_>) -> Result<PushSources, PushError> {
-        let mut all =
-            PushSources { sources: Vec::new(), stopping: Arc::default(), at_work: Arc::default(), closing: watch::Sender::new(false) };
+        let stopping = Arc::new(Stopping::new().map_err(PushError::System)?);
+        let mut all = PushSources { sources: Vec::new(), stopping, at_work: Arc::default(), closing: watch::Sender::new(false) };
         for options in options {
             let options = Arc::new(options);
             let counters = Arc::new(Counters::default());
@@ -134,13 +137,14 @@ impl PushSources {
     fn http(&self, owner: Owner, options: HttpInputOptions, around: &Surroundings<'_>) -> Result<(), PushError> {
         let _inside = around.runtime.enter();
         let name = owner.options.name.clone();
-        let listening = http::listen(options.listen).map_err(|source| refused(&name, options.listen, source))?;
-        tracing::info!("source {name}: http on http://{}", listening.address);
+        let listening = http::listen(&options).map_err(|source| refused(&name, options.listen, source))?;
+        tracing::info!("source {name}: http on {}", HttpInputOptions { listen: listening.address, ..options.clone() }.url());
         let pump = self.pump(&owner)?;
-        let (closing, working, max_block) = (self.closing(), self.at_work.begin(), around.queue.max_block);
+        let (closing, working) = (self.closing(), self.at_work.begin());
+        let limits = http::Limits { max_block: around.queue.max_block, buffer_memory: around.queue.buffer_memory };
         around.runtime.spawn(async move {
             let _working = working;
-            http::serve(listening, owner, options, pump, max_block, closing).await;
+            http::serve(listening, owner, options, pump, limits, closing).await;
         });
         Ok(())
     }
@@ -200,7 +204,7 @@ impl PushSources {
     }
 
     fn take_nothing_new(&self) {
-        self.stopping.drain.store(true, Relaxed);
+        self.stopping.drain();
         self.closing.send_replace(true);
     }
 
@@ -223,7 +227,7 @@ fn refused(name: &str, address: impl ToString, source: std::io::Error) -> PushEr
 impl Drop for PushSources {
     fn drop(&mut self) {
         self.take_nothing_new();
-        self.stopping.stop.store(true, Relaxed);
+        self.stopping.stop();
         if !self.at_work.wait(Instant::now() + Duration::from_secs(5)) {
             tracing::warn!("a source does not stop; what it was taking is not acknowledged to its sender");
         }

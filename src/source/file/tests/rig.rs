@@ -98,6 +98,10 @@ impl Producer for Fake {
         if self.full.load(Relaxed) { None } else { self.pool.take(len, Duration::ZERO) }
     }
 
+    fn has_room(&self, _wait: Duration) -> bool {
+        !self.full.load(Relaxed)
+    }
+
     fn acked(&self, stream: &Arc<Stream>, end: u64, _wait: Duration) -> bool {
         stream.durable().end >= end
     }

@@ -9,8 +9,10 @@ use std::io::Read;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-/// First memory for a body whose length is not known.
-const FIRST: usize = 64 << 10;
+/// First memory for a body, whatever its sender says: more when it comes.
+const FIRST: usize = 256 << 10;
+/// Bytes that are decompressed in one go.
+const STEP: usize = 64 << 10;
 /// How long a sender may take for its body.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -69,7 +71,7 @@ pub(crate) async fn gather(pump: &Pump, body: Body, gzip: bool, max: usize, unti
 }
 
 async fn raw(pump: &Pump, mut body: Body, known: Option<u64>, max: usize, until: Instant) -> Result<(Buffer, usize), NoBody> {
-    let mut all = Growing::new(pump, known.map_or(FIRST, |n| n as usize), max, until).await?;
+    let mut all = Growing::new(pump, known.map_or(FIRST, |n| n as usize).min(FIRST), max, until).await?;
     while let Some(chunk) = next(&mut body).await? {
         all.grow(chunk.len()).await?;
         all.buffer[all.len..all.len + chunk.len()].copy_from_slice(&chunk);
@@ -93,7 +95,7 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, NoBody> {
 }
 
 async fn unzip(pump: &Pump, (packed, len): (Buffer, usize), max: usize, until: Instant) -> Result<(Buffer, usize), NoBody> {
-    let mut all = Growing::new(pump, len.saturating_mul(4).max(FIRST), max, until).await?;
+    let mut all = Growing::new(pump, len.saturating_mul(4), max, until).await?;
     let mut reader = MultiGzDecoder::new(&packed[..len]);
     loop {
         let room = all.len;
@@ -112,7 +114,7 @@ async fn unzip(pump: &Pump, (packed, len): (Buffer, usize), max: usize, until: I
             continue;
         }
         // A piece at a time, so that the network has its turns.
-        let to = all.buffer.len().min(room + FIRST);
+        let to = all.buffer.len().min(room + STEP);
         match reader.read(&mut all.buffer[room..to]) {
             Ok(0) => return Ok((all.buffer, all.len)),
             Ok(n) => all.len += n,

@@ -1,15 +1,17 @@
 //! The listener: who may send, what is asked, and the way of a body through to its answer.
 
+use super::accept::connections;
 use super::body::{self, Form};
-use super::gather::gather;
+use super::gather::{NoBody, gather};
 use super::{answer, bulk};
 use crate::sink::elasticsearch::Auth;
 use crate::source::push::HttpInputOptions;
 use crate::source::push::counters::add;
 use crate::source::push::inlet::{Filled, Inlet, Owner, Piece};
 use crate::source::push::pump::{Pump, Refusal};
+use crate::source::push::tls;
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, Response, StatusCode, header};
 use axum::routing::{get, post};
@@ -19,6 +21,8 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 
 /// Streams of their own for at most this many indices; the events of others go to the common one.
 const MOST_INDICES: usize = 64;
@@ -28,15 +32,17 @@ const SMALL: usize = 64 << 10;
 /// A bound listener.
 pub(crate) struct Listening {
     listener: tokio::net::TcpListener,
+    tls: Option<TlsAcceptor>,
     pub(crate) address: SocketAddr,
 }
 
 /// Binds. To be called inside the runtime.
-pub(crate) fn listen(address: SocketAddr) -> io::Result<Listening> {
-    let listener = TcpListener::bind(address)?;
+pub(crate) fn listen(options: &HttpInputOptions) -> io::Result<Listening> {
+    let tls = options.tls.as_ref().map(tls::acceptor).transpose().map_err(io::Error::other)?;
+    let listener = TcpListener::bind(options.listen)?;
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    Ok(Listening { address: listener.local_addr()?, listener })
+    Ok(Listening { address: listener.local_addr()?, listener, tls })
 }
 
 struct Shared {
@@ -45,8 +51,19 @@ struct Shared {
     max_body: usize,
     max_block: Duration,
     authorization: Option<String>,
+    /// KiB of bodies that may be on their way: with it, none waits for memory that another one holds which waits too.
+    bodies: Semaphore,
+    bodies_kib: u32,
     common: Arc<Inlet>,
     by_index: Mutex<HashMap<Arc<str>, Arc<Inlet>>>,
+}
+
+/// What the queue's options say.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) max_block: Duration,
+    /// Half of it is for what sources read.
+    pub(crate) buffer_memory: usize,
 }
 
 /// Serves until `closing` is done and the requests that are under way have their answers.
@@ -55,16 +72,20 @@ pub(crate) async fn serve(
     owner: Owner,
     options: HttpInputOptions,
     pump: Pump,
-    max_block: Duration,
+    queue: Limits,
     closing: impl Future<Output = ()> + Send + 'static,
 ) {
     let name = owner.options.name.clone();
+    let bodies_kib = u32::try_from((queue.buffer_memory / 4).max(options.max_body) >> 10).unwrap_or(u32::MAX >> 3);
+    let connections = connections(listening.listener, listening.address, listening.tls, options.max_connections, &owner.counters);
     let shared = Arc::new(Shared {
         common: Arc::new(owner.inlet("", &[], 0)),
         by_index: Mutex::default(),
         authorization: authorization(&options.auth),
         max_body: options.max_body,
-        max_block,
+        max_block: queue.max_block,
+        bodies: Semaphore::new(bodies_kib as usize),
+        bodies_kib,
         pump,
         owner,
     });
@@ -74,7 +95,7 @@ pub(crate) async fn serve(
         .route("/{index}/_bulk", post(bulk_into).put(bulk_into))
         .fallback(nothing)
         .with_state(shared);
-    if let Err(error) = axum::serve(listening.listener, router).with_graceful_shutdown(closing).await {
+    if let Err(error) = axum::serve(connections, router).with_graceful_shutdown(closing).await {
         tracing::error!("source {name}: the listener on {} stopped: {error}; nothing more is taken", listening.address);
     }
 }
@@ -174,6 +195,13 @@ impl Shared {
                 let why = "only `Content-Encoding: gzip` is known; nothing was taken";
                 return self.counted(answer::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "illegal_argument_exception", why));
             }
+        };
+        let known = body.size_hint().exact().map_or(self.max_body, |n| usize::try_from(n).unwrap_or(usize::MAX));
+        let need = if gzip { known.saturating_add(self.max_body) } else { known };
+        let need = u32::try_from(need >> 10).unwrap_or(u32::MAX).saturating_add(1).min(self.bodies_kib);
+        let _share = match tokio::time::timeout_at(until.into(), self.bodies.acquire_many(need)).await {
+            Ok(Ok(share)) => share,
+            _ => return self.counted(answer::no_body(&NoBody::NoRoom, self.max_body)),
         };
         let (mut memory, len) = match gather(&self.pump, body, gzip, self.max_body, until).await {
             Ok(body) => body,

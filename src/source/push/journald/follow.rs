@@ -5,19 +5,14 @@ use crate::queue::{RunFlags, Tail, put_varint};
 use crate::source::file::lines::flags;
 use crate::source::push::JournaldOptions;
 use crate::source::push::inlet::{Filled, Inlet, Owner};
-use crate::source::push::stdin::{Stopping, readable};
+use crate::source::push::stopping::Stopping;
 use std::collections::VecDeque;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// Bytes of one read.
 const READ: usize = 64 << 10;
-/// How long a quiet journal is waited for before the wish to stop is looked at.
-const LOOK: Duration = Duration::from_millis(100);
 /// Between the end of a child and the next one: doubled each time, up to the second value.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// A child that lived this long was well.
@@ -55,7 +50,7 @@ struct Follower<'a> {
 }
 
 /// Follows the journal until the stop.
-pub(crate) fn follow(owner: &Owner, options: &JournaldOptions, stopping: &Arc<Stopping>) {
+pub(crate) fn follow(owner: &Owner, options: &JournaldOptions, stopping: &Stopping) {
     let inlet = owner.inlet("", &[], RunFlags::JOURNAL);
     let durable = inlet.stream().durable();
     let resume = remembered(&inlet.stream().spec().resume).filter(|(end, _)| *end <= durable.end);
@@ -75,7 +70,7 @@ pub(crate) fn follow(owner: &Owner, options: &JournaldOptions, stopping: &Arc<St
 
 impl Follower<'_> {
     fn stopped(&self) -> bool {
-        self.stopping.stop.load(Relaxed) || self.stopping.drain.load(Relaxed)
+        self.stopping.is_draining()
     }
 
     fn run(&mut self) {
@@ -127,7 +122,7 @@ impl Follower<'_> {
         tracing::warn!("source {}: {text}", self.owner.options.name);
         let until = Instant::now() + *backoff;
         while Instant::now() < until && !self.stopped() {
-            std::thread::park_timeout(LOOK);
+            self.stopping.wait(until.saturating_duration_since(Instant::now()));
         }
         *backoff = (*backoff * 2).min(BACKOFF.1);
     }
@@ -153,12 +148,8 @@ impl Follower<'_> {
         let mut entries = Entries::new(self.owner.options.max_line_bytes);
         let mut known = Known::new(self.known);
         loop {
-            if self.stopped() {
+            if !self.stopping.readable(&*out)? || self.stopped() {
                 return Ok(Some(End::Stop));
-            }
-            if !readable(out.as_fd(), LOOK)? {
-                self.remember();
-                continue;
             }
             let n = match out.read(entries.room(READ)) {
                 Ok(0) => return Ok(None),

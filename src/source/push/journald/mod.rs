@@ -10,4 +10,6 @@
 mod entries;
 mod follow;
 
+#[cfg(any(fuzzing, test))]
+pub(super) use entries::Entries;
 pub(crate) use follow::follow;

@@ -1,7 +1,7 @@
 //! Sockets: bound before anything is served, so that a mistake is an error of the start.
 
-use super::tls;
 use crate::source::push::options::{SyslogAddress, SyslogOptions};
+use crate::source::push::tls;
 use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};

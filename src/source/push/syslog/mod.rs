@@ -10,7 +10,8 @@ mod frames;
 mod listen;
 mod peers;
 mod receive;
-mod tls;
 
+#[cfg(any(fuzzing, test))]
+pub(super) use frames::Frames;
 pub(crate) use listen::bind;
 pub(crate) use receive::serve;
