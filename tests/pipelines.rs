@@ -54,6 +54,13 @@ fn sidecar() {
 }
 
 #[test]
+fn inputs() {
+    let config = pipeline("inputs.yaml", &[]);
+    assert_eq!(config.inputs.iter().map(|i| (i.origin().0, i.topic.as_str())).collect::<Vec<_>>(), [("http", "api"), ("syslog", "syslog")]);
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+}
+
+#[test]
 fn sample_logs_are_there() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/sample-logs");
     let count = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap().lines().count();
