@@ -22,6 +22,18 @@ fn wrong_pipeline(dir: &Path) -> String {
 }
 
 #[test]
+fn check_shows_the_sources_that_are_pushed_to() {
+    let output = forebay(&["check", "pipelines/inputs.yaml"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(text.contains("  api -> topic api: http, http://127.0.0.1:9280\n"), "{text}");
+    assert!(text.contains("  net -> topic syslog: syslog, udp://127.0.0.1:5514, tcp://127.0.0.1:5514\n"), "{text}");
+    let json: serde_json::Value = serde_json::from_slice(&forebay(&["check", "--json", "pipelines/inputs.yaml"]).stdout).unwrap();
+    assert_eq!(json["sources"]["net"]["type"], "syslog");
+    assert_eq!(json["topics"], serde_json::json!(["api", "syslog"]));
+}
+
+#[test]
 fn check_shows_what_was_understood() {
     let output = forebay(&["check", "pipelines/quickstart.yaml"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));

@@ -1,4 +1,4 @@
-//! The server's side of TLS.
+//! What the listeners have in common: the server's side of TLS, and peers that vanish.
 
 use crate::source::push::options::TlsServerOptions;
 use rustls::pki_types::pem::PemObject;
@@ -7,7 +7,17 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+
+/// Has the kernel find out when the other side is gone without a word, so that its place becomes free.
+pub(crate) fn keep_alive(stream: &TcpStream) {
+    let often = socket2::TcpKeepalive::new().with_time(Duration::from_secs(60));
+    if let Err(error) = socket2::SockRef::from(stream).set_tcp_keepalive(&often) {
+        tracing::debug!("no keep-alive for a connection: {error}");
+    }
+}
 
 /// An acceptor with the certificate and key of `options`; with `ca_file`, senders must show a certificate of that CA.
 ///

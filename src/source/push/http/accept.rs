@@ -1,6 +1,7 @@
 //! Connections for the HTTP server: at most so many, with or without TLS.
 
 use crate::source::push::counters::{Counters, add};
+use crate::source::push::tls::keep_alive;
 use axum::serve::Listener;
 use std::io;
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Instant, Sleep};
 use tokio_rustls::TlsAcceptor;
 
 /// How long a client may take for its TLS handshake.
@@ -22,9 +24,11 @@ const PAUSE: Duration = Duration::from_millis(100);
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-/// A connection, which counts while it lives.
+/// A connection, which counts while it lives. One that is quiet for too long gives its place to others.
 pub(crate) struct Connection {
     stream: Box<dyn Stream>,
+    idle: Pin<Box<Sleep>>,
+    patience: Duration,
     counters: Arc<Counters>,
     _place: OwnedSemaphorePermit,
 }
@@ -37,7 +41,14 @@ impl Drop for Connection {
 
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        match Pin::new(&mut self.stream).poll_read(cx, buf) {
+            Poll::Ready(read) => {
+                let until = Instant::now() + self.patience;
+                self.idle.as_mut().reset(until);
+                Poll::Ready(read)
+            }
+            Poll::Pending => self.idle.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+        }
     }
 }
 
@@ -84,6 +95,7 @@ pub(crate) fn connections(
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
     most: usize,
+    patience: Duration,
     counters: &Arc<Counters>,
 ) -> Connections {
     let (sender, ready) = mpsc::channel(1);
@@ -92,6 +104,9 @@ pub(crate) fn connections(
         let places = Arc::new(Semaphore::new(most));
         loop {
             // A place first: who finds none waits in the kernel's queue.
+            if places.available_permits() == 0 {
+                counters.set_error(&format!("all {most} connections (max_connections) are taken; further ones wait"));
+            }
             let Ok(place) = places.clone().acquire_owned().await else { return };
             let (stream, peer) = tokio::select! {
                 accepted = listener.accept() => match accepted {
@@ -106,7 +121,11 @@ pub(crate) fn connections(
             };
             let (tls, sender, counters) = (tls.clone(), sender.clone(), counters.clone());
             add(&counters.connections, 1);
-            let counted = move |stream| Connection { stream, counters, _place: place };
+            keep_alive(&stream);
+            let counted = move |stream| {
+                let idle = Box::pin(tokio::time::sleep(patience));
+                Connection { stream, idle, patience, counters, _place: place }
+            };
             tokio::spawn(async move {
                 let connection = match tls {
                     None => counted(Box::new(stream)),

@@ -29,6 +29,9 @@ const MOST_INDICES: usize = 64;
 /// A body up to this is taken apart on the network's own thread.
 const SMALL: usize = 64 << 10;
 
+/// A connection without a request for this long is closed.
+const QUIET: Duration = Duration::from_secs(300);
+
 /// A bound listener.
 pub(crate) struct Listening {
     listener: tokio::net::TcpListener,
@@ -77,7 +80,10 @@ pub(crate) async fn serve(
 ) {
     let name = owner.options.name.clone();
     let bodies_kib = u32::try_from((queue.buffer_memory / 4).max(options.max_body) >> 10).unwrap_or(u32::MAX >> 3);
-    let connections = connections(listening.listener, listening.address, listening.tls, options.max_connections, &owner.counters);
+    let Listening { listener, tls, address } = listening;
+    // Longer than any answer takes.
+    let patience = queue.max_block + QUIET;
+    let connections = connections(listener, address, tls, options.max_connections, patience, &owner.counters);
     let shared = Arc::new(Shared {
         common: Arc::new(owner.inlet("", &[], 0)),
         by_index: Mutex::default(),
@@ -96,7 +102,7 @@ pub(crate) async fn serve(
         .fallback(nothing)
         .with_state(shared);
     if let Err(error) = axum::serve(connections, router).with_graceful_shutdown(closing).await {
-        tracing::error!("source {name}: the listener on {} stopped: {error}; nothing more is taken", listening.address);
+        tracing::error!("source {name}: the listener on {address} stopped: {error}; nothing more is taken");
     }
 }
 

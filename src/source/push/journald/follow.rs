@@ -315,3 +315,36 @@ impl Drop for Killed {
         let _ = self.0.wait();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(bytes: &[u8]) -> Entry {
+        Entry { bytes: bytes.to_vec(), cursor: b"c".to_vec(), cut: false }
+    }
+
+    /// How passing over `entries` ends where the queue has `queued` after the cursor: how many are passed, and whether they differ.
+    fn pass(queued: &[u8], entries: &[&[u8]]) -> (usize, bool) {
+        let mut known = Known::new((queued.len() as u64, Tail::of(queued)));
+        let passed = entries.iter().take_while(|bytes| known.pass(&entry(bytes))).count();
+        (passed, known.differs())
+    }
+
+    #[test]
+    fn what_the_queue_has_is_passed_over_where_it_is_the_same() {
+        assert_eq!(pass(b"A=1\n\nA=2\n\n", &[b"A=1\n\n", b"A=2\n\n", b"A=3\n\n"]), (2, false));
+        assert_eq!(pass(b"A=1\n\nA=2\n\n", &[b"A=1\n\n", b"A=9\n\n", b"A=3\n\n"]), (2, true), "another entry of the same length");
+        assert_eq!(pass(b"A=1\n\n", &[b"A=12\n\n"]), (0, true), "a longer one");
+        let long = [&[b'x'; 600][..], b"\n\n"].concat();
+        assert_eq!(pass(&[&long[..], b"A=2\n\n"].concat(), &[&long, b"A=2\n\n"]), (2, false));
+    }
+
+    #[test]
+    fn what_is_remembered_is_read_back() {
+        assert_eq!(remembered(b"12 s=1;i=2"), Some((12, "s=1;i=2".into())));
+        for other in [&b""[..], b"12", b"x s=1", b"\xff 1"] {
+            assert_eq!(remembered(other), None);
+        }
+    }
+}

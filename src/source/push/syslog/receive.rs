@@ -9,6 +9,7 @@ use crate::source::file::lines::{cut, delimiter, flags};
 use crate::source::push::counters::add;
 use crate::source::push::inlet::{Filled, Inlet, Owner, Piece};
 use crate::source::push::pump::Pump;
+use crate::source::push::tls::keep_alive;
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
@@ -59,6 +60,7 @@ pub(crate) async fn serve(listeners: Vec<Listener>, owner: Owner, pump: Pump, mo
                 Listener::Tcp(listener, tls) => {
                     accept(&shared, || async {
                         let (stream, peer) = listener.accept().await?;
+                        keep_alive(&stream);
                         Ok((stream, Some(peer.ip()), tls.clone()))
                     })
                     .await;
@@ -234,6 +236,9 @@ where
     let mut tasks = tokio::task::JoinSet::new();
     loop {
         // A place first: who finds none waits in the kernel's queue.
+        if shared.connections.available_permits() == 0 {
+            note(shared, "all connections (max_connections) are taken; further ones wait");
+        }
         let place = tokio::select! {
             place = shared.connections.clone().acquire_owned() => place,
             () = &mut closing => break,
@@ -254,7 +259,7 @@ where
                 });
             }
             Err(error) => {
-                note(&shared.clone(), &format!("cannot accept a connection: {error}; it is tried again"));
+                note(shared, &format!("cannot accept a connection: {error}; it is tried again"));
                 // Out of descriptors: others must end first.
                 tokio::time::sleep(QUIET).await;
             }
