@@ -19,7 +19,7 @@ pub struct FileIdentity {
 }
 
 /// Fingerprint of a file's first bytes; it grows with the file, up to [`Head::MAX`] bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Head {
     /// How many bytes, from byte 0, the hash covers.
     pub len: u32,

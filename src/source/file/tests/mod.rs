@@ -1,4 +1,5 @@
 mod chaos;
+mod compressed;
 mod content;
 mod joining;
 mod rig;
