@@ -132,7 +132,10 @@ impl Tailer {
             Ok(head) => head,
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof || e.kind() == io::ErrorKind::NotFound => return,
             Err(e) => {
-                let text = format!("{} cannot be decompressed: {e}; if it holds lines that were not read yet, they are not shipped", path.display());
+                let text = format!(
+                    "{} cannot be decompressed: {e}; if it holds lines that were not read yet, they are not shipped",
+                    path.display()
+                );
                 self.say_once(text);
                 self.not_followed.insert(&look, Reason::Unrelated);
                 return;
@@ -156,7 +159,11 @@ impl Tailer {
             return;
         };
         if original != path {
-            tracing::info!("{} is a generation of {} that was compressed before it was seen: reading it", path.display(), original.display());
+            tracing::info!(
+                "{} is a generation of {} that was compressed before it was seen: reading it",
+                path.display(),
+                original.display()
+            );
         }
         let mut file = Tracked::new(source, self.shared.sources[source].counters.clone(), original, path.clone(), &look, now);
         file.counters.rotations.add(u64::from(file.path != path));

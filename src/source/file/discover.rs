@@ -141,7 +141,8 @@ impl Tailer {
                 _ => {}
             }
             let followed = self.dirs.get(&*dir).is_some_and(|d| d.names.contains_key(&hint.name));
-            let known_name = |t: &mut Tailer| t.source_of(&path).is_some() || t.base_of(&path).is_some() || t.is_compressed_generation(&path);
+            let known_name =
+                |t: &mut Tailer| t.source_of(&path).is_some() || t.base_of(&path).is_some() || t.is_compressed_generation(&path);
             let matters = followed || moved.contains_key(&path) || known_name(self);
             if matters && known.insert(path.clone()) {
                 touched.push((dir, hint.name, path));

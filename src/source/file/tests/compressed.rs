@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 /// Compresses like `gzip` and `zstd --rm`: the original goes when the other is whole.
-fn compress(from: &Path, to: &Path) {
+pub(super) fn compress(from: &Path, to: &Path) {
     let content = fs::read(from).unwrap();
     fs::write(to, packed(&content, to)).unwrap();
     let modified = fs::metadata(from).unwrap().modified().unwrap();
