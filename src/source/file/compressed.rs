@@ -197,6 +197,17 @@ impl Tailer {
         self.handed_over.get(&stream.id).copied().filter(|p| p.end > durable.end).unwrap_or(durable)
     }
 
+    /// Whether a stream ended with a truncation of its file, so that a copy may hold less of it than was read.
+    fn was_truncated(&self, stream: &Stream) -> bool {
+        let spec = stream.spec();
+        let later = |s: &Arc<Stream>| {
+            let other = s.spec();
+            other.generation > spec.generation && other.file.zip(spec.file).is_some_and(|(a, b)| same_file(&a, &b))
+        };
+        let known = self.remembered.values().chain(self.remembered_paths.values()).flatten();
+        self.ended_here.contains(&stream.id) || known.chain(self.files.values().filter_map(|f| f.stream.as_ref())).any(later)
+    }
+
     fn tracks(&self, stream: u64) -> bool {
         self.files.values().any(|f| f.stream.as_ref().is_some_and(|s| s.id == stream))
     }
@@ -247,6 +258,10 @@ impl Tailer {
         if let Some(file) = self.files.get(&id)
             && let Some(stream) = &file.stream
         {
+            if file.is_whole() && self.was_truncated(stream) {
+                // A copy that was made before the last bytes came that were read of the original: it holds nothing new.
+                return self.end_compressed(id);
+            }
             self.unlike.insert((file.identity.inode, stream.id));
         }
         self.remove(id);

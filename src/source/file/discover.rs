@@ -379,6 +379,7 @@ impl Tailer {
         if let Some(stream) = &former.stream {
             // Its copies are to be recognised whenever they are looked at.
             self.ended_here.insert(stream.id);
+            self.handed_over.insert(stream.id, Position { end: former.pos, tail: former.tail });
             self.remembered_paths.entry(file.path.clone()).or_default().push(stream.clone());
         }
         let unread = former.size.saturating_sub(former.pos);
