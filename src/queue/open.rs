@@ -15,7 +15,7 @@ use super::snapshot::Snapshots;
 use super::stats::QueueStats;
 use super::syncer::Syncer;
 use super::writer::{PartitionWriter, Shared};
-use super::{BufferPool, QueueOptions};
+use super::{BufferPool, Losses, LossesError, QueueOptions};
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -96,6 +96,16 @@ impl Queue {
         if let Some(snapshot) = newest {
             registry.reserve(snapshot.next_stream);
             snapshot.streams.into_iter().for_each(|s| registry.load(s));
+        }
+        let (losses, unsound) = Losses::open(disk.clone(), &dir).map_err(|e| match e {
+            LossesError::Newer { version, .. } => OpenError::Newer { dir: dir.clone(), format: version },
+            LossesError::Io { path, source } => OpenError::Io { path, source },
+        })?;
+        if unsound > 0 {
+            report.damaged.push(format!(
+                "{}: {unsound} lines are damaged; what they told of earlier losses is forgotten, the others count",
+                Losses::path(&dir).display()
+            ));
         }
         let journal = dir.join("groups").join("journal");
         let journal_lost = matches!(disk.open(&journal), Err(e) if e.kind() == io::ErrorKind::NotFound);
@@ -221,6 +231,7 @@ impl Queue {
             notifier,
             admission,
             stats,
+            losses: Arc::new(losses),
             closed: Arc::default(),
             messages,
             threads: Mutex::new(Some(Threads { log, sync })),
