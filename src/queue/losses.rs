@@ -14,6 +14,7 @@ use super::disk::Disk;
 use super::{Stream, Tail};
 use crate::admin::{LossStatus, WantedStatus};
 use merge::Ledger;
+pub(super) use merge::insert;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
@@ -108,6 +109,9 @@ pub struct Span {
     /// What the bytes before `end` must look like, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tail: Option<(u32, u32)>,
+    /// The stream began somewhere from `start` on; where, its key tells, which is made of its first event.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub began: bool,
 }
 
 impl Span {
@@ -381,7 +385,7 @@ impl Losses {
         let show = |e: &LossEntry| {
             let stream = e.stream.as_ref().filter(|_| e.state == LossState::Wanted)?;
             let mut ranges = Vec::new();
-            e.spans.iter().for_each(|s| merge::insert(&mut ranges, s.start, s.end));
+            e.spans.iter().for_each(|s| insert(&mut ranges, s.start, s.end));
             ranges.truncate(SHOWN);
             Some(WantedStatus {
                 source: stream.source.clone(),

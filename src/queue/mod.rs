@@ -24,6 +24,7 @@ mod format;
 #[doc(hidden)]
 pub mod fuzzing;
 mod groups;
+mod holes;
 mod index;
 mod log;
 mod losses;

@@ -6,10 +6,11 @@ use super::disk::{Disk, StdDisk};
 use super::embedded::{BLOCK_BYTES, DEAD_LETTER_TOPIC, Queue, Threads};
 use super::format::{FormatError, SegmentHeader};
 use super::groups::Groups;
+use super::holes::Holes;
 use super::log::Log;
 use super::meta::{Lock, LockError, Meta};
 use super::partition::{Notifier, Partition};
-use super::recovery::{Recovery, RecoveryError, RecoveryReport};
+use super::recovery::{Lost, Recovery, RecoveryError, RecoveryReport};
 use super::registry::Registry;
 use super::snapshot::Snapshots;
 use super::stats::QueueStats;
@@ -164,12 +165,23 @@ impl Queue {
                 dir.display()
             ));
         }
+        for partition in &partitions {
+            // Told already, and settled or to be settled.
+            for (first, end) in losses.offsets(&partition.topic, partition.number) {
+                partition.lose(first, end);
+            }
+        }
+        let (registry, groups, losses) = (Arc::new(registry), Arc::new(groups), Arc::new(losses));
+        let holes = Arc::new(Holes::new(disk.clone(), dir.clone(), registry.clone(), groups.clone(), losses.clone(), clock.clone()));
+        let partition_of = |l: &Lost| partitions.iter().find(|p| *p.topic == *l.topic && p.number == l.partition);
+        report.lost.retain(|l| partition_of(l).is_none_or(|p| p.not_known_lost(l.first, l.end) > 0));
         tell(&report);
         let stats = Arc::new(QueueStats::default());
         stats.disk_bytes.store(partitions.iter().map(|p| p.disk_bytes()).sum(), Ordering::Relaxed);
         for lost in &report.lost {
-            let partition = partitions.iter().find(|p| *p.topic == *lost.topic && p.number == lost.partition);
-            let untold = partition.map_or(0, |p| p.lose(lost.first, lost.end));
+            let Some(partition) = partition_of(lost) else { continue };
+            let untold = holes.found(partition, lost.first..lost.end);
+            let untold = untold.map_err(|e| OpenError::Io { path: Losses::path(&dir), source: io::Error::other(e.to_string()) })?;
             stats.lost_events.fetch_add(untold, Ordering::Relaxed);
         }
         // Half of the memory is for blocks (here), half for the bodies that sinks encode.
@@ -182,7 +194,7 @@ impl Queue {
             next_segment: AtomicU64::new(next_segment),
             cache_cap: blocks / 3,
         });
-        let (registry, groups, notifier) = (Arc::new(registry), Arc::new(groups), Arc::new(Notifier::default()));
+        let notifier = Arc::new(Notifier::default());
         let admission = Arc::new(Admission::new(blocks * 2 / 3));
         let (messages, inbox) = channel();
         let (jobs, job_inbox) = channel();
@@ -231,7 +243,8 @@ impl Queue {
             notifier,
             admission,
             stats,
-            losses: Arc::new(losses),
+            losses,
+            holes,
             closed: Arc::default(),
             messages,
             threads: Mutex::new(Some(Threads { log, sync })),

@@ -28,7 +28,7 @@ pub(super) struct Ledger {
 }
 
 /// Adds `start..end` to ranges in order; what touches becomes one.
-pub(super) fn insert(ranges: &mut Vec<(u64, u64)>, start: u64, end: u64) {
+pub(crate) fn insert(ranges: &mut Vec<(u64, u64)>, start: u64, end: u64) {
     if start >= end {
         return;
     }
@@ -66,6 +66,7 @@ fn clip(span: &Span, bytes: &Range<u64>) -> Span {
         events: span.events.filter(|_| (start, end) == (span.start, span.end)),
         before: span.before.filter(|_| start == span.start),
         tail: span.tail.filter(|_| end == span.end),
+        began: span.began && start == span.start,
     }
 }
 
@@ -97,11 +98,11 @@ impl Ledger {
         self.entries.iter().filter(|e| e.state == LossState::Wanted).count()
     }
 
-    /// Ranges in order of the bytes of `stream` that entries tell of, of `cause` where it is given.
-    fn known_bytes(&self, stream: u64, cause: Option<Cause>) -> Vec<(u64, u64)> {
-        let of = |e: &&LossEntry| e.stream.as_ref().is_some_and(|s| s.number == stream) && cause.is_none_or(|c| c == e.cause);
+    /// Ranges in order of the bytes of `stream` that `which` of the entries tell of.
+    fn known_bytes(&self, stream: u64, which: impl Fn(&LossEntry) -> bool) -> Vec<(u64, u64)> {
+        let of = |e: &&LossEntry| e.stream.as_ref().is_some_and(|s| s.number == stream);
         let mut ranges = Vec::new();
-        for span in self.entries.iter().filter(of).flat_map(|e| &e.spans) {
+        for span in self.entries.iter().filter(of).filter(|e| which(e)).flat_map(|e| &e.spans) {
             insert(&mut ranges, span.start, span.end);
         }
         ranges
@@ -126,7 +127,11 @@ impl Ledger {
         let mut bytes = 0;
         for part in &loss.parts {
             let number = part.stream.number;
-            let ranges = if anew { Vec::new() } else { self.known_bytes(number, (!has_offsets).then_some(loss.cause)) };
+            let ranges = self.known_bytes(number, |e| match (has_offsets, anew) {
+                (true, true) => e.state == LossState::Wanted,
+                (true, false) => true,
+                (false, _) => e.cause == loss.cause,
+            });
             let is_bare = part.span.bytes() == 0;
             let rest = if is_bare { vec![part.span.start..part.span.start] } else { without(part.span.start..part.span.end, &ranges) };
             for piece in rest {

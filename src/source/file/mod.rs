@@ -8,6 +8,7 @@
 //! Compressed files are not read: a generation that is compressed before it was read to its end is
 //! lost, unless it was open (then it is read to its end, though its name is gone).
 
+mod again;
 mod copies;
 mod counters;
 mod discover;
