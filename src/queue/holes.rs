@@ -239,6 +239,8 @@ impl Holes {
             && matches!(before.get(&only.stream.number), Some(Before::Run(_)))
         {
             only.span.events = Some(hole.end - hole.start);
+        } else {
+            share(&mut parts, hole.end - hole.start);
         }
         Ok((cause, parts))
     }
@@ -258,6 +260,18 @@ impl Holes {
         if let Err(e) = keep_aside(&*self.disk, &quarantine, (&partition.topic, partition.number, segment.id), file, bytes) {
             tracing::warn!("cannot keep damaged bytes of {} aside: {e}", segment.path.display());
         }
+    }
+}
+
+/// How many of `events` each part had, about: by its bytes.
+fn share(parts: &mut [LostPart], events: u64) {
+    let all: u128 = parts.iter().map(|p| u128::from(p.span.bytes())).sum();
+    let (mut bytes, mut given) = (0, 0);
+    for part in parts {
+        bytes += u128::from(part.span.bytes());
+        let to = (u128::from(events) * bytes / all.max(1)) as u64;
+        part.span.about = Some(to - given);
+        given = to;
     }
 }
 

@@ -103,6 +103,9 @@ pub struct Span {
     /// Number of events in it, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events: Option<u64>,
+    /// About how many, where only those of several streams together are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<u64>,
     /// What the bytes before `start` must look like (length, CRC32C), where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<(u32, u32)>,

@@ -64,6 +64,7 @@ fn clip(span: &Span, bytes: &Range<u64>) -> Span {
         start,
         end,
         events: span.events.filter(|_| (start, end) == (span.start, span.end)),
+        about: span.about.filter(|_| (start, end) == (span.start, span.end)),
         before: span.before.filter(|_| start == span.start),
         tail: span.tail.filter(|_| end == span.end),
         began: span.began && start == span.start,
@@ -82,7 +83,9 @@ fn insert_span(spans: &mut Vec<Span>, span: Span, keep_boundaries: bool) {
     for span in spans.iter() {
         match merged.last_mut() {
             Some(last) if span.start <= last.end => {
+                last.about = last.events.or(last.about).zip(span.events.or(span.about)).map(|(a, b)| a + b);
                 last.events = last.events.zip(span.events).map(|(a, b)| a + b);
+                last.about = last.about.filter(|_| last.events.is_none());
                 if span.end >= last.end {
                     (last.end, last.tail) = (span.end, span.tail);
                 }
@@ -194,11 +197,12 @@ impl Ledger {
         let entry = &mut self.entries[at];
         insert(&mut entry.offsets, loss.offsets.start, loss.offsets.end);
         if let Some(part) = part {
-            let events = span.map_or(part.span.events, |s| s.events);
-            entry.events += events.unwrap_or(0);
-            entry.uncounted |= events.is_none();
+            let span = span.unwrap_or(part.span);
+            let events = span.events.or(span.about).unwrap_or(0);
+            entry.events += events;
+            entry.uncounted |= span.events.is_none();
             if state == LossState::Lost {
-                totals.gone_events += events.unwrap_or(0);
+                totals.gone_events += events;
                 totals.gone_bytes += bytes;
             }
             if !part.why.is_empty() {
@@ -234,7 +238,7 @@ impl Ledger {
             entry.spans = kept;
             let state = if settled.outcome.is_ok() { LossState::ReadAgain } else { LossState::Lost };
             let bytes: u64 = moved.iter().map(Span::bytes).sum();
-            let counted: u64 = moved.iter().filter_map(|s| s.events).sum();
+            let counted: u64 = moved.iter().filter_map(|s| s.events.or(s.about)).sum();
             let uncounted = moved.iter().any(|s| s.events.is_none());
             let mut done = LossEntry { state, spans: Vec::new(), at_ms, uncounted: uncounted && state == LossState::Lost, ..entry.clone() };
             entry.bytes = entry.bytes.saturating_sub(bytes);
