@@ -174,6 +174,24 @@ fn queue(status: &Status) -> String {
         }
         out.push_str(&table.text());
     }
+    for (cause, l) in &queue.losses {
+        let _ = writeln!(
+            out,
+            "  {}: {} events ({}) were lost to the queue since it was made: {} ({}) read again from their files, {} to be read again, {} ({}) gone",
+            cause.replace('_', " "),
+            count(l.events),
+            bytes(l.bytes),
+            count(l.read_again_events),
+            bytes(l.read_again_bytes),
+            bytes(l.wanted_bytes),
+            count(l.gone_events),
+            bytes(l.gone_bytes)
+        );
+    }
+    for w in &queue.wanted {
+        let ranges: Vec<String> = w.ranges.iter().map(|(from, end)| format!("{from}..{end}")).collect();
+        let _ = writeln!(out, "  to be read again ({}): {} bytes {}", w.cause.replace('_', " "), w.path, ranges.join(", "));
+    }
     out
 }
 

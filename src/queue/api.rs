@@ -1,6 +1,6 @@
 //! The two sides of the queue as traits, so that another queue (Kafka) can stand in their place.
 
-use super::{Block, Buffer, Events, RecordBatch, Stream, StreamSpec};
+use super::{Block, Buffer, Events, RecordBatch, Settled, Stream, StreamSpec, Wanted};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +43,22 @@ pub trait Producer: Send + Sync {
     /// # Errors
     /// [`AppendError::Closed`] at shutdown, [`AppendError::TimedOut`] after `max_block` without room.
     fn append(&self, block: Block) -> Result<(), AppendError>;
+
+    /// Whether the queue has lost anything that is to be read again; asked at every step, so it must cost nothing.
+    fn any_wanted(&self) -> bool {
+        false
+    }
+
+    /// What is to be read again, and handed over in blocks with [`super::RunFlags::REPAIR`].
+    fn wanted(&self) -> Vec<Wanted> {
+        Vec::new()
+    }
+
+    /// Says how the reading again of these spans ended. What was handed over for them is durable before they count as
+    /// settled; `false` when that was not to be had now: then it is to be asked again, and nothing has changed.
+    fn settle(&self, _settled: &[Settled]) -> bool {
+        true
+    }
 }
 
 /// What a consumer wants in one batch.

@@ -18,6 +18,8 @@ impl RunFlags {
     pub const CUT: u32 = 1 << 2;
     /// The stream has no positions of its own; start and end are sequence numbers.
     pub const NO_POSITION: u32 = 1 << 3;
+    /// The run was read again because the queue had lost it: it says nothing of how far its stream was read.
+    pub const REPAIR: u32 = 1 << 4;
 
     /// Whether all bits of `flag` are set.
     pub fn has(self, flag: u32) -> bool {

@@ -5,6 +5,7 @@ use super::clock::Clock;
 use super::consumer::{Cursor, GroupAcker, GroupConsumer};
 use super::fetch::Fetcher;
 use super::groups::{Groups, Key};
+use super::holes::Holes;
 use super::log::Message;
 use super::manage::Managed;
 use super::meta::Lock;
@@ -13,7 +14,7 @@ use super::recovery::RecoveryReport;
 use super::registry::Registry;
 use super::stats::QueueStats;
 use super::writer::Shared;
-use super::{AppendError, Block, Buffer, BufferPool, Consumer, Producer, QueueOptions, Stream, StreamSpec};
+use super::{AppendError, Block, Buffer, BufferPool, Consumer, Losses, Producer, QueueOptions, Settled, Stream, StreamSpec, Wanted};
 use crate::admin::{GroupPartition, PartitionStatus, QueueStatus};
 use std::collections::BTreeSet;
 use std::io;
@@ -28,6 +29,9 @@ pub const DEAD_LETTER_TOPIC: &str = "dead-letter";
 
 /// Bytes of the blocks that files are read in; the pool keeps buffers of this size.
 pub const BLOCK_BYTES: usize = 256 << 10;
+
+/// How long the source waits for what it has read again to become durable, before it does something else.
+const SETTLE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What a sink asks for when it joins.
 #[derive(Clone, Debug)]
@@ -73,6 +77,8 @@ pub struct Queue {
     pub(super) admission: Arc<Admission>,
     pub(super) pool: Arc<BufferPool>,
     pub(super) stats: Arc<QueueStats>,
+    pub(super) losses: Arc<Losses>,
+    pub(super) holes: Arc<Holes>,
     pub(super) closed: Arc<AtomicBool>,
     pub(super) messages: Sender<Message>,
     pub(super) threads: Mutex<Option<Threads>>,
@@ -155,7 +161,7 @@ impl Queue {
     }
 
     fn fetcher(&self, partition: &Arc<Partition>) -> Fetcher {
-        Fetcher::new(self.shared.disk.clone(), self.registry.clone(), self.stats.clone(), partition.clone())
+        Fetcher::new(self.shared.disk.clone(), self.registry.clone(), self.stats.clone(), Some(self.holes.clone()), partition.clone())
     }
 
     /// Groups that the journal knows but no sink has joined: they hold retention for a while.
@@ -218,7 +224,14 @@ impl Queue {
                     segments: p.segments().len() as u64,
                 })
                 .collect(),
+            losses: self.losses.status(),
+            wanted: self.losses.wanted_status(),
         }
+    }
+
+    /// What the queue has lost, and what became of it.
+    pub fn losses(&self) -> &Arc<Losses> {
+        &self.losses
     }
 
     /// Appends dead letters: they have reserved space, since a sink that cannot put them cannot get on.
@@ -323,5 +336,27 @@ impl Producer for Queue {
             return Err(AppendError::TimedOut { waited_ms: self.options.max_block.as_millis() as u64, reason });
         }
         self.hand_over(block)
+    }
+
+    fn any_wanted(&self) -> bool {
+        self.losses.any_wanted()
+    }
+
+    fn wanted(&self) -> Vec<Wanted> {
+        self.losses.wanted()
+    }
+
+    fn settle(&self, settled: &[Settled]) -> bool {
+        if settled.iter().any(|s| s.outcome.is_ok()) && !self.flush(SETTLE_PATIENCE) {
+            return false;
+        }
+        match self.losses.settle(settled, self.clock.now_ms()) {
+            Ok(()) => true,
+            Err(e) => {
+                self.stats.disk_errors.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!("cannot note what was read again: {e}; tried again");
+                false
+            }
+        }
     }
 }

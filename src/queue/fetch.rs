@@ -1,6 +1,7 @@
 //! Reads a partition in order: from the tail cache where it can, else from the segments.
 
 use super::disk::{Disk, DiskFile};
+use super::holes::Holes;
 use super::partition::Partition;
 use super::registry::Registry;
 use super::segment::{self, Found, Segment};
@@ -36,18 +37,26 @@ pub(crate) struct Fetcher {
     disk: Arc<dyn Disk>,
     registry: Arc<Registry>,
     stats: Arc<QueueStats>,
+    /// Absent where one only looks.
+    holes: Option<Arc<Holes>>,
     pub(crate) partition: Arc<Partition>,
     place: Option<Place>,
 }
 
 impl Fetcher {
-    pub(crate) fn new(disk: Arc<dyn Disk>, registry: Arc<Registry>, stats: Arc<QueueStats>, partition: Arc<Partition>) -> Fetcher {
-        Fetcher { disk, registry, stats, partition, place: None }
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        registry: Arc<Registry>,
+        stats: Arc<QueueStats>,
+        holes: Option<Arc<Holes>>,
+        partition: Arc<Partition>,
+    ) -> Fetcher {
+        Fetcher { disk, registry, stats, holes, partition, place: None }
     }
 
     /// Another reader of the same partition, which stands nowhere yet.
     pub(crate) fn renewed(&self) -> Fetcher {
-        Fetcher::new(self.disk.clone(), self.registry.clone(), self.stats.clone(), self.partition.clone())
+        Fetcher::new(self.disk.clone(), self.registry.clone(), self.stats.clone(), self.holes.clone(), self.partition.clone())
     }
 
     /// What is at `offset`.
@@ -65,13 +74,13 @@ impl Fetcher {
                 None => match self.seek(wanted)? {
                     Some(place) => place,
                     // No segment is left up to where recovery began: nobody will write there any more.
-                    None if wanted < self.partition.opened_end => return Ok(self.gap(offset, self.partition.opened_end)),
+                    None if wanted < self.partition.opened_end => return self.gap(offset, self.partition.opened_end),
                     None => break,
                 },
             };
             if let Some(batch) = self.next(&mut place, wanted, visible)? {
                 if batch.base_offset > offset {
-                    return Ok(self.gap(offset, batch.base_offset));
+                    return self.gap(offset, batch.base_offset);
                 }
                 place.offset = batch.end_offset();
                 self.place = Some(place);
@@ -84,23 +93,14 @@ impl Fetcher {
             }
             wanted = wanted.max(end);
         }
-        Ok(if wanted > offset { self.gap(offset, wanted) } else { Fetched::Nothing })
+        if wanted > offset { self.gap(offset, wanted) } else { Ok(Fetched::Nothing) }
     }
 
-    fn gap(&self, from: u64, to: u64) -> Fetched {
-        let untold = self.partition.lose(from, to);
-        if untold == 0 {
-            return Fetched::Gap(to);
-        }
+    /// The events before `to` are not there: that is on record before anybody can ack them.
+    fn gap(&self, from: u64, to: u64) -> Result<Fetched, FetchError> {
+        let untold = self.holes.as_ref().map_or(Ok(0), |h| h.found(&self.partition, from..to))?;
         self.stats.lost_events.fetch_add(untold, Ordering::Relaxed);
-        tracing::error!(
-            topic = &*self.partition.topic,
-            partition = self.partition.number,
-            "events with offsets {from} to {} are not in the queue any more (damaged, or deleted by hand): {} events lost here",
-            to - 1,
-            to - from
-        );
-        Fetched::Gap(to)
+        Ok(Fetched::Gap(to))
     }
 
     fn seek(&self, offset: u64) -> Result<Option<Place>, FetchError> {

@@ -251,7 +251,7 @@ impl Managed<'_> {
         if place.lag_events == 0 {
             return place;
         }
-        let fetcher = Fetcher::new(self.disk.clone(), Arc::new(Registry::new(1)), Arc::default(), partition.clone());
+        let fetcher = Fetcher::new(self.disk.clone(), Arc::new(Registry::new(1)), Arc::default(), None, partition.clone());
         if let Some((segment, pos, append_ms)) = fetcher.place_of(state.committed.max(partition.first())) {
             let later: u64 = partition.segments().iter().filter(|s| s.id > segment.id).map(|s| s.size()).sum();
             place.lag_bytes = segment.size().saturating_sub(pos) + later;

@@ -24,8 +24,10 @@ mod format;
 #[doc(hidden)]
 pub mod fuzzing;
 mod groups;
+mod holes;
 mod index;
 mod log;
+mod losses;
 mod manage;
 mod meta;
 mod open;
@@ -53,6 +55,7 @@ pub use block::{Block, Buffer, BufferPool, RunFlags, Tail, put_varint};
 pub use dead_letter::DeadLetterWriter;
 pub use embedded::{BLOCK_BYTES, DEAD_LETTER_TOPIC, GroupLag, Queue, Subscription};
 pub use findings::{Finding, Severity, Verification};
+pub use losses::{Cause, Loss, LossEntry, LossState, LossTotals, Losses, LossesError, LostPart, LostStream, Settled, Span, Wanted};
 pub use manage::{GroupInfo, GroupPlace, Inventory, ManageError, Managed, Move, Moved, Reset, ResetTo, TopicPlace};
 pub use open::OpenError;
 pub use options::{Acks, Compression, OnFull, QueueOptions, Retention};

@@ -6,16 +6,17 @@ use super::disk::{Disk, StdDisk};
 use super::embedded::{BLOCK_BYTES, DEAD_LETTER_TOPIC, Queue, Threads};
 use super::format::{FormatError, SegmentHeader};
 use super::groups::Groups;
+use super::holes::Holes;
 use super::log::Log;
 use super::meta::{Lock, LockError, Meta};
 use super::partition::{Notifier, Partition};
-use super::recovery::{Recovery, RecoveryError, RecoveryReport};
+use super::recovery::{Lost, Recovery, RecoveryError, RecoveryReport};
 use super::registry::Registry;
 use super::snapshot::Snapshots;
 use super::stats::QueueStats;
 use super::syncer::Syncer;
 use super::writer::{PartitionWriter, Shared};
-use super::{BufferPool, QueueOptions};
+use super::{BufferPool, Losses, LossesError, QueueOptions};
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -97,6 +98,16 @@ impl Queue {
             registry.reserve(snapshot.next_stream);
             snapshot.streams.into_iter().for_each(|s| registry.load(s));
         }
+        let (losses, unsound) = Losses::open(disk.clone(), &dir).map_err(|e| match e {
+            LossesError::Newer { version, .. } => OpenError::Newer { dir: dir.clone(), format: version },
+            LossesError::Io { path, source } => OpenError::Io { path, source },
+        })?;
+        if unsound > 0 {
+            report.damaged.push(format!(
+                "{}: {unsound} lines are damaged; what they told of earlier losses is forgotten, the others count",
+                Losses::path(&dir).display()
+            ));
+        }
         let journal = dir.join("groups").join("journal");
         let journal_lost = matches!(disk.open(&journal), Err(e) if e.kind() == io::ErrorKind::NotFound);
         let (groups, skipped) = Groups::open(disk.clone(), &dir.join("groups")).map_err(at(&dir))?;
@@ -154,12 +165,23 @@ impl Queue {
                 dir.display()
             ));
         }
+        for partition in &partitions {
+            // Told already, and settled or to be settled.
+            for (first, end) in losses.offsets(&partition.topic, partition.number) {
+                partition.lose(first, end);
+            }
+        }
+        let (registry, groups, losses) = (Arc::new(registry), Arc::new(groups), Arc::new(losses));
+        let holes = Arc::new(Holes::new(disk.clone(), dir.clone(), registry.clone(), groups.clone(), losses.clone(), clock.clone()));
+        let partition_of = |l: &Lost| partitions.iter().find(|p| *p.topic == *l.topic && p.number == l.partition);
+        report.lost.retain(|l| partition_of(l).is_none_or(|p| p.not_known_lost(l.first, l.end) > 0));
         tell(&report);
         let stats = Arc::new(QueueStats::default());
         stats.disk_bytes.store(partitions.iter().map(|p| p.disk_bytes()).sum(), Ordering::Relaxed);
         for lost in &report.lost {
-            let partition = partitions.iter().find(|p| *p.topic == *lost.topic && p.number == lost.partition);
-            let untold = partition.map_or(0, |p| p.lose(lost.first, lost.end));
+            let Some(partition) = partition_of(lost) else { continue };
+            let untold = holes.found(partition, lost.first..lost.end);
+            let untold = untold.map_err(|e| OpenError::Io { path: Losses::path(&dir), source: io::Error::other(e.to_string()) })?;
             stats.lost_events.fetch_add(untold, Ordering::Relaxed);
         }
         // Half of the memory is for blocks (here), half for the bodies that sinks encode.
@@ -172,7 +194,7 @@ impl Queue {
             next_segment: AtomicU64::new(next_segment),
             cache_cap: blocks / 3,
         });
-        let (registry, groups, notifier) = (Arc::new(registry), Arc::new(groups), Arc::new(Notifier::default()));
+        let notifier = Arc::new(Notifier::default());
         let admission = Arc::new(Admission::new(blocks * 2 / 3));
         let (messages, inbox) = channel();
         let (jobs, job_inbox) = channel();
@@ -221,6 +243,8 @@ impl Queue {
             notifier,
             admission,
             stats,
+            losses,
+            holes,
             closed: Arc::default(),
             messages,
             threads: Mutex::new(Some(Threads { log, sync })),

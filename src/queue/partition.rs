@@ -70,6 +70,11 @@ impl Partition {
         self.lock().lost.insert(from, to)
     }
 
+    /// How many of the offsets `from..to` are not known to be lost.
+    pub(crate) fn not_known_lost(&self, from: u64, to: u64) -> u64 {
+        self.lock().lost.clone().insert(from, to)
+    }
+
     /// First retained offset.
     pub(crate) fn first(&self) -> u64 {
         let state = self.lock();

@@ -9,11 +9,12 @@ use super::codec::Reader;
 use super::compression::Compressor;
 use super::disk::{Disk, DiskFile};
 use super::format::{FormatError, SEGMENT_HEADER, SegmentHeader};
+use super::holes::keep_aside;
 use super::index::{Index, Sealed};
 use super::registry::{Registry, StreamRecord};
 use super::segment::{self, Found, Located, Segment};
 use super::snapshot::Mark;
-use super::{Position, Tail};
+use super::{Position, RunFlags, Tail};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -297,15 +298,9 @@ impl Recovery<'_> {
 
     /// Copies damaged bytes to the quarantine folder, as far as the disk lets us.
     fn keep_aside(&mut self, file: &dyn DiskFile, id: u64, from: u64, to: u64) {
-        let name = format!("{}-{}-{id:016x}-{from}.bin", self.topic, self.number);
-        let mut bytes = vec![0; (to - from).min(64 << 20) as usize];
-        let kept = self
-            .disk
-            .create_dir_all(self.quarantine)
-            .and_then(|()| file.read_at(&mut bytes, from))
-            .and_then(|n| self.disk.replace(&self.quarantine.join(&name), &bytes[..n]));
+        let kept = keep_aside(self.disk, self.quarantine, (self.topic, self.number, id), file, from..to);
         if let Err(e) = kept {
-            self.report.damaged.push(format!("cannot keep the damaged bytes aside as {name}: {e}"));
+            self.report.damaged.push(format!("cannot keep damaged bytes of segment {id:016x} aside: {e}"));
         }
     }
 
@@ -334,7 +329,7 @@ impl Recovery<'_> {
     }
 
     fn advance(&self, batch: &Located) {
-        for run in &batch.runs {
+        for run in batch.runs.iter().filter(|r| !RunFlags(r.flags).has(RunFlags::REPAIR)) {
             if let Some(stream) = self.registry.get(run.stream)
                 && run.source_end > stream.durable().end
             {

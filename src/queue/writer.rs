@@ -7,7 +7,7 @@ use super::disk::{Disk, DiskFile};
 use super::format::{BATCH_HEADER, MAX_RUNS, RUN_ENTRY, SEGMENT_HEADER, SegmentHeader};
 use super::partition::Partition;
 use super::segment::Segment;
-use super::{Block, Position, QueueOptions, RecordBatch, Run, Stream};
+use super::{Block, Position, QueueOptions, RecordBatch, Run, RunFlags, Stream};
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
@@ -218,7 +218,7 @@ impl PartitionWriter {
     pub(crate) fn begin_sync(&mut self) -> SyncPart {
         self.syncing = true;
         let mut latest: HashMap<u64, (Arc<Stream>, Position)> = HashMap::new();
-        for run in self.unsynced.iter().flat_map(|b| &b.runs) {
+        for run in self.unsynced.iter().flat_map(|b| &b.runs).filter(|r| !r.flags.has(RunFlags::REPAIR)) {
             latest.insert(run.stream.id, (run.stream.clone(), Position { end: run.source_end, tail: run.tail }));
         }
         SyncPart {

@@ -5,7 +5,7 @@ mod campaign;
 mod damage;
 mod power;
 mod reset;
-mod sim;
+pub(super) mod sim;
 mod verify;
 mod world;
 

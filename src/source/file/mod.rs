@@ -8,6 +8,7 @@
 //! A generation that was compressed before it was read to its end is read from the compressed file
 //! (`compressed`, gzip and zstd), unless it was open: then it is read to its end, though its name is gone.
 
+mod again;
 mod compressed;
 mod copies;
 mod counters;

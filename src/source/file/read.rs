@@ -27,7 +27,7 @@ const LONG: u64 = READ_BLOCK as u64 / 4;
 /// How long a turn waits for memory; then renames are looked for before the next try.
 const BUFFER_WAIT: Duration = Duration::from_millis(20);
 /// The first event's bytes that go into the stream key.
-const KEY_BYTES: usize = 4096;
+pub(crate) const KEY_BYTES: usize = 4096;
 
 /// What all files of a source share.
 pub(crate) struct Source {

@@ -1,5 +1,6 @@
 //! The tailer: all files of all sources, driven step by step by the reader thread (and by tests).
 
+use super::again::Again;
 use super::counters::Counters;
 use super::discover::NotFollowed;
 use super::globs::Globs;
@@ -116,6 +117,7 @@ pub(crate) struct Tailer {
     pub(crate) max_open: usize,
     pub(crate) said: HashSet<String>,
     draining: bool,
+    pub(crate) again: Again,
 }
 
 impl Tailer {
@@ -187,6 +189,7 @@ impl Tailer {
             max_open: max_open(rustix::process::getrlimit(rustix::process::Resource::Nofile).current),
             said: HashSet::new(),
             draining: false,
+            again: Again::default(),
         })
     }
 
@@ -290,11 +293,12 @@ impl Tailer {
             self.open_waiting();
             return Step::Blocked;
         }
-        if !self.active.is_empty() {
+        let again = self.read_again(now);
+        if !self.active.is_empty() || again {
             return Step::Busy;
         }
         let next = self.deadlines.first().map_or(self.scan_due, |(at, _)| self.scan_due.min(*at));
-        Step::Until(next)
+        Step::Until(self.again.next(next, &*self.shared.producer))
     }
 
     /// Since when hints may be taken again.

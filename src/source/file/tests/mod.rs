@@ -1,3 +1,4 @@
+mod again;
 mod chaos;
 mod compressed;
 mod content;
