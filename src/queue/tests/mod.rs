@@ -4,6 +4,7 @@ mod basics;
 mod campaign;
 mod damage;
 mod power;
+mod redrive;
 mod reset;
 mod sim;
 mod verify;
