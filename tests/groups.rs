@@ -286,7 +286,7 @@ fn an_overwrite_stores_new_versions_of_what_was_delivered_also_through_a_kill() 
     let (bench, receiver, text) = shipped();
     let arguments = ["groups", "reset", "search", "--to-offset", "1000", "--overwrite"];
     let dry = self::text(&bench, &[&arguments[..], &["--dry-run"]].concat());
-    assert!(dry.contains("OVERWRITTEN") && dry.contains("2,000 of the events are to replace what the sink's target has of them"), "{dry}");
+    assert!(dry.contains("OVERWRITTEN") && dry.contains("2,000 of them are to replace what the sink's target has"), "{dry}");
     assert!(dry.contains("note: the agent is stopped, so its target was not asked"), "{dry}");
     assert!(!self::text(&bench, &["groups", "describe"]).contains("overwriting"), "a dry run changes nothing");
     let moved = json(&bench, &arguments);

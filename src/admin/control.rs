@@ -203,6 +203,7 @@ fn tell(request: &Request, answer: &Answer) {
             }
         }
         Answer::Deleted(info) => tracing::info!(group = info.group, "group deleted by command"),
+        Answer::Redriven(done) if done.events == 0 => {}
         Answer::Redriven(done) => {
             tracing::info!(
                 sink = done.sink,

@@ -176,6 +176,9 @@ pub struct Moved {
     pub dry_run: bool,
     /// Its places.
     pub moves: Vec<Move>,
+    /// Of an overwrite: whether the target replaces what it has; `None` where it could not be asked.
+    #[serde(default)]
+    pub replaces: Option<bool>,
     /// What is to be known of overwriting at this sink, in words.
     #[serde(default)]
     pub note: Option<String>,
@@ -329,10 +332,12 @@ impl Managed<'_> {
         self.keys_of(&wanted.group)?;
         let group = wanted.group.clone();
         // It may take a while to ask, which nobody else is to wait for.
-        let note = match wanted.overwrite.then(|| target(&group)) {
+        let (replaces, note) = match wanted.overwrite.then(|| target(&group)) {
             Some(Overwriting::Refuses(reason)) => return Err(ManageError::TakesNoOverwrite { group, reason }),
-            Some(Overwriting::SendsAgain(note) | Overwriting::Unknown(note)) => Some(note),
-            Some(Overwriting::Replaces) | None => None,
+            Some(Overwriting::SendsAgain(note)) => (Some(false), Some(note)),
+            Some(Overwriting::Unknown(note)) => (None, Some(note)),
+            Some(Overwriting::Replaces) => (Some(true), None),
+            None => (None, None),
         };
         // What the new place is to have must not be deleted before the group is known to stand there.
         let _hold = self.groups.map(Groups::hold_retention);
@@ -374,7 +379,14 @@ impl Managed<'_> {
                 .map_err(|source| ManageError::Io { what: "write the groups' journal", source })?;
             self.wake();
         }
-        Ok(Moved { group: wanted.group.clone(), active: self.joined.contains(&*wanted.group), dry_run: wanted.dry_run, moves, note })
+        Ok(Moved {
+            group: wanted.group.clone(),
+            active: self.joined.contains(&*wanted.group),
+            dry_run: wanted.dry_run,
+            moves,
+            replaces,
+            note,
+        })
     }
 
     pub(crate) fn wake(&self) {

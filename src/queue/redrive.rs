@@ -75,7 +75,9 @@ impl Managed<'_> {
                 continue;
             };
             let retained = self.partition(&topic, number).map_or(0..0, |p| p.first()..p.visible());
-            let (mut stored, mut lone): (Vec<(u64, u64)>, BTreeMap<bool, BTreeMap<u64, u64>>) = Default::default();
+            let mut stored: Vec<(u64, u64)> = Vec::new();
+            // By whether they overwrite, since a batch is of one kind.
+            let mut lone: BTreeMap<bool, BTreeMap<u64, u64>> = BTreeMap::new();
             for (offset, event) in events {
                 let held = retained.contains(&offset);
                 if is_pending(state, offset, event.letter) || held && !is_delivered(state, offset) {

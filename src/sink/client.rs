@@ -111,7 +111,7 @@ pub(crate) trait Client: Send + Sync + 'static {
 
     /// What the target makes of events that are to replace what it has.
     fn overwriting<'a>(&'a self) -> Pin<Box<dyn Future<Output = Overwriting> + Send + 'a>> {
-        let note = "its target knows no documents that could be replaced: all is simply sent again, and is there twice then";
+        let note = "its target knows no documents that could be replaced: all is simply sent again (under new batch names)";
         Box::pin(std::future::ready(Overwriting::SendsAgain(note.into())))
     }
 

@@ -106,7 +106,7 @@ impl Job {
 
     /// Makes a body that replaces nothing.
     async fn create_only(&mut self) {
-        let (shared, body, items) = (self.shared.clone(), self.body.clone(), std::mem::take(&mut self.items));
+        let (shared, body, items) = (self.shared.clone(), self.body.clone(), self.items.clone());
         let encode = move || {
             let (mut out, mut ends) = (Vec::with_capacity(body.len() + items.len()), Vec::with_capacity(items.len()));
             shared.client.without_overwrite(&body, &items, &mut out, &mut ends);

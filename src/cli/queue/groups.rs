@@ -128,7 +128,8 @@ fn describe(groups: &[GroupInfo]) -> String {
 fn told_moves(moved: &Moved, overwrite: bool) -> String {
     let overwrites: u64 = moved.moves.iter().map(Move::overwrites).sum();
     let mut head = vec!["GROUP", "TOPIC", "PARTITION", "FROM", "TO", "EVENTS"];
-    head.extend((overwrites > 0).then_some("OVERWRITTEN"));
+    let replaces = overwrites > 0 && moved.replaces != Some(false);
+    head.extend(replaces.then_some("OVERWRITTEN"));
     let mut table = Table::new(&head);
     let (mut again, mut passed, mut ended) = (0, 0, String::new());
     for m in &moved.moves {
@@ -153,7 +154,7 @@ fn told_moves(moved: &Moved, overwrite: bool) -> String {
             m.to.to_string(),
             format!("{sign}{}", count(back + forward)),
         ];
-        row.extend((overwrites > 0).then(|| count(m.overwrites())));
+        row.extend(replaces.then(|| count(m.overwrites())));
         table.row(row);
     }
     let when = match (moved.dry_run, moved.active) {
@@ -163,11 +164,11 @@ fn told_moves(moved: &Moved, overwrite: bool) -> String {
     };
     let mut text = table.text();
     text.push_str(&format!("{when}: {} events are shipped again, {} are passed over\n", count(again), count(passed)));
-    if overwrites > 0 {
-        let (does, other) = if moved.note.is_some() { ("are to replace", "") } else { ("replace", "; other sinks are not touched") };
-        text.push_str(&format!("{} of the events {does} what the sink's target has of them{other}\n", count(overwrites)));
-    } else if overwrite {
-        text.push_str("there is nothing to overwrite: the group has delivered nothing from there on\n");
+    match (overwrites, moved.replaces) {
+        (0, _) if overwrite => text.push_str("there is nothing to overwrite: the group has delivered nothing from there on\n"),
+        (0, _) | (_, Some(false)) => {}
+        (n, Some(true)) => text.push_str(&format!("{} of them replace what the sink's target has; no other sink is touched\n", count(n))),
+        (n, None) => text.push_str(&format!("{} of them are to replace what the sink's target has\n", count(n))),
     }
     if let Some(note) = &moved.note {
         text.push_str(&format!("note: {note}\n"));
@@ -193,15 +194,15 @@ fn told_redriven(done: &Redriven) -> String {
         (false, true) => "are sent again now",
         (false, false) => "are sent again at the next start",
     };
+    if done.letters == 0 {
+        return format!("sink {} has no dead letters: there is nothing to send again\n", done.sink);
+    }
     let mut text = format!("sink {}: {} refused events {when}", done.sink, count(done.events));
     if done.from_letter > 0 {
         let (queue, letters) = (count(done.from_queue), count(done.from_letter));
-        text.push_str(&format!(": {queue} from the queue, {letters} from their letters, since their topic no longer has them"));
+        text.push_str(&format!(": {queue} from the queue, {letters} from their letters"));
     }
     text.push('\n');
-    if done.letters == 0 {
-        text.push_str("it has no dead letters\n");
-    }
     if done.waiting > 0 {
         text.push_str(&format!("{} more are before it anyway, or being sent by an earlier redrive\n", count(done.waiting)));
     }

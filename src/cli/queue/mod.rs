@@ -59,7 +59,7 @@ impl Where {
                     .into(),
             ),
             Some(_) => Overwriting::SendsAgain(
-                "its target knows no documents that could be replaced: all is simply sent again, and is there twice then".into(),
+                "its target knows no documents that could be replaced: all is simply sent again (under new batch names)".into(),
             ),
         }
     }
