@@ -82,14 +82,14 @@ impl Managed<'_> {
                 let held = retained.contains(&offset);
                 if is_pending(state, offset, event.letter) || held && !is_delivered(state, offset) {
                     done.waiting += 1;
+                } else if let Some(flaw) = event.flaw.filter(|_| !held || event.overwrite) {
+                    let reason = if held { flaw.to_string() } else { format!("{topic}/{number} no longer has the event, and {flaw}") };
+                    *done.impossible.entry(reason).or_default() += 1;
                 } else if event.letter < state.redriven_until && !all {
                     done.earlier += 1;
                 } else if held && !event.overwrite {
                     done.from_queue += 1;
                     stored.push((offset, event.bytes));
-                } else if let Some(flaw) = event.flaw {
-                    let reason = if held { flaw.to_string() } else { format!("{topic}/{number} no longer has the event, and {flaw}") };
-                    *done.impossible.entry(reason).or_default() += 1;
                 } else {
                     done.from_letter += 1;
                     lone.entry(event.overwrite).or_default().insert(event.letter, event.bytes);

@@ -118,6 +118,8 @@ fn an_event_that_its_topic_no_longer_has_is_sent_from_its_letter_as_the_same_doc
     let told = queue.manage().redrive("find", false, true).unwrap().impossible;
     let reasons: Vec<&str> = told.keys().map(String::as_str).collect();
     assert_eq!(reasons, ["logs/0 no longer has the event, and the letter has no event ID", "the sink does not read lost/0"]);
+    let now = || counts(&queue.manage().redrive("find", false, false).unwrap());
+    assert_eq!((now(), now()), ([0, 2, 0, 4, 2], [0, 0, 2, 4, 2]), "what cannot be sent never passes for sent");
 }
 
 #[test]
