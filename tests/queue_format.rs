@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 use forebay::queue::{
-    Block, Compression, Consumer, FileIdentity, Head, Limits, Producer, Queue, QueueOptions, RunFlags, Stream, StreamSpec, Subscription,
-    Tail, put_varint,
+    BatchKind, Block, Compression, Consumer, FileIdentity, Head, Limits, Overwriting, Producer, Queue, QueueOptions, Reset, ResetTo,
+    RunFlags, Stream, StreamSpec, Subscription, Tail, put_varint,
 };
 use std::collections::BTreeMap;
 use std::fs;
@@ -243,9 +243,9 @@ fn round_trip(codec: Compression, code: u8) {
         ..QueueOptions::default()
     };
     let mut expected: BTreeMap<(u128, u64), Vec<u8>> = BTreeMap::new();
-    let (uuid, specs, ends) = {
+    let (uuid, specs, ends, overwrite_ms) = {
         let queue = Queue::open(options, &["logs".into()]).unwrap();
-        let wanted = Subscription { group: "search".into(), previous: None, topics: vec![], pipeline: 0 };
+        let wanted = Subscription { group: "search".into(), previous: Some("seek".into()), topics: vec![], pipeline: 0 };
         let mut consumer: Box<dyn Consumer> = queue.subscribe(&wanted).unwrap();
         let streams: Vec<_> = (1..=3u64)
             .map(|n| {
@@ -288,8 +288,15 @@ fn round_trip(codec: Compression, code: u8) {
         consumer.acker().ack(&acked.id);
         let in_flight = consumer.poll(&limits, LONG).unwrap().unwrap();
         assert_eq!((acked.id.last, in_flight.id.first, in_flight.id.last), (99, 100, 199));
+        // Moved back, to overwrite what was acked or under way; one batch of it is under way.
+        let back = Reset { group: "search".into(), to: ResetTo::Earliest, topic: None, partition: None, overwrite: true, dry_run: false };
+        let moved = queue.manage().reset(&back, &|_| Overwriting::Replaces).unwrap();
+        assert_eq!((moved.moves[0].from, moved.moves[0].to, moved.moves[0].overwrite_until), (100, 0, 200));
+        let overwriting = consumer.poll(&limits, LONG).unwrap().unwrap();
+        let BatchKind::Overwrite { asked_ms } = overwriting.id.kind else { panic!("{}", overwriting.id) };
+        assert_eq!(overwriting.id.to_string(), format!("{}-overwrite-{asked_ms}", acked.id));
         queue.close();
-        (format!("{:032x}", queue.uuid()), streams.iter().map(|s| (*s.spec()).clone()).collect::<Vec<_>>(), ends)
+        (format!("{:032x}", queue.uuid()), streams.iter().map(|s| (*s.spec()).clone()).collect::<Vec<_>>(), ends, asked_ms)
     };
 
     let meta = fs::read_to_string(dir.path().join("queue.meta")).unwrap();
@@ -333,11 +340,15 @@ fn round_trip(codec: Compression, code: u8) {
         c.u64();
         let acked: Vec<_> = (0..c.u32()).map(|_| (c.u64(), c.u64())).collect();
         let in_flight: Vec<_> = (0..c.u32()).map(|_| (c.u64(), c.u64())).collect();
-        let again = c.u32();
+        let again: Vec<_> = (0..c.u32()).map(|_| (c.u64(), c.u64())).collect();
+        let (overwrite, redriven) = ((c.u64(), c.u64()), c.u64());
+        let letters: Vec<_> = (0..c.u32()).map(|_| (c.u64(), c.u64())).collect();
+        let earlier: Vec<_> = (0..c.u32()).map(|_| c.text()).collect();
         assert!(c.0.is_empty());
-        last = Some((committed, acked, in_flight, again));
+        last = Some((committed, acked, in_flight, again, overwrite, redriven, letters, earlier));
     }
-    assert_eq!(last, Some((100, vec![], vec![(100, 199)], 0)));
+    let overwrite = (200, overwrite_ms);
+    assert_eq!(last, Some((0, vec![], vec![(0, 99)], vec![], overwrite, 0, vec![], vec!["seek".into()])));
 }
 
 #[test]

@@ -68,9 +68,10 @@ const SINK: [Row<SinkStatus>; 11] = [
     ("in_flight_batches", "Batches in flight.", |s| s.in_flight as f64),
 ];
 
-const GROUP: [Row<GroupPartition>; 2] = [
+const GROUP: [Row<GroupPartition>; 3] = [
     ("committed_offset", "Offset below which all is delivered.", |g| g.committed as f64),
     ("visible_end_offset", "Offset after the last event that the group may see.", |g| g.end as f64),
+    ("overwrite_until_offset", "Events below this offset replace what the receiver has; 0: none.", |g| g.overwrite_until as f64),
 ];
 
 /// The whole page.
@@ -195,7 +196,7 @@ mod tests {
             bytes: 304,
             segments: 305,
         };
-        let group = GroupPartition { topic: "logs".into(), partition: 3, committed: 401, end: 402 };
+        let group = GroupPartition { topic: "logs".into(), partition: 3, committed: 401, end: 402, overwrite_until: 403 };
         let source = SourceStatus {
             files: 101,
             open_files: 102,
@@ -348,7 +349,7 @@ mod tests {
         let samples = parse(&render(&status)).unwrap();
         let mut expected = vec![602.0, 603.0];
         numbers(&serde_json::to_value(&status).unwrap(), &mut expected);
-        assert_eq!(expected.len(), 2 + 2 + 10 + 7 + 7 + 5 + 11 + 2);
+        assert_eq!(expected.len(), 2 + 2 + 10 + 7 + 7 + 5 + 11 + 3);
         for number in expected {
             assert_eq!(samples.values().filter(|v| **v == number).count(), 1, "{number}");
         }

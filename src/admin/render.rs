@@ -215,6 +215,9 @@ fn sinks(status: &Status) -> String {
         for p in &s.partitions {
             let at = format!("  {}/{} at {} of {}", p.topic, p.partition, count(p.committed), count(p.end));
             table.row(vec![at]);
+            if p.overwrite_until > 0 {
+                table.row(vec![format!("    overwriting up to {}", count(p.overwrite_until))]);
+            }
         }
     }
     table.text()
@@ -297,7 +300,13 @@ mod tests {
                 batches_sent: 1_200,
                 batches_retried: 3,
                 in_flight: 1,
-                partitions: vec![GroupPartition { topic: "logs".into(), partition: 0, committed: 5_999_500, end: 6_000_000 }],
+                partitions: vec![GroupPartition {
+                    topic: "logs".into(),
+                    partition: 0,
+                    committed: 5_999_500,
+                    end: 6_000_000,
+                    overwrite_until: 0,
+                }],
                 ..Default::default()
             },
         );

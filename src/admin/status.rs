@@ -185,4 +185,7 @@ pub struct GroupPartition {
     pub committed: u64,
     /// Offset after the last event that the group may see.
     pub end: u64,
+    /// Events below this offset are sent to replace what the receiver has; 0: none.
+    #[serde(default)]
+    pub overwrite_until: u64,
 }

@@ -5,7 +5,7 @@ use super::identity::agent_id;
 use crate::admin::control::{self, Control};
 use crate::admin::{self, Admin, SinkStatus, Status, StatusFn};
 use crate::config::Config;
-use crate::queue::{DeadLetterWriter, Queue, Subscription};
+use crate::queue::{DeadLetterWriter, Overwriting, Queue, Subscription};
 use crate::sink::Sink;
 use crate::source::file::FileSources;
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,7 +74,7 @@ impl Running {
         let admin = admin::serve(&config.admin, status, runtime)?;
         let sources = FileSources::start(config.sources, agent_id(config.agent_id, &config.host_name), queue)?;
         *parts.sources.lock().unwrap_or_else(|e| e.into_inner()) = Some(sources);
-        let control = serve_control(&data_dir, &parts.queue, runtime);
+        let control = serve_control(&data_dir, &parts, runtime);
         Ok(Running { parts, _admin: admin, _control: control })
     }
 }
@@ -110,9 +110,18 @@ impl Parts {
 }
 
 /// Without the socket everything goes on but `forebay groups` and its like.
-fn serve_control(dir: &Path, queue: &Arc<Queue>, runtime: &Handle) -> Option<Control> {
-    let queue = queue.clone();
-    let handler: control::Handler = Arc::new(move |request| control::handle(&queue.manage(), request));
+fn serve_control(dir: &Path, parts: &Arc<Parts>, runtime: &Handle) -> Option<Control> {
+    let (parts, inside) = (parts.clone(), runtime.clone());
+    let handler: control::Handler = Arc::new(move |request| {
+        let target = |name: &str| {
+            let asked = parts.sinks.lock().unwrap_or_else(|e| e.into_inner()).get(name).map(Sink::overwriting);
+            match asked {
+                Some(asked) => inside.block_on(asked),
+                None => Overwriting::Unknown("no sink of this name runs; if its target is a data stream, nothing is replaced".into()),
+            }
+        };
+        control::handle(&parts.queue.manage(), request, &target)
+    });
     match control::serve(dir, handler, runtime) {
         Ok(control) => Some(control),
         Err(e) => {

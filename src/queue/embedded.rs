@@ -135,6 +135,7 @@ impl Queue {
             queue: self.uuid,
             pipeline: wanted.pipeline,
             cursors,
+            letters: self.partitions.iter().find(|p| *p.topic == *DEAD_LETTER_TOPIC).map(|p| self.fetcher(p)),
             turn: 0,
             changes,
             groups: self.groups.clone(),
@@ -177,13 +178,14 @@ impl Queue {
             let Some(state) = self.groups.state(&key) else { continue };
             let end = partition.visible();
             let acked: u64 = state.acked.iter().map(|(s, e)| e - s).sum();
-            let again: u64 = state.again.iter().map(|(first, last)| last + 1 - first).sum();
+            let again: u64 = state.again.iter().chain(&state.letters).map(|(first, last)| last + 1 - first).sum();
             let behind = end.saturating_sub(state.committed).saturating_sub(acked) + again;
             lag.partitions.push(GroupPartition {
                 topic: partition.topic.to_string(),
                 partition: partition.number,
                 committed: state.committed,
                 end,
+                overwrite_until: state.overwrite_until,
             });
             lag.events += behind;
             if behind == 0 {

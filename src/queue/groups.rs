@@ -5,7 +5,8 @@
 
 use super::codec::{Reader, Writer};
 use super::disk::{Disk, DiskFile};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use super::embedded::DEAD_LETTER_TOPIC;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,9 +33,53 @@ pub(crate) struct GroupState {
     pub(crate) again: BTreeMap<u64, u64>,
     /// When the state last changed, ms since the Unix epoch.
     pub(crate) updated_ms: u64,
+    /// Events below this offset are sent to replace what the receiver has; 0: none.
+    pub(crate) overwrite_until: u64,
+    /// When that was asked for, ms since the Unix epoch; part of the batches' names.
+    pub(crate) overwrite_ms: u64,
+    /// Dead letters below this offset of their topic were handed over by a redrive.
+    pub(crate) redriven_until: u64,
+    /// Ranges of the dead-letter topic whose letters are themselves to be sent, first → last (inclusive).
+    pub(crate) letters: BTreeMap<u64, u64>,
+    /// Names that the group had before: its dead letters may bear them.
+    pub(crate) earlier: BTreeSet<Arc<str>>,
+}
+
+/// A range (first, last) that is to be sent once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// Offsets of the place itself.
+    Events(u64, u64),
+    /// Offsets of the dead-letter topic: the originals are in the letters.
+    Letters(u64, u64),
 }
 
 impl GroupState {
+    /// The offset after the highest one that was delivered, or may have been.
+    pub(crate) fn high_end(&self) -> u64 {
+        let acked = self.acked.values().max().copied().unwrap_or(0);
+        let sent = self.in_flight.values().max().map_or(0, |last| last + 1);
+        self.committed.max(acked).max(sent).max(self.overwrite_until)
+    }
+
+    /// The state after a move to `offset`: what was acked or in flight is forgotten, what is to be redriven is not.
+    fn moved(&self, offset: u64, overwrite: bool, now_ms: u64) -> GroupState {
+        let until = self.high_end();
+        let overwrites = overwrite && until > offset;
+        GroupState {
+            committed: offset,
+            updated_ms: now_ms,
+            // What is not below is before the group anyway.
+            again: self.again.range(..offset).map(|(first, last)| (*first, (*last).min(offset - 1))).collect(),
+            overwrite_until: if overwrites { until } else { 0 },
+            overwrite_ms: if overwrites { now_ms } else { 0 },
+            redriven_until: self.redriven_until,
+            letters: self.letters.clone(),
+            earlier: self.earlier.clone(),
+            ..GroupState::default()
+        }
+    }
+
     fn ack(&mut self, first: u64, last: u64) {
         if self.in_flight.get(&first) == Some(&last) {
             self.in_flight.remove(&first);
@@ -62,6 +107,9 @@ impl GroupState {
             self.acked.remove(&s);
             self.committed = self.committed.max(e);
         }
+        if self.committed >= self.overwrite_until {
+            (self.overwrite_until, self.overwrite_ms) = (0, 0);
+        }
     }
 }
 
@@ -79,6 +127,16 @@ fn encode(key: &Key, state: &GroupState) -> Vec<u8> {
             w.u64(*b);
         }
     }
+    w.u64(state.overwrite_until);
+    w.u64(state.overwrite_ms);
+    w.u64(state.redriven_until);
+    w.u32(state.letters.len() as u32);
+    for (first, last) in &state.letters {
+        w.u64(*first);
+        w.u64(*last);
+    }
+    w.u32(state.earlier.len() as u32);
+    state.earlier.iter().for_each(|name| w.bytes(name.as_bytes()));
     let mut out = Writer::default();
     out.u32(MAGIC);
     out.u32(w.0.len() as u32);
@@ -94,6 +152,16 @@ fn decode(payload: &[u8]) -> Option<(Key, GroupState)> {
     for map in [&mut state.acked, &mut state.in_flight, &mut state.again] {
         for _ in 0..r.u32()? {
             map.insert(r.u64()?, r.u64()?);
+        }
+    }
+    // Earlier programs wrote no more than this.
+    if !r.0.is_empty() {
+        (state.overwrite_until, state.overwrite_ms, state.redriven_until) = (r.u64()?, r.u64()?, r.u64()?);
+        for _ in 0..r.u32()? {
+            state.letters.insert(r.u64()?, r.u64()?);
+        }
+        for _ in 0..r.u32()? {
+            state.earlier.insert(r.string()?.into());
         }
     }
     Some((key, state))
@@ -136,8 +204,8 @@ struct Inner {
     absent_hold_ms: u64,
     /// How often each place was reset in this process: what was begun before a reset says nothing about the time after it.
     generations: HashMap<Key, u32>,
-    /// Ranges of `again` that the running consumer does not know of yet.
-    news: HashMap<Key, Vec<(u64, u64)>>,
+    /// Ranges of `again` and `letters` that the running consumer does not know of yet.
+    news: HashMap<Key, Vec<Again>>,
 }
 
 /// What has happened to a place since its consumer last looked.
@@ -146,7 +214,7 @@ pub(crate) struct Change {
     /// Its state and generation, where it was reset.
     pub(crate) reset: Option<(GroupState, u32)>,
     /// Ranges to send once more.
-    pub(crate) again: Vec<(u64, u64)>,
+    pub(crate) again: Vec<Again>,
 }
 
 /// The groups of a queue.
@@ -199,7 +267,15 @@ impl Groups {
             let state = inherited.unwrap_or(GroupState { committed: earliest, ..GroupState::default() });
             inner.states.insert(key.clone(), state);
         }
-        self.change(&mut inner, key, |state| state.updated_ms = now_ms)?;
+        let before = previous.filter(|p| **p != *key.0);
+        let mut earlier: BTreeSet<Arc<str>> = before.map(Into::into).into_iter().collect();
+        if let Some(state) = before.and_then(|p| inner.states.get(&(p.into(), key.1.clone(), key.2))) {
+            earlier.extend(state.earlier.iter().cloned());
+        }
+        self.change(&mut inner, key, |state| {
+            state.updated_ms = now_ms;
+            state.earlier.extend(earlier);
+        })?;
         Ok(inner.states.get(key).cloned().unwrap_or_default())
     }
 
@@ -225,6 +301,18 @@ impl Groups {
         }
         self.change(&mut inner, key, |state| {
             state.ack(first, last);
+            state.updated_ms = now_ms;
+        })
+    }
+
+    /// Records that the letters of a range are delivered; also when the place was reset meanwhile, since these ranges
+    /// outlive a reset.
+    pub(crate) fn ack_letters(&self, key: &Key, first: u64, last: u64, now_ms: u64) -> io::Result<()> {
+        let mut inner = self.lock();
+        self.change(&mut inner, key, |state| {
+            if state.letters.get(&first) == Some(&last) {
+                state.letters.remove(&first);
+            }
             state.updated_ms = now_ms;
         })
     }
@@ -256,11 +344,13 @@ impl Groups {
     }
 
     /// Moves places to other offsets, all or none of them, durably. What was acked or in flight is forgotten.
-    pub(crate) fn reset(&self, moves: &[(Key, u64)], now_ms: u64) -> io::Result<()> {
+    /// With `overwrite`, what lies between an offset and the highest that was delivered replaces what the receiver has.
+    pub(crate) fn reset(&self, moves: &[(Key, u64)], overwrite: bool, now_ms: u64) -> io::Result<()> {
         let mut inner = self.lock();
         self.rewrite(&mut inner, |states| {
             for (key, offset) in moves {
-                states.insert(key.clone(), GroupState { committed: *offset, updated_ms: now_ms, ..GroupState::default() });
+                let state = states.entry(key.clone()).or_default();
+                *state = state.moved(*offset, overwrite, now_ms);
             }
         })?;
         for (key, _) in moves {
@@ -271,16 +361,24 @@ impl Groups {
         Ok(())
     }
 
-    /// Has ranges (first, last) sent once more, durably.
-    pub(crate) fn redrive(&self, ranges: &[(Key, u64, u64)]) -> io::Result<()> {
+    /// Has ranges sent once more, durably, and notes up to which dead letter this was done for each place.
+    pub(crate) fn redrive(&self, ranges: &[(Key, Again)], until: &[(Key, u64)]) -> io::Result<()> {
         let mut inner = self.lock();
         self.rewrite(&mut inner, |states| {
-            for (key, first, last) in ranges {
-                states.entry(key.clone()).or_default().again.insert(*first, *last);
+            for (key, range) in ranges {
+                let state = states.entry(key.clone()).or_default();
+                match *range {
+                    Again::Events(first, last) => state.again.insert(first, last),
+                    Again::Letters(first, last) => state.letters.insert(first, last),
+                };
+            }
+            for (key, until) in until {
+                let state = states.entry(key.clone()).or_default();
+                state.redriven_until = state.redriven_until.max(*until);
             }
         })?;
-        for (key, first, last) in ranges {
-            inner.news.entry(key.clone()).or_default().push((*first, *last));
+        for (key, range) in ranges {
+            inner.news.entry(key.clone()).or_default().push(*range);
         }
         self.changes.fetch_add(1, Ordering::Release);
         Ok(())
@@ -335,28 +433,25 @@ impl Groups {
     /// The lowest committed offset among the groups that hold a partition; `None` when none does.
     pub(crate) fn low_water(&self, topic: &str, partition: u32, now_ms: u64) -> Option<u64> {
         let inner = self.lock();
-        inner
-            .states
-            .iter()
-            .filter(|((group, t, p), state)| {
-                &**t == topic && *p == partition && (inner.registered.contains(group) || state.updated_ms + inner.absent_hold_ms > now_ms)
-            })
-            .map(|(_, state)| state.again.keys().next().map_or(state.committed, |first| state.committed.min(*first)))
-            .min()
+        let holds =
+            |group: &Arc<str>, state: &GroupState| inner.registered.contains(group) || state.updated_ms + inner.absent_hold_ms > now_ms;
+        let low = |((group, t, p), state): (&Key, &GroupState)| {
+            let own = &**t == topic && *p == partition;
+            let own = own.then(|| state.again.keys().next().map_or(state.committed, |first| state.committed.min(*first)));
+            // Letters that are to be sent hold the topic they are in.
+            let letters = if topic == DEAD_LETTER_TOPIC { state.letters.keys().next().copied() } else { None };
+            own.into_iter().chain(letters).min().filter(|_| holds(group, state))
+        };
+        inner.states.iter().filter_map(low).min()
     }
 
     /// The offset after the highest one that any group has seen in a partition: none below is given out again.
     pub(crate) fn high_water(&self, topic: &str, partition: u32) -> u64 {
         let inner = self.lock();
-        let states = inner.states.iter().filter(|((_, t, p), _)| &**t == topic && *p == partition);
-        states
-            .map(|(_, s)| {
-                let acked = s.acked.values().max().copied().unwrap_or(0);
-                let sent = s.in_flight.values().max().map_or(0, |last| last + 1);
-                s.committed.max(acked).max(sent)
-            })
-            .max()
-            .unwrap_or(0)
+        let own = inner.states.iter().filter(|((_, t, p), _)| &**t == topic && *p == partition).map(|(_, s)| s.high_end());
+        // A letter that was redriven has stood in its topic.
+        let letters = inner.states.values().filter(|_| topic == DEAD_LETTER_TOPIC).map(|s| s.redriven_until);
+        own.chain(letters).max().unwrap_or(0)
     }
 
     /// Groups that the journal knows but nobody joined.
@@ -465,7 +560,7 @@ mod tests {
         let (groups, _) = Groups::open(disk.clone(), dir.path()).unwrap();
         groups.join(&key(), None, 0, 1).unwrap();
         assert!(groups.begin(&key(), 0, 0, 9, 2).unwrap());
-        groups.reset(&[(key(), 5)], 3).unwrap();
+        groups.reset(&[(key(), 5)], false, 3).unwrap();
         assert!(!groups.begin(&key(), 0, 10, 19, 4).unwrap(), "it is from the time before");
         groups.ack(&key(), 0, 0, 9, 4).unwrap();
         let change = groups.changed(&key(), 0);
@@ -484,13 +579,62 @@ mod tests {
         let disk: Arc<dyn Disk> = Arc::new(StdDisk);
         let (groups, _) = Groups::open(disk.clone(), dir.path()).unwrap();
         groups.join(&key(), None, 100, 1).unwrap();
-        groups.redrive(&[(key(), 7, 9)]).unwrap();
-        assert_eq!(groups.changed(&key(), 0).again, [(7, 9)]);
+        groups.redrive(&[(key(), Again::Events(7, 9))], &[]).unwrap();
+        assert_eq!(groups.changed(&key(), 0).again, [Again::Events(7, 9)]);
         assert!(groups.changed(&key(), 0).again.is_empty(), "told once");
         drop(groups);
         let (groups, _) = Groups::open(disk, dir.path()).unwrap();
         assert_eq!(groups.low_water("logs", 0, 1), Some(7));
         groups.ack(&key(), 0, 7, 9, 2).unwrap();
         assert_eq!(groups.state(&key()).unwrap(), GroupState { committed: 100, updated_ms: 2, ..GroupState::default() });
+    }
+
+    #[test]
+    fn an_overwrite_lasts_until_the_commit_has_passed_what_was_delivered() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(StdDisk);
+        let (groups, _) = Groups::open(disk.clone(), dir.path()).unwrap();
+        groups.join(&key(), None, 0, 1).unwrap();
+        groups.ack(&key(), 0, 0, 9, 2).unwrap();
+        assert!(groups.begin(&key(), 0, 20, 29, 2).unwrap(), "it may have arrived");
+        groups.redrive(&[(key(), Again::Events(1, 7)), (key(), Again::Letters(3, 4))], &[(key(), 5)]).unwrap();
+        groups.reset(&[(key(), 4)], true, 77).unwrap();
+        let moved = |state: GroupState| (state.committed, state.overwrite_until, state.overwrite_ms, state.redriven_until);
+        drop(groups);
+        let (groups, _) = Groups::open(disk.clone(), dir.path()).unwrap();
+        let state = groups.state(&key()).unwrap();
+        assert_eq!((moved(state.clone()), state.in_flight.len()), ((4, 30, 77, 5), 0));
+        assert_eq!((state.again, state.letters), (BTreeMap::from([(1, 3)]), BTreeMap::from([(3, 4)])), "redriven still");
+        groups.reset(&[(key(), 2)], true, 88).unwrap();
+        assert_eq!(groups.state(&key()).unwrap().overwrite_until, 30, "from before");
+        groups.ack(&key(), 0, 2, 29, 90).unwrap();
+        assert_eq!(groups.state(&key()).unwrap().overwrite_until, 30, "it is from the time before the reset");
+        groups.ack(&key(), 1, 10, 40, 90).unwrap();
+        assert_eq!(groups.state(&key()).unwrap().overwrite_until, 30, "below it something is missing");
+        groups.ack(&key(), 1, 2, 9, 91).unwrap();
+        assert_eq!(moved(groups.state(&key()).unwrap()), (41, 0, 0, 5));
+        groups.reset(&[(key(), 60)], true, 99).unwrap();
+        assert_eq!(groups.state(&key()).unwrap().overwrite_until, 0, "there is nothing to overwrite");
+        assert_eq!((groups.low_water(DEAD_LETTER_TOPIC, 0, 99), groups.high_water(DEAD_LETTER_TOPIC, 0)), (Some(3), 5));
+        groups.ack_letters(&key(), 3, 4, 100).unwrap();
+        assert_eq!(groups.low_water(DEAD_LETTER_TOPIC, 0, 100), None);
+    }
+
+    #[test]
+    fn journals_of_earlier_programs_are_read_and_names_are_remembered() {
+        let state = GroupState { committed: 7, acked: BTreeMap::from([(9, 12)]), ..GroupState::default() };
+        let bytes = encode(&key(), &state);
+        // Three numbers and two empty lists came later.
+        let content = &bytes[12..bytes.len() - 32];
+        let old = [&bytes[..4], &(content.len() as u32).to_le_bytes(), &crc32c::crc32c(content).to_le_bytes(), content].concat();
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("journal"), old).unwrap();
+        let (groups, skipped) = Groups::open(Arc::new(StdDisk), dir.path()).unwrap();
+        assert_eq!((skipped, groups.state(&key())), (0, Some(state)));
+        for (name, before) in [("find", "search"), ("found", "find"), ("found", "found")] {
+            groups.join(&(name.into(), "logs".into(), 0), Some(before), 0, 1).unwrap();
+        }
+        let found = groups.state(&("found".into(), "logs".into(), 0)).unwrap();
+        assert_eq!((found.committed, found.earlier), (7, BTreeSet::from(["find".into(), "search".into()])));
     }
 }

@@ -4,6 +4,7 @@
 //! stream is stored in the queue beside its records, so that no second registry
 //! can disagree with the data.
 
+use crate::process::identity::ID_LEN;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -83,11 +84,24 @@ pub struct Stream {
     pub partition: u32,
     spec: RwLock<Arc<StreamSpec>>,
     durable: Mutex<Position>,
+    /// See [`Stream::event_id`].
+    event_id: Option<[u8; ID_LEN]>,
 }
 
 impl Stream {
     pub(crate) fn new(id: u64, partition: u32, spec: StreamSpec, durable: Position) -> Arc<Stream> {
-        Arc::new(Stream { id, partition, spec: RwLock::new(Arc::new(spec)), durable: Mutex::new(durable) })
+        Arc::new(Stream { id, partition, spec: RwLock::new(Arc::new(spec)), durable: Mutex::new(durable), event_id: None })
+    }
+
+    /// The stream of one event that was made of a dead letter.
+    pub(crate) fn of_letter(partition: u32, spec: StreamSpec, event_id: [u8; ID_LEN]) -> Arc<Stream> {
+        let (spec, durable) = (RwLock::new(Arc::new(spec)), Mutex::default());
+        Arc::new(Stream { id: u64::MAX, partition, spec, durable, event_id: Some(event_id) })
+    }
+
+    /// The ID under which its only event was sent the first time, where it was made of a dead letter.
+    pub fn event_id(&self) -> Option<[u8; ID_LEN]> {
+        self.event_id
     }
 
     /// What is known of the stream now.

@@ -4,6 +4,7 @@ mod basics;
 mod campaign;
 mod damage;
 mod power;
+mod redrive;
 mod reset;
 pub(super) mod sim;
 mod verify;
