@@ -62,6 +62,9 @@ pub(crate) fn queue(field: &Field<'_>, options: &mut QueueOptions) {
             "room for at least four segments, since space is freed by whole segments",
         );
     }
+    if let Some(bytes) = map.get("min_free_bytes").and_then(|f| f.size(0..=1 << 49)) {
+        options.min_free_bytes = Some(bytes);
+    }
     if let Some(full) = map.get("on_full") {
         on_full(&full);
     }
@@ -78,6 +81,21 @@ pub(crate) fn queue(field: &Field<'_>, options: &mut QueueOptions) {
         }
         if let Some(age) = kept.get("age").and_then(|f| f.duration(Duration::ZERO..=seconds(3650 * 86_400))) {
             options.retention.age = age;
+        }
+        if let Some(field) = kept.get("dead_letters")
+            && let Some(mut letters) = field.map()
+        {
+            if let Some(bytes) = letters.get("bytes").and_then(|f| f.size(MIB..=1 << 49)) {
+                options.dead_letters.bytes = bytes;
+            }
+            if let Some(age) = letters.get("age").and_then(|f| f.duration(seconds(60)..=seconds(3650 * 86_400))) {
+                options.dead_letters.age = age;
+            }
+            letters.finish(&[]);
+        }
+        // Not shorter: between a start and the last sink's joining every group is absent.
+        if let Some(time) = kept.get("absent_groups").and_then(|f| f.duration(seconds(60)..=seconds(3650 * 86_400))) {
+            options.absent_groups = time;
         }
         kept.finish(&[]);
     }

@@ -184,7 +184,7 @@ impl GroupConsumer {
         let cursor = &self.cursors[at];
         let (key, reset) = (cursor.key.clone(), cursor.generation);
         let begun = self.groups.begin(&key, reset, first, last, self.clock.now_ms());
-        if !begun.map_err(|source| FetchError::Io { what: "the groups' journal".into(), source })? {
+        if !begun.map_err(|source| FetchError::Journal { source })? {
             return Ok(None);
         }
         let epoch = parts.first().map_or(0, |p| p.batch.epoch);

@@ -3,15 +3,19 @@
 //! One thread writes, another syncs, so that appending goes on while the disk works. Consumers see a
 //! record only when it is durable (or, with `acks: none|written`, when it is written).
 
+use super::absent::who_is_behind;
 use super::admission::Admission;
 use super::clock::Clock;
 use super::embedded::DEAD_LETTER_TOPIC;
-use super::partition::Notifier;
+use super::floor::{Floor, Shortage};
+use super::groups::Groups;
+use super::partition::{Notifier, Partition};
 use super::snapshot::Mark;
-use super::stats::QueueStats;
+use super::stats::{QueueStats, Stall};
 use super::syncer::{Job, SyncResult};
 use super::writer::{PartitionWriter, Shared};
 use super::{Acks, Block};
+use crate::admin::human::bytes;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
@@ -42,6 +46,12 @@ pub(crate) enum Message {
     Abandon,
 }
 
+/// What keeps the queue from growing.
+enum Limit {
+    MaxBytes,
+    Floor(Shortage),
+}
+
 /// The log thread's state.
 pub(crate) struct Log {
     pub(crate) shared: Arc<Shared>,
@@ -49,6 +59,9 @@ pub(crate) struct Log {
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) stats: Arc<QueueStats>,
+    pub(crate) groups: Arc<Groups>,
+    pub(crate) partitions: Vec<Arc<Partition>>,
+    pub(crate) floor: Floor,
     pub(crate) writers: Vec<PartitionWriter>,
     /// (topic, partition) → index in `writers`.
     pub(crate) route: HashMap<(String, u32), usize>,
@@ -177,25 +190,43 @@ impl Log {
 
     /// Writes the next record batch of a partition; `false` when it has to wait.
     fn flush(&mut self, at: usize) -> bool {
-        let cost = self.writers[at].next_cost();
-        let options = &self.shared.options;
         // Dead letters pass: a full queue must not lock up on them, since delivering is what makes room.
-        let bounded = self.closing.is_none() && *self.writers[at].partition.topic != *DEAD_LETTER_TOPIC;
-        if bounded && self.stats.disk_bytes.load(Ordering::Relaxed) + cost > options.max_bytes {
-            self.stats.stall(
-                "full",
-                format!(
-                    "max_bytes ({} bytes) is reached; sources wait, nothing is lost, and all goes on when sinks have acknowledged more",
-                    options.max_bytes
-                ),
-            );
+        let reserved = *self.writers[at].partition.topic == *DEAD_LETTER_TOPIC;
+        let cost = self.writers[at].next_cost();
+        if !reserved
+            && self.closing.is_none()
+            && let Some(limit) = self.no_room(cost)
+        {
+            let (groups, partitions, dir) = (&self.groups, &self.partitions, self.shared.options.dir.display());
+            let (max_bytes, now_ms) = (self.shared.options.max_bytes, self.clock.now_ms());
+            let behind = || who_is_behind(groups, partitions, now_ms);
+            match limit {
+                Limit::MaxBytes => self.stats.stall(Stall::Full, || {
+                    format!(
+                        "queue.max_bytes ({}) is reached; sources wait, nothing is lost, and all goes on when sinks have acknowledged more{}",
+                        bytes(max_bytes),
+                        behind()
+                    )
+                }),
+                Limit::Floor(Shortage { free, floor }) => self.stats.stall(Stall::Floor, || {
+                    format!(
+                        "the disk of {dir} has {} free, and {} are to stay free (queue.min_free_bytes); sources wait, nothing is lost, and all goes on when there is room{}",
+                        bytes(free),
+                        bytes(floor),
+                        behind()
+                    )
+                }),
+            }
             let _ = self.jobs.send(Job::Reclaim);
             self.retry_at = Some(Instant::now() + RETRY);
             return false;
         }
+        let options = &self.shared.options;
         match self.writers[at].flush(self.clock.now_ms()) {
             Ok(written) => {
-                self.stats.disk_bytes.fetch_add(written as u64, Ordering::Relaxed);
+                if !reserved {
+                    self.stats.disk_bytes.fetch_add(written as u64, Ordering::Relaxed);
+                }
                 self.stats.recovered();
                 self.dirty_since.get_or_insert_with(Instant::now);
                 if options.acks != Acks::Synced {
@@ -212,19 +243,26 @@ impl Log {
         }
     }
 
+    /// The limit that `cost` more bytes would pass.
+    fn no_room(&mut self, cost: u64) -> Option<Limit> {
+        if self.stats.disk_bytes.load(Ordering::Relaxed) + cost > self.shared.options.max_bytes {
+            return Some(Limit::MaxBytes);
+        }
+        self.floor.short(cost, Instant::now()).map(Limit::Floor)
+    }
+
     fn write_failed(&mut self, at: usize, e: &io::Error) {
         self.stats.disk_errors.fetch_add(1, Ordering::Relaxed);
         let writer = &mut self.writers[at];
         if e.kind() != io::ErrorKind::StorageFull {
             writer.abandon();
         }
-        self.stats.stall(
-            "degraded",
+        self.stats.stall(Stall::Disk, || {
             format!(
                 "cannot write to {}: {e}; sources wait, nothing that was acknowledged is touched, and it is tried again until it succeeds",
                 writer.partition.dir.display()
-            ),
-        );
+            )
+        });
         let _ = self.jobs.send(Job::Reclaim);
         self.retry_at = Some(Instant::now() + RETRY);
     }
@@ -237,13 +275,12 @@ impl Log {
                 Ok(end) => writer.synced(end),
                 Err(e) => {
                     self.stats.disk_errors.fetch_add(1, Ordering::Relaxed);
-                    self.stats.stall(
-                        "degraded",
+                    self.stats.stall(Stall::Disk, || {
                         format!(
                             "a sync of {} failed: {e}; what was not durable is kept in memory and written to a fresh segment",
                             writer.partition.dir.display()
-                        ),
-                    );
+                        )
+                    });
                     if let Err(e) = writer.rewrite_unsynced(result.bytes) {
                         // Come back to it as if that sync had failed once more.
                         let again = SyncResult { writer: result.writer, outcome: Err(e), bytes: result.bytes };

@@ -6,9 +6,11 @@
 //! in one sync: the queue is the registry. A sink is a consumer group: it polls
 //! [`Batch`]es, each a range of offsets with a stable [`BatchId`], and acks them.
 
+mod absent;
 mod admission;
 mod api;
 mod append;
+mod ballast;
 mod block;
 mod clock;
 mod codec;
@@ -19,12 +21,14 @@ mod disk;
 mod embedded;
 mod fetch;
 mod findings;
+mod floor;
 mod format;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod groups;
 mod index;
+mod journal;
 mod log;
 mod manage;
 mod meta;
@@ -48,11 +52,13 @@ mod verify;
 mod view;
 mod writer;
 
+pub use absent::AbsentGroup;
 pub use api::{Acker, AppendError, Batch, BatchId, Consumer, DeadLetters, FetchError, Limits, Part, Producer, RunSlice};
 pub use block::{Block, Buffer, BufferPool, RunFlags, Tail, put_varint};
 pub use dead_letter::DeadLetterWriter;
 pub use embedded::{BLOCK_BYTES, DEAD_LETTER_TOPIC, GroupLag, Queue, Subscription};
 pub use findings::{Finding, Severity, Verification};
+pub(crate) use floor::floor;
 pub use manage::{GroupInfo, GroupPlace, Inventory, ManageError, Managed, Move, Moved, Reset, ResetTo, TopicPlace};
 pub use open::OpenError;
 pub use options::{Acks, Compression, OnFull, QueueOptions, Retention};

@@ -1,17 +1,20 @@
 //! Opening the queue: who may, what recovery finds, and the threads.
 
+use super::absent::Watch;
 use super::admission::Admission;
+use super::ballast::Ballasted;
 use super::clock::{Clock, SystemClock};
 use super::disk::{Disk, StdDisk};
 use super::embedded::{BLOCK_BYTES, DEAD_LETTER_TOPIC, Queue, Threads};
+use super::floor::Floor;
 use super::format::{FormatError, SegmentHeader};
 use super::groups::Groups;
 use super::log::Log;
 use super::meta::{Lock, LockError, Meta};
-use super::partition::{Notifier, Partition};
+use super::partition::{Notifier, Partition, bounded_bytes};
 use super::recovery::{Recovery, RecoveryError, RecoveryReport};
 use super::registry::Registry;
-use super::snapshot::Snapshots;
+use super::snapshot::{Mark, Snapshots};
 use super::stats::QueueStats;
 use super::syncer::Syncer;
 use super::writer::{PartitionWriter, Shared};
@@ -86,6 +89,8 @@ impl Queue {
             LockError::Held(pid) => OpenError::InUse { dir: dir.clone(), pid },
             LockError::Io(source) => OpenError::Io { path: dir.join("LOCK"), source },
         })?;
+        let ballast = Arc::new(Ballasted::new(disk, &dir, options.min_free_bytes));
+        let disk: Arc<dyn Disk> = ballast.clone();
         let (snapshots, newest, damaged) = Snapshots::open(&*disk, &dir).map_err(at(&dir))?;
         let mut report = RecoveryReport::default();
         let meta = open_meta(&*disk, &dir, snapshots_epoch(newest.as_ref()), &mut report)?;
@@ -100,6 +105,7 @@ impl Queue {
         let journal = dir.join("groups").join("journal");
         let journal_lost = matches!(disk.open(&journal), Err(e) if e.kind() == io::ErrorKind::NotFound);
         let (groups, skipped) = Groups::open(disk.clone(), &dir.join("groups")).map_err(at(&dir))?;
+        groups.hold_absent(options.absent_groups, clock.now_ms());
         report
             .damaged
             .extend(damaged.iter().map(|p| format!("{}: checksum differs; another snapshot and the record batches are used", p.display())));
@@ -156,7 +162,7 @@ impl Queue {
         }
         tell(&report);
         let stats = Arc::new(QueueStats::default());
-        stats.disk_bytes.store(partitions.iter().map(|p| p.disk_bytes()).sum(), Ordering::Relaxed);
+        stats.disk_bytes.store(bounded_bytes(&partitions), Ordering::Relaxed);
         for lost in &report.lost {
             let partition = partitions.iter().find(|p| *p.topic == *lost.topic && p.number == lost.partition);
             let untold = partition.map_or(0, |p| p.lose(lost.first, lost.end));
@@ -174,6 +180,13 @@ impl Queue {
         });
         let (registry, groups, notifier) = (Arc::new(registry), Arc::new(groups), Arc::new(Notifier::default()));
         let admission = Arc::new(Admission::new(blocks * 2 / 3));
+        // All that the segments tell is known by now.
+        let marks = partitions.iter().map(|p| Mark {
+            topic: p.topic.to_string(),
+            partition: p.number,
+            segment_id: next_segment,
+            next_offset: p.written(),
+        });
         let (messages, inbox) = channel();
         let (jobs, job_inbox) = channel();
         let route = partitions.iter().enumerate().map(|(i, p)| ((p.topic.to_string(), p.number), i)).collect::<HashMap<_, _>>();
@@ -183,6 +196,9 @@ impl Queue {
             notifier: notifier.clone(),
             admission: admission.clone(),
             stats: stats.clone(),
+            groups: groups.clone(),
+            partitions: partitions.clone(),
+            floor: Floor::new(disk.clone(), dir.clone(), options.min_free_bytes),
             writers: partitions.iter().map(|p| PartitionWriter::new(shared.clone(), p.clone())).collect(),
             route,
             jobs,
@@ -192,6 +208,7 @@ impl Queue {
             flushes: Vec::new(),
             closing: None,
         };
+        ballast.fill();
         let syncer = Syncer {
             shared: shared.clone(),
             clock: clock.clone(),
@@ -205,7 +222,10 @@ impl Queue {
             log: messages.clone(),
             last_housekeeping: Instant::now(),
             snapshot_failed: false,
-            last_marks: Vec::new(),
+            last_marks: marks.collect(),
+            absent: Watch::default(),
+            floor: Floor::new(disk.clone(), dir.clone(), options.min_free_bytes),
+            ballast: ballast.clone(),
         };
         let sync = spawn("queue-sync", move || syncer.run(job_inbox)).map_err(at(&dir))?;
         let log = spawn("queue-log", move || log.run(inbox)).map_err(at(&dir))?;

@@ -1,10 +1,13 @@
 //! The sync thread: makes what was written durable, several partitions at once, then tells consumers;
 //! seals segments, writes snapshots, and deletes what retention no longer holds.
 
+use super::absent::Watch;
 use super::admission::Admission;
+use super::ballast::Ballasted;
 use super::clock::Clock;
+use super::floor::Floor;
 use super::groups::Groups;
-use super::partition::{Notifier, Partition};
+use super::partition::{Notifier, Partition, bounded_bytes};
 use super::registry::Registry;
 use super::retention;
 use super::segment::Segment;
@@ -66,6 +69,9 @@ pub(crate) struct Syncer {
     pub(crate) snapshot_failed: bool,
     /// Marks of the last sync that was whole.
     pub(crate) last_marks: Vec<Mark>,
+    pub(crate) absent: Watch,
+    pub(crate) floor: Floor,
+    pub(crate) ballast: Arc<Ballasted>,
 }
 
 impl Syncer {
@@ -161,6 +167,14 @@ impl Syncer {
 
     fn housekeep(&mut self, urgent: bool) {
         self.last_housekeeping = Instant::now();
+        // What nobody waits for makes room also where it was somebody else who took it.
+        let urgent = urgent || self.floor.short(0, self.last_housekeeping).is_some();
+        let now_ms = self.clock.now_ms();
+        for gone in self.absent.look(&self.groups, &self.partitions, now_ms) {
+            tracing::warn!(group = gone.group, "{gone}");
+        }
+        // A record that is not written is written the next time.
+        let _ = self.groups.seen(now_ms);
         if let Err(e) = self.groups.sync() {
             tracing::warn!("cannot sync the groups' journal: {e}; offsets are in memory, a crash now would only deliver again");
         }
@@ -177,7 +191,7 @@ impl Syncer {
             groups: &self.groups,
             snapshots: &self.snapshots,
             stats: &self.stats,
-            now_ms: self.clock.now_ms(),
+            now_ms,
             urgent,
         });
         if freed > 0 {
@@ -186,7 +200,8 @@ impl Syncer {
                 self.partitions.iter().find(|p| *p.topic == *spec.topic && p.number == stream.partition).map(|p| p.first())
             });
         }
-        self.stats.disk_bytes.store(self.partitions.iter().map(|p| p.disk_bytes()).sum(), Ordering::Relaxed);
+        self.stats.disk_bytes.store(bounded_bytes(&self.partitions), Ordering::Relaxed);
+        self.ballast.fill();
     }
 
     fn close(&mut self, marks: Vec<Mark>) {
