@@ -84,6 +84,10 @@ fn advice(status: &Status) -> Vec<String> {
             "The queue is full ({}). Files wait on disk, nothing is dropped. Mend the sink that is behind, or raise queue.max_bytes.",
             queue.reason
         )),
+        "dropping" => advice.push(format!(
+            "The queue is full and drops events, as queue.on_full says: {}. Mend the sink that is behind, or raise queue.max_bytes.",
+            queue.reason
+        )),
         state => advice.push(format!("The queue is {state}: {}. Look at the disk under data_dir.", queue.reason)),
     }
     for (name, sink) in &status.sinks {
@@ -173,6 +177,24 @@ fn queue(status: &Status) -> String {
             ]);
         }
         out.push_str(&table.text());
+    }
+    for (cause, l) in &queue.losses {
+        let _ = writeln!(
+            out,
+            "  {}: {} events ({}) were lost to the queue since it was made: {} ({}) read again from their files, {} to be read again, {} ({}) gone",
+            cause.replace('_', " "),
+            count(l.events),
+            bytes(l.bytes),
+            count(l.read_again_events),
+            bytes(l.read_again_bytes),
+            bytes(l.wanted_bytes),
+            count(l.gone_events),
+            bytes(l.gone_bytes)
+        );
+    }
+    for w in &queue.wanted {
+        let ranges: Vec<String> = w.ranges.iter().map(|(from, end)| format!("{from}..{end}")).collect();
+        let _ = writeln!(out, "  to be read again ({}): {} bytes {}", w.cause.replace('_', " "), w.path, ranges.join(", "));
     }
     out
 }

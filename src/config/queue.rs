@@ -1,7 +1,7 @@
 //! `queue:`.
 
 use super::decode::Field;
-use crate::queue::{Acks, Compression, QueueOptions};
+use crate::queue::{Acks, Compression, OnFull, QueueOptions};
 use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
@@ -65,8 +65,8 @@ pub(crate) fn queue(field: &Field<'_>, options: &mut QueueOptions) {
     if let Some(bytes) = map.get("min_free_bytes").and_then(|f| f.size(0..=1 << 49)) {
         options.min_free_bytes = Some(bytes);
     }
-    if let Some(full) = map.get("on_full") {
-        on_full(&full);
+    if let Some(policy) = map.get("on_full").and_then(|f| on_full(&f)) {
+        options.on_full = policy;
     }
     if let Some(field) = map.get("retention")
         && let Some(mut kept) = field.map()
@@ -139,15 +139,17 @@ fn compression(field: &Field<'_>) -> Option<Compression> {
     None
 }
 
-/// `on_full:` has one value in this version; it is checked and changes nothing.
-fn on_full(field: &Field<'_>) {
-    let Some(value) = field.value("`block`") else { return };
+/// `on_full:`, what happens when there is no room.
+fn on_full(field: &Field<'_>) -> Option<OnFull> {
+    let expected = "one of: `block`, `drop_oldest`, `drop_newest`";
+    let value = field.value(expected)?;
     match &*value.text {
-        "block" => {}
-        "drop_oldest" | "drop_newest" => {
-            let problem = field.is(&value).expected("`block`");
-            field.report(problem.help("dropping is not in this version; with `block` files simply wait on disk and nothing is lost"));
-        }
-        _ => field.report(field.is(&value).expected("`block`")),
+        "block" => return Some(OnFull::Block),
+        "drop_oldest" => return Some(OnFull::DropOldest),
+        "drop_newest" => return Some(OnFull::DropNewest),
+        _ => {}
     }
+    let meant = super::suggest::nearest(&value.text, ["block", "drop_oldest", "drop_newest"]);
+    field.report(field.is(&value).expected(expected).help_if(meant.map(|word| format!("did you mean `{word}`?"))));
+    None
 }

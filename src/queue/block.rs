@@ -18,6 +18,8 @@ impl RunFlags {
     pub const CUT: u32 = 1 << 2;
     /// The stream has no positions of its own; start and end are sequence numbers.
     pub const NO_POSITION: u32 = 1 << 3;
+    /// The events from start to end were dropped when the queue was full (`on_full: drop_newest`): the run has none.
+    pub const DROPPED: u32 = 1 << 8;
 
     /// Whether all bits of `flag` are set.
     pub fn has(self, flag: u32) -> bool {

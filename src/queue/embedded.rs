@@ -13,7 +13,7 @@ use super::recovery::RecoveryReport;
 use super::registry::Registry;
 use super::stats::QueueStats;
 use super::writer::Shared;
-use super::{AbsentGroup, AppendError, Block, Buffer, BufferPool, Consumer, Producer, QueueOptions, Stream, StreamSpec};
+use super::{AbsentGroup, AppendError, Block, Buffer, BufferPool, Consumer, Losses, Producer, QueueOptions, Stream, StreamSpec};
 use crate::admin::{GroupPartition, PartitionStatus, QueueStatus};
 use std::collections::BTreeSet;
 use std::io;
@@ -73,6 +73,7 @@ pub struct Queue {
     pub(super) admission: Arc<Admission>,
     pub(super) pool: Arc<BufferPool>,
     pub(super) stats: Arc<QueueStats>,
+    pub(super) losses: Arc<Losses>,
     pub(super) closed: Arc<AtomicBool>,
     pub(super) messages: Sender<Message>,
     pub(super) threads: Mutex<Option<Threads>>,
@@ -218,7 +219,14 @@ impl Queue {
                     segments: p.segments().len() as u64,
                 })
                 .collect(),
+            losses: self.losses.status(),
+            wanted: self.losses.wanted_status(),
         }
+    }
+
+    /// What the queue has lost, and what became of it.
+    pub fn losses(&self) -> &Arc<Losses> {
+        &self.losses
     }
 
     /// Appends dead letters: they have reserved space, since a sink that cannot put them cannot get on.

@@ -8,6 +8,7 @@ use super::disk::Disk;
 use super::journal::Journal;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -376,6 +377,18 @@ impl Groups {
         let inner = self.lock();
         let at_place = inner.states.iter().filter(|((group, t, p), _)| &**t == topic && *p == partition && &**group != without);
         at_place.filter(|(key, state)| inner.registered.contains(&key.0) || inner.until(state) > now_ms).map(|(_, s)| s.low()).min()
+    }
+
+    /// How many of these offsets each group of a partition has not acked, where it is any.
+    pub(crate) fn unread(&self, topic: &str, partition: u32, offsets: Range<u64>) -> Vec<(String, u64)> {
+        let inner = self.lock();
+        let at_place = inner.states.iter().filter(|((_, t, p), _)| &**t == topic && *p == partition);
+        let unread = |(key, state): (&Key, &GroupState)| {
+            let from = offsets.start.max(state.committed).min(offsets.end);
+            let acked: u64 = state.acked.iter().map(|(s, e)| e.min(&offsets.end).saturating_sub(*s.max(&from))).sum();
+            (key.0.to_string(), (offsets.end - from).saturating_sub(acked))
+        };
+        at_place.map(unread).filter(|(_, n)| *n > 0).collect()
     }
 
     /// What a group holds a partition from.

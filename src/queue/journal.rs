@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The journal is written anew when its records take more than this many bytes (and more than twice what is compact).
-const ROOM: usize = 512 << 10;
+const ROOM: usize = 256 << 10;
 
 /// See the module. What is behind the records is zeros.
 #[derive(Debug)]

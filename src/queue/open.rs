@@ -18,7 +18,7 @@ use super::snapshot::{Mark, Snapshots};
 use super::stats::QueueStats;
 use super::syncer::Syncer;
 use super::writer::{PartitionWriter, Shared};
-use super::{BufferPool, QueueOptions};
+use super::{BufferPool, Losses, LossesError, QueueOptions};
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -64,6 +64,9 @@ pub enum OpenError {
     },
 }
 
+/// Bytes of the smallest segments that a small `max_bytes` leads to.
+const LEAST_SEGMENT: u64 = 16 << 10;
+
 fn at(path: &Path) -> impl Fn(io::Error) -> OpenError + '_ {
     move |source| OpenError::Io { path: path.to_path_buf(), source }
 }
@@ -78,7 +81,7 @@ impl Queue {
     }
 
     pub(crate) fn open_on(
-        options: QueueOptions,
+        mut options: QueueOptions,
         topics: &[String],
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
@@ -101,6 +104,16 @@ impl Queue {
         if let Some(snapshot) = newest {
             registry.reserve(snapshot.next_stream);
             snapshot.streams.into_iter().for_each(|s| registry.load(s));
+        }
+        let (losses, unsound) = Losses::open(disk.clone(), &dir).map_err(|e| match e {
+            LossesError::Newer { version, .. } => OpenError::Newer { dir: dir.clone(), format: version },
+            LossesError::Io { path, source } => OpenError::Io { path, source },
+        })?;
+        if unsound > 0 {
+            report.damaged.push(format!(
+                "{}: {unsound} lines are damaged; what they told of earlier losses is forgotten, the others count",
+                Losses::path(&dir).display()
+            ));
         }
         let journal = dir.join("groups").join("journal");
         let journal_lost = matches!(disk.open(&journal), Err(e) if e.kind() == io::ErrorKind::NotFound);
@@ -168,6 +181,14 @@ impl Queue {
             let untold = partition.map_or(0, |p| p.lose(lost.first, lost.end));
             stats.lost_events.fetch_add(untold, Ordering::Relaxed);
         }
+        let losses = Arc::new(losses);
+        for partition in &partitions {
+            // Told when they were lost.
+            losses.offsets(&partition.topic, partition.number).into_iter().for_each(|(from, to)| _ = partition.lose(from, to));
+        }
+        // Active segments cannot go: they may not take all.
+        let active = options.max_bytes / (2 * partitions.len() as u64).max(1);
+        options.segment_bytes = options.segment_bytes.min(active.max(LEAST_SEGMENT));
         // Half of the memory is for blocks (here), half for the bodies that sinks encode.
         let blocks = (options.buffer_memory / 2).max(4 * BLOCK_BYTES);
         let shared = Arc::new(Shared {
@@ -199,6 +220,8 @@ impl Queue {
             groups: groups.clone(),
             partitions: partitions.clone(),
             floor: Floor::new(disk.clone(), dir.clone(), options.min_free_bytes),
+            asked: None,
+            exhausted: false,
             writers: partitions.iter().map(|p| PartitionWriter::new(shared.clone(), p.clone())).collect(),
             route,
             jobs,
@@ -224,6 +247,7 @@ impl Queue {
             snapshot_failed: false,
             last_marks: marks.collect(),
             absent: Watch::default(),
+            losses: losses.clone(),
             floor: Floor::new(disk.clone(), dir.clone(), options.min_free_bytes),
             ballast: ballast.clone(),
         };
@@ -241,6 +265,7 @@ impl Queue {
             notifier,
             admission,
             stats,
+            losses,
             closed: Arc::default(),
             messages,
             threads: Mutex::new(Some(Threads { log, sync })),

@@ -26,11 +26,15 @@ pub enum Compression {
     Zstd,
 }
 
-/// What happens when `max_bytes` is reached.
+/// What happens when `max_bytes` or the floor of free space is reached and nothing acknowledged is left to delete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFull {
     /// Sources wait; files simply stay on disk.
     Block,
+    /// The oldest segment goes, although some group has not read it.
+    DropOldest,
+    /// What comes is dropped.
+    DropNewest,
 }
 
 /// How long records are kept that nobody waits for: after every group has acknowledged them, or, for dead letters, at all.

@@ -4,6 +4,7 @@ use super::disk::Disk;
 use super::embedded::DEAD_LETTER_TOPIC;
 use super::groups::Groups;
 use super::partition::Partition;
+use super::segment::Segment;
 use super::snapshot::Snapshots;
 use super::stats::QueueStats;
 use super::{QueueOptions, Retention};
@@ -50,27 +51,42 @@ fn delete(c: &Context<'_>, partitions: &[&Arc<Partition>], keep: Retention, urge
     let mut freed = 0;
     for partition in partitions {
         let low = c.groups.low_water(&partition.topic, partition.number, c.now_ms).unwrap_or_else(|| partition.visible());
-        let segments = partition.segments();
-        let candidates = segments.len().saturating_sub(1);
-        for segment in &segments[..candidates] {
-            let superseded = segment.end() <= segment.base;
+        let mut segments = partition.segments();
+        let active = segments.pop();
+        // What holds no event goes wherever it stands: of a queue that drops for hours there may be much.
+        let covered = |s: &Segment| c.snapshots.cover(&partition.topic, partition.number, s.id);
+        for empty in segments.extract_if(.., |s| s.end() <= s.base && covered(s)) {
+            if active.is_some() && remove(c.disk, partition, &empty) {
+                kept -= empty.size();
+                freed += empty.size();
+            }
+        }
+        for segment in &segments {
             let acknowledged = segment.end() <= low;
-            let beyond = superseded || urgent || kept > keep.bytes || segment.newest_ms() < oldest;
-            if !acknowledged || !beyond || !c.snapshots.cover(&partition.topic, partition.number, segment.id) {
+            let beyond = urgent || kept > keep.bytes || segment.newest_ms() < oldest;
+            if !acknowledged || !beyond || !covered(segment) {
                 break;
             }
-            // The index first: an index without a segment is harmless, and so is the other way round.
-            let _ = c.disk.remove(&segment.path.with_extension("idx"));
-            if let Err(e) = c.disk.remove(&segment.path)
-                && e.kind() != std::io::ErrorKind::NotFound
-            {
-                tracing::warn!("cannot delete {}: {e}; tried again later", segment.path.display());
+            if !remove(c.disk, partition, segment) {
                 break;
             }
-            partition.remove_segment(segment.id);
             kept -= segment.size();
             freed += segment.size();
         }
     }
     freed
+}
+
+/// Deletes a segment; `false` where the disk refuses.
+pub(crate) fn remove(disk: &dyn Disk, partition: &Partition, segment: &Segment) -> bool {
+    // The index first: an index without a segment is harmless, and so is the other way round.
+    let _ = disk.remove(&segment.path.with_extension("idx"));
+    if let Err(e) = disk.remove(&segment.path)
+        && e.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!("cannot delete {}: {e}; tried again later", segment.path.display());
+        return false;
+    }
+    partition.remove_segment(segment.id);
+    true
 }

@@ -1,5 +1,6 @@
 //! Counters of the queue, and whether it is well.
 
+use super::drops::Drops;
 use crate::admin::human::{count, duration};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -49,6 +50,7 @@ pub(crate) struct QueueStats {
     pub(crate) disk_errors: AtomicU64,
     pub(crate) syncs: AtomicU64,
     pub(crate) lost_events: AtomicU64,
+    pub(crate) drops: Drops,
     stalled: AtomicBool,
     health: Mutex<Health>,
 }
@@ -73,9 +75,19 @@ impl QueueStats {
         }
     }
 
-    /// (`ok`, `full` or `degraded`; the reason).
+    /// Says in the log what was dropped, as often as it is due.
+    pub(crate) fn tell_drops(&self) {
+        for line in self.drops.tell(Instant::now()) {
+            tracing::error!("queue: {line}");
+        }
+    }
+
+    /// (`ok`, `full`, `degraded` or `dropping`; the reason).
     pub(crate) fn state(&self) -> (String, String) {
         let health = self.lock();
+        if let (None, Some(dropped)) = (&health.now, self.drops.state(Instant::now())) {
+            return ("dropping".into(), dropped);
+        }
         health.now.as_ref().map_or_else(|| ("ok".into(), String::new()), |n| (n.why.state().into(), n.reason.clone()))
     }
 

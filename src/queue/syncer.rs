@@ -11,9 +11,11 @@ use super::partition::{Notifier, Partition, bounded_bytes};
 use super::registry::Registry;
 use super::retention;
 use super::segment::Segment;
+use super::shed;
 use super::snapshot::{Mark, Snapshots};
 use super::stats::QueueStats;
 use super::writer::{Shared, SyncPart};
+use super::{Cause, Loss, Losses, OnFull};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -34,8 +36,11 @@ pub(crate) enum Job {
         parts: Vec<(usize, SyncPart)>,
         marks: Vec<Mark>,
     },
-    /// Room is wanted: delete what may be deleted, now.
-    Reclaim,
+    /// Room is wanted: delete what may be deleted, now; where that is nothing, and `on_full` allows it, what somebody has
+    /// not read, for this reason.
+    Reclaim(Option<String>),
+    /// Enter in the ledger what was dropped of a partition, by its writer's index.
+    Dropped(usize, Loss),
     /// Hand these results back after a while.
     Later(Vec<SyncResult>, Duration),
     /// Everything is synced: write the last snapshot and end.
@@ -70,6 +75,7 @@ pub(crate) struct Syncer {
     /// Marks of the last sync that was whole.
     pub(crate) last_marks: Vec<Mark>,
     pub(crate) absent: Watch,
+    pub(crate) losses: Arc<Losses>,
     pub(crate) floor: Floor,
     pub(crate) ballast: Arc<Ballasted>,
 }
@@ -79,7 +85,20 @@ impl Syncer {
         loop {
             match jobs.recv_timeout(IDLE) {
                 Ok(Job::Sync { parts, marks }) => self.sync(parts, marks),
-                Ok(Job::Reclaim) => self.housekeep(true),
+                Ok(Job::Reclaim(why)) => {
+                    let mut freed = self.housekeep(true);
+                    if let (0, OnFull::DropOldest, Some(why)) = (freed, self.shared.options.on_full, why) {
+                        freed = self.drop_oldest(&why);
+                    }
+                    let _ = self.log.send(super::log::Message::Reclaimed(freed));
+                }
+                Ok(Job::Dropped(writer, loss)) => {
+                    let added = self.losses.add(&[loss]);
+                    if let Err(e) = &added {
+                        tracing::warn!("what was dropped cannot be recorded: {e}; it is tried again, and sources wait");
+                    }
+                    let _ = self.log.send(super::log::Message::Recorded(writer, added.is_ok()));
+                }
                 Ok(Job::Later(results, wait)) => {
                     std::thread::sleep(wait);
                     let _ = self.log.send(super::log::Message::Synced(results));
@@ -88,7 +107,7 @@ impl Syncer {
                     self.close(marks);
                     return;
                 }
-                Err(RecvTimeoutError::Timeout) => self.housekeep(false),
+                Err(RecvTimeoutError::Timeout) => _ = self.housekeep(false),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             if self.last_housekeeping.elapsed() >= HOUSEKEEPING {
@@ -165,7 +184,48 @@ impl Syncer {
         written.is_ok()
     }
 
-    fn housekeep(&mut self, urgent: bool) {
+    /// Makes room although not everybody has read what goes; gives the bytes.
+    fn drop_oldest(&mut self, why: &str) -> u64 {
+        let shed = shed::drop_oldest(&self.retention(true), &self.registry, &self.losses);
+        let shed = match shed {
+            Ok(Some(shed)) => shed,
+            Ok(None) => return 0,
+            Err(e) => {
+                tracing::warn!("nothing is dropped, since it cannot be recorded: {e}");
+                return 0;
+            }
+        };
+        let (now, drops) = (Instant::now(), &self.stats.drops);
+        let counted: u64 = shed.loss.parts.iter().filter_map(|p| p.span.events).sum();
+        for part in &shed.loss.parts {
+            let bytes = part.span.bytes().max(part.bytes);
+            drops.add(now, Cause::DroppedOldest, &part.stream.path, part.span.events.unwrap_or(0), bytes, why);
+        }
+        let offsets = shed.loss.offsets.end - shed.loss.offsets.start;
+        if offsets > counted {
+            drops.add(now, Cause::DroppedOldest, "streams that are not known", offsets - counted, 0, why);
+        }
+        shed.unread.iter().for_each(|(group, events)| drops.unread(group, *events));
+        self.stats.tell_drops();
+        self.stats.disk_bytes.store(bounded_bytes(&self.partitions), Ordering::Relaxed);
+        shed.bytes
+    }
+
+    fn retention(&self, urgent: bool) -> retention::Context<'_> {
+        retention::Context {
+            disk: &*self.shared.disk,
+            options: &self.shared.options,
+            partitions: &self.partitions,
+            groups: &self.groups,
+            snapshots: &self.snapshots,
+            stats: &self.stats,
+            now_ms: self.clock.now_ms(),
+            urgent,
+        }
+    }
+
+    /// Gives the bytes that were freed.
+    fn housekeep(&mut self, urgent: bool) -> u64 {
         self.last_housekeeping = Instant::now();
         // What nobody waits for makes room also where it was somebody else who took it.
         let urgent = urgent || self.floor.short(0, self.last_housekeeping).is_some();
@@ -184,16 +244,7 @@ impl Syncer {
                 break;
             }
         }
-        let freed = retention::enforce(&retention::Context {
-            disk: &*self.shared.disk,
-            options: &self.shared.options,
-            partitions: &self.partitions,
-            groups: &self.groups,
-            snapshots: &self.snapshots,
-            stats: &self.stats,
-            now_ms,
-            urgent,
-        });
+        let freed = retention::enforce(&self.retention(urgent));
         if freed > 0 {
             self.registry.expire(|stream| {
                 let spec = stream.spec();
@@ -202,6 +253,8 @@ impl Syncer {
         }
         self.stats.disk_bytes.store(bounded_bytes(&self.partitions), Ordering::Relaxed);
         self.ballast.fill();
+        self.stats.tell_drops();
+        freed
     }
 
     fn close(&mut self, marks: Vec<Mark>) {

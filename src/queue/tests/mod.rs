@@ -6,7 +6,7 @@ mod damage;
 mod limits;
 mod power;
 mod reset;
-mod sim;
+pub(super) mod sim;
 mod verify;
 mod world;
 

@@ -54,38 +54,38 @@ impl World {
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
-pub(super) struct SimDisk(Arc<Mutex<World>>);
+pub(in crate::queue) struct SimDisk(Arc<Mutex<World>>);
 
 #[derive(Debug)]
 struct SimFile(Arc<Mutex<World>>, usize);
 
 impl SimDisk {
-    pub(super) fn new(seed: u64) -> SimDisk {
+    pub(in crate::queue) fn new(seed: u64) -> SimDisk {
         let disk = SimDisk::default();
         disk.0.lock().unwrap().seed = seed;
         disk
     }
 
-    pub(super) fn ops(&self) -> u64 {
+    pub(in crate::queue) fn ops(&self) -> u64 {
         self.0.lock().unwrap().ops
     }
 
-    pub(super) fn die_after(&self, ops: u64) {
+    pub(in crate::queue) fn die_after(&self, ops: u64) {
         let mut w = self.0.lock().unwrap();
         w.dies_at = Some(w.ops + ops);
     }
 
     /// Whether the operation came at which the power was cut.
-    pub(super) fn is_dead(&self) -> bool {
+    pub(in crate::queue) fn is_dead(&self) -> bool {
         let w = self.0.lock().unwrap();
         w.dies_at.is_some_and(|at| w.ops > at)
     }
 
-    pub(super) fn fail_syncs(&self, n: u32) {
+    pub(in crate::queue) fn fail_syncs(&self, n: u32) {
         self.0.lock().unwrap().fail_syncs = n;
     }
 
-    pub(super) fn capacity(&self, bytes: Option<usize>) {
+    pub(in crate::queue) fn capacity(&self, bytes: Option<usize>) {
         self.0.lock().unwrap().capacity = bytes;
     }
 
@@ -102,7 +102,7 @@ impl SimDisk {
     }
 
     /// The disk as it is after the power comes back.
-    pub(super) fn after_power_cut(&self) -> SimDisk {
+    pub(in crate::queue) fn after_power_cut(&self) -> SimDisk {
         let mut old = self.0.lock().unwrap();
         let (capacity, tells_space) = (old.capacity, old.tells_space);
         let mut new = World { seed: old.random(), dirs: old.dirs.clone(), capacity, tells_space, ..World::default() };
@@ -137,7 +137,7 @@ impl SimDisk {
     }
 
     /// Flips one bit of a file; `None` where it is empty.
-    pub(super) fn flip(&self, path: &Path, bit: u64) -> Option<()> {
+    pub(in crate::queue) fn flip(&self, path: &Path, bit: u64) -> Option<()> {
         let mut w = self.0.lock().unwrap();
         let inode = *w.names.get(path)?;
         let len = w.inodes[inode].cache.len();
@@ -151,13 +151,13 @@ impl SimDisk {
     }
 
     /// The whole content of a file, durable as it is.
-    pub(super) fn get(&self, path: &Path) -> Vec<u8> {
+    pub(in crate::queue) fn get(&self, path: &Path) -> Vec<u8> {
         let w = self.0.lock().unwrap();
         w.names.get(path).map(|inode| w.inodes[*inode].cache.clone()).unwrap_or_default()
     }
 
     /// Gives a file this content, durable.
-    pub(super) fn put(&self, path: &Path, bytes: Vec<u8>) {
+    pub(in crate::queue) fn put(&self, path: &Path, bytes: Vec<u8>) {
         let mut w = self.0.lock().unwrap();
         w.inodes.push(Inode { cache: bytes.clone(), durable: bytes, dirty: BTreeSet::new() });
         let inode = w.inodes.len() - 1;
@@ -166,13 +166,13 @@ impl SimDisk {
     }
 
     /// Takes a file away, durably.
-    pub(super) fn take_away(&self, path: &Path) {
+    pub(in crate::queue) fn take_away(&self, path: &Path) {
         let mut w = self.0.lock().unwrap();
         w.names.remove(path);
         w.durable_names.remove(path);
     }
 
-    pub(super) fn paths(&self) -> Vec<PathBuf> {
+    pub(in crate::queue) fn paths(&self) -> Vec<PathBuf> {
         self.0.lock().unwrap().names.keys().cloned().collect()
     }
 }
