@@ -49,7 +49,9 @@ impl Ballasted {
         // Not zeros: a file system that compresses would store nothing.
         let mut state = 1u64;
         let mut next = || {
-            (state ^= state << 13, state ^= state >> 7, state ^= state << 17);
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
             state.to_le_bytes()
         };
         let block: Vec<u8> = (0..(64 << 10) / 8).flat_map(|_| next()).collect();

@@ -33,7 +33,8 @@ fn an_absent_group_holds_for_its_time_and_then_lets_go() {
     let hour = Duration::from_secs(3600);
     let at = {
         let queue = open_at(&disk, clock.clone(), |_| ()).unwrap();
-        (join(&queue, "old"), join(&queue, "new"));
+        join(&queue, "old");
+        join(&queue, "new");
         let stream = queue.declare(spec(1));
         append(&queue, &stream, 0, 0, 4000)
     };
@@ -68,7 +69,8 @@ fn a_group_that_is_gone_for_long_holds_still_when_the_agent_starts() {
     let (disk, clock) = (SimDisk::new(2), Arc::new(TestClock::default()));
     {
         let queue = open_at(&disk, clock.clone(), |_| ()).unwrap();
-        (join(&queue, "old"), join(&queue, "new"));
+        join(&queue, "old");
+        join(&queue, "new");
         append(&queue, &queue.declare(spec(1)), 0, 0, 4000);
     }
     clock.forward(Duration::from_secs(365 * 86_400));
@@ -258,7 +260,8 @@ fn what_nobody_has_read_goes_once_and_is_counted_once() {
     let disk = SimDisk::new(9);
     let dropped = {
         let queue = open_with(&disk, small(OnFull::DropOldest)).unwrap();
-        (join(&queue, "one"), join(&queue, "two"));
+        join(&queue, "one");
+        join(&queue, "two");
         append(&queue, &queue.declare(spec(1)), 0, 0, 12_000);
         assert!(queue.flush(LONG));
         queue.losses().totals()[&Cause::DroppedOldest].gone_events
