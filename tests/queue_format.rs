@@ -329,7 +329,7 @@ fn round_trip(codec: Compression, code: u8) {
 
     let journal = fs::read(dir.path().join("groups/journal")).unwrap();
     let (mut f, mut last) = (Fields(&journal), None);
-    while !f.0.is_empty() {
+    while f.0.iter().any(|b| *b != 0) {
         assert_eq!(f.take(4), b"FBG1");
         let (n, sum) = (f.u32() as usize, f.u32());
         let content = f.take(n);

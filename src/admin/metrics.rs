@@ -97,7 +97,7 @@ pub(crate) fn render(status: &Status) -> String {
         &mut page,
         "forebay_queue_state",
         "1 for the state of the queue.",
-        &["ok", "full", "degraded"],
+        &["ok", "full", "degraded", "dropping"],
         &[(Vec::new(), &status.queue.state)],
     );
     let partitions: Vec<_> =

@@ -84,6 +84,10 @@ fn advice(status: &Status) -> Vec<String> {
             "The queue is full ({}). Files wait on disk, nothing is dropped. Mend the sink that is behind, or raise queue.max_bytes.",
             queue.reason
         )),
+        "dropping" => advice.push(format!(
+            "The queue is full and drops events, as queue.on_full says: {}. Mend the sink that is behind, or raise queue.max_bytes.",
+            queue.reason
+        )),
         state => advice.push(format!("The queue is {state}: {}. Look at the disk under data_dir.", queue.reason)),
     }
     for (name, sink) in &status.sinks {

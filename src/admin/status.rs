@@ -56,7 +56,7 @@ pub struct SourceStatus {
 /// How the queue stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct QueueStatus {
-    /// `ok`, `full` or `degraded`.
+    /// `ok`, `full`, `degraded` or `dropping`.
     pub state: String,
     /// Why it is not `ok`, and what happens to the data.
     pub reason: String,

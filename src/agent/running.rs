@@ -56,10 +56,7 @@ impl Running {
             sinks.insert(options.name.clone(), sink);
         }
         for group in queue.absent_groups() {
-            tracing::warn!(
-                group,
-                "no sink has this name any more; its offsets hold retention for 7 days after its last delivery. If the sink was renamed, set `previous_name: {group}` at the new one"
-            );
+            tracing::warn!(group = group.group, "{group}. If the sink was renamed, set `previous_name: {}` at the new one", group.group);
         }
         let parts = Arc::new(Parts {
             queue: queue.clone(),

@@ -217,6 +217,12 @@ pub enum FetchError {
     /// The queue is closing.
     #[error("the queue is closing")]
     Closed,
+    /// The range of the batch could not be recorded, so it may not be sent; the consumer may try again.
+    #[error("cannot write the groups' journal: {source}")]
+    Journal {
+        /// The cause.
+        source: std::io::Error,
+    },
     /// The disk failed; the consumer may try again.
     #[error("cannot read {what}: {source}")]
     Io {

@@ -20,6 +20,8 @@ impl RunFlags {
     pub const NO_POSITION: u32 = 1 << 3;
     /// The run was read again because the queue had lost it: it says nothing of how far its stream was read.
     pub const REPAIR: u32 = 1 << 4;
+    /// The events from start to end were dropped when the queue was full (`on_full: drop_newest`): the run has none.
+    pub const DROPPED: u32 = 1 << 8;
 
     /// Whether all bits of `flag` are set.
     pub fn has(self, flag: u32) -> bool {

@@ -208,7 +208,7 @@ impl GroupConsumer {
     fn emit(&mut self, at: usize, parts: Vec<Part>, (first, last): (u64, u64), kind: BatchKind) -> Result<Option<Batch>, FetchError> {
         let cursor = &self.cursors[at];
         let begun = self.groups.begin(&cursor.key, cursor.generation, first, last, self.clock.now_ms());
-        if !begun.map_err(|source| FetchError::Io { what: "the groups' journal".into(), source })? {
+        if !begun.map_err(|source| FetchError::Journal { source })? {
             return Ok(None);
         }
         let epoch = parts.first().map_or(0, |p| p.batch.epoch);

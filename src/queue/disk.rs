@@ -37,6 +37,15 @@ pub trait DiskFile: Send + Sync + Debug {
     fn len(&self) -> io::Result<u64>;
 }
 
+/// Bytes of a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// All of them.
+    pub total: u64,
+    /// Those that this user may still take.
+    pub free: u64,
+}
+
 /// The file operations that the queue needs; errors are the system's.
 #[allow(clippy::missing_errors_doc)]
 pub trait Disk: Send + Sync + Debug {
@@ -54,6 +63,16 @@ pub trait Disk: Send + Sync + Debug {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes creations, renames and deletions in a folder durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Lets two existing files of one folder change their names, at once. Not every file system can.
+    fn exchange(&self, _a: &Path, _b: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// How large the disk is on which a folder lies, and how much of it is free.
+    fn space(&self, _dir: &Path) -> io::Result<Space> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// The whole content of a small file.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -216,5 +235,14 @@ impl Disk for StdDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
+    }
+
+    fn exchange(&self, a: &Path, b: &Path) -> io::Result<()> {
+        Ok(rustix::fs::renameat_with(rustix::fs::CWD, a, rustix::fs::CWD, b, rustix::fs::RenameFlags::EXCHANGE)?)
+    }
+
+    fn space(&self, dir: &Path) -> io::Result<Space> {
+        let disk = rustix::fs::statvfs(dir)?;
+        Ok(Space { total: disk.f_blocks.saturating_mul(disk.f_frsize), free: disk.f_bavail.saturating_mul(disk.f_frsize) })
     }
 }

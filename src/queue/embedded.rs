@@ -14,7 +14,7 @@ use super::recovery::RecoveryReport;
 use super::registry::Registry;
 use super::stats::QueueStats;
 use super::writer::Shared;
-use super::{AppendError, Block, Buffer, BufferPool, Consumer, Losses, Producer, QueueOptions, Settled, Stream, StreamSpec, Wanted};
+use super::{AbsentGroup, AppendError, Block, Buffer, BufferPool, Consumer, Losses, Producer, QueueOptions, Settled, Stream, StreamSpec, Wanted};
 use crate::admin::{GroupPartition, PartitionStatus, QueueStatus};
 use std::collections::BTreeSet;
 use std::io;
@@ -166,8 +166,8 @@ impl Queue {
     }
 
     /// Groups that the journal knows but no sink has joined: they hold retention for a while.
-    pub fn absent_groups(&self) -> Vec<String> {
-        self.groups.absent().iter().map(|g| g.to_string()).collect()
+    pub fn absent_groups(&self) -> Vec<AbsentGroup> {
+        super::absent::absent_groups(&self.groups, &self.partitions, self.clock.now_ms())
     }
 
     /// What a group is behind.
@@ -333,9 +333,8 @@ impl Producer for Queue {
         }
         let len = block.data.len();
         if !self.admission.acquire(len, self.options.max_block) {
-            let (state, reason) = self.stats.state();
-            let reason = if state == "ok" { "the disk is slower than the sources".to_string() } else { reason };
-            return Err(AppendError::TimedOut { waited_ms: self.options.max_block.as_millis() as u64, reason });
+            let waited_ms = self.options.max_block.as_millis() as u64;
+            return Err(AppendError::TimedOut { waited_ms, reason: self.stats.why_waiting() });
         }
         self.hand_over(block)
     }

@@ -144,7 +144,7 @@ impl Fetcher {
                 return Ok(None);
             }
             place.pos = located.next_pos();
-            if !segment::is_data(&located) || located.end_offset() <= wanted {
+            if !segment::holds_events(&located) || located.end_offset() <= wanted {
                 continue;
             }
             let payload = segment::payload(&*place.file, &located).map_err(|e| io_error(&place.segment, e))?;
@@ -167,7 +167,7 @@ impl Fetcher {
         let (mut pos, mut append_ms) = segment.place(offset)?;
         while let Ok(Found::Batch(located)) = segment::locate(&*file, segment.id, pos) {
             append_ms = located.header.append_ms;
-            if segment::is_data(&located) && located.end_offset() > offset {
+            if segment::holds_events(&located) && located.end_offset() > offset {
                 break;
             }
             pos = located.next_pos();

@@ -4,18 +4,21 @@
 //! counts, and losing the newest only delivers again what was delivered: event IDs remove that.
 
 use super::codec::{Reader, Writer};
-use super::disk::{Disk, DiskFile};
+use super::disk::Disk;
 use super::embedded::DEAD_LETTER_TOPIC;
+use super::journal::Journal;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"FBG1");
 
-/// The journal is written anew when it has grown beyond this many bytes.
-const COMPACT_BYTES: u64 = 1 << 20;
+/// How often it is recorded that a group's sink is there, ms.
+const SEEN_MS: u64 = 3_600_000;
 
 /// Names a group's place: group, topic, partition.
 pub(crate) type Key = (Arc<str>, Arc<str>, u32);
@@ -55,6 +58,11 @@ pub(crate) enum Again {
 }
 
 impl GroupState {
+    /// Nothing from here on may be deleted.
+    fn low(&self) -> u64 {
+        self.again.keys().next().map_or(self.committed, |first| self.committed.min(*first))
+    }
+
     /// The offset after the highest one that was delivered, or may have been.
     pub(crate) fn high_end(&self) -> u64 {
         let acked = self.acked.values().max().copied().unwrap_or(0);
@@ -169,8 +177,15 @@ fn decode(payload: &[u8]) -> Option<(Key, GroupState)> {
 
 /// All sound records of a journal, and how many bytes were passed over to find them.
 pub(crate) fn replay(bytes: &[u8]) -> (HashMap<Key, GroupState>, usize) {
+    let (states, skipped, _) = replay_to(bytes);
+    (states, skipped)
+}
+
+/// [`replay`], and where the records end: behind them stand the zeros of a file that has its blocks in advance.
+pub(crate) fn replay_to(bytes: &[u8]) -> (HashMap<Key, GroupState>, usize, usize) {
     let (mut states, mut at, mut skipped) = (HashMap::new(), 0, 0);
-    while at < bytes.len() {
+    let written = bytes.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
+    while at < written {
         let mut r = Reader(&bytes[at..]);
         let record = (|| {
             (r.u32()? == MAGIC).then_some(())?;
@@ -190,18 +205,19 @@ pub(crate) fn replay(bytes: &[u8]) -> (HashMap<Key, GroupState>, usize) {
             }
         }
     }
-    (states, skipped)
+    (states, skipped, at)
 }
 
 #[derive(Debug)]
 struct Inner {
     states: HashMap<Key, GroupState>,
     registered: HashSet<Arc<str>>,
-    file: Arc<dyn DiskFile>,
-    len: u64,
+    journal: Journal,
     dirty: bool,
-    /// Since when absent groups are known to be absent is their `updated_ms`; this is how long they hold retention.
+    /// How long a group holds retention after its sink was last there, which is its `updated_ms` …
     absent_hold_ms: u64,
+    /// … and at least until then, so that nothing goes before somebody could read the warning of this start.
+    absent_grace_ms: u64,
     /// How often each place was reset in this process: what was begun before a reset says nothing about the time after it.
     generations: HashMap<Key, u32>,
     /// Ranges of `again` and `letters` that the running consumer does not know of yet.
@@ -220,8 +236,6 @@ pub(crate) struct Change {
 /// The groups of a queue.
 #[derive(Debug)]
 pub(crate) struct Groups {
-    disk: Arc<dyn Disk>,
-    path: PathBuf,
     inner: Mutex<Inner>,
     /// Counts resets and redrives, so that consumers see cheaply that there was one.
     changes: AtomicU64,
@@ -234,24 +248,27 @@ impl Groups {
     pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path) -> io::Result<(Groups, usize)> {
         disk.create_dir_all(dir)?;
         let path = dir.join("journal");
-        let (states, skipped) = match disk.read(&path) {
-            Ok(bytes) => replay(&bytes),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => (HashMap::new(), 0),
+        let (states, skipped, end) = match disk.read(&path) {
+            Ok(bytes) => {
+                let (states, skipped, end) = replay_to(&bytes);
+                (states, skipped, Some(end as u64))
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => (HashMap::new(), 0, None),
             Err(e) => return Err(e),
         };
-        let (file, len) = compact(&*disk, &path, &states)?;
+        let journal = Journal::open(disk, path, &compact(&states), end)?;
         let inner = Inner {
             states,
             registered: HashSet::new(),
-            file,
-            len,
+            journal,
             dirty: false,
-            absent_hold_ms: 7 * 86_400_000,
+            absent_hold_ms: u64::MAX,
+            absent_grace_ms: 0,
             generations: HashMap::new(),
             news: HashMap::new(),
         };
         let (changes, retention) = (AtomicU64::new(0), Mutex::new(()));
-        Ok((Groups { disk, path, inner: Mutex::new(inner), changes, retention }, skipped))
+        Ok((Groups { inner: Mutex::new(inner), changes, retention }, skipped))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -338,6 +355,24 @@ impl Groups {
         Change { reset: None, again: news }
     }
 
+    /// Sets how long absent groups hold retention; without it, for ever.
+    pub(crate) fn hold_absent(&self, hold: Duration, now_ms: u64) {
+        let mut inner = self.lock();
+        inner.absent_hold_ms = hold.as_millis() as u64;
+        inner.absent_grace_ms = now_ms + inner.absent_hold_ms.min(SEEN_MS);
+    }
+
+    /// Records that the groups' sinks are there, once an hour: an absent group is one that was not seen for a time, however
+    /// long ago it delivered something.
+    pub(crate) fn seen(&self, now_ms: u64) -> io::Result<()> {
+        let mut inner = self.lock();
+        let old = |(key, state): (&Key, &GroupState)| {
+            (inner.registered.contains(&key.0) && state.updated_ms + SEEN_MS <= now_ms).then(|| key.clone())
+        };
+        let keys: Vec<Key> = inner.states.iter().filter_map(old).collect();
+        keys.iter().try_for_each(|key| self.change(&mut inner, key, |state| state.updated_ms = now_ms))
+    }
+
     /// While this is held, retention deletes nothing.
     pub(crate) fn hold_retention(&self) -> MutexGuard<'_, ()> {
         self.retention.lock().unwrap_or_else(|e| e.into_inner())
@@ -388,13 +423,13 @@ impl Groups {
         let state = inner.states.entry(key.clone()).or_default();
         f(state);
         let record = encode(key, state);
-        if inner.len + record.len() as u64 > COMPACT_BYTES {
-            (inner.file, inner.len) = compact(&*self.disk, &self.path, &inner.states)?;
+        // Without room behind the records there may be room for a file of the newest ones alone.
+        if inner.journal.is_full(record.len()) || inner.journal.append(&record).is_err() {
+            let content = compact(&inner.states);
+            inner.journal.rewrite(&content)?;
             inner.dirty = false;
             return Ok(());
         }
-        inner.file.write_all_at(&[&record], inner.len)?;
-        inner.len += record.len() as u64;
         inner.dirty = true;
         Ok(())
     }
@@ -403,7 +438,7 @@ impl Groups {
     fn rewrite(&self, inner: &mut Inner, f: impl FnOnce(&mut HashMap<Key, GroupState>)) -> io::Result<()> {
         let mut states = inner.states.clone();
         f(&mut states);
-        (inner.file, inner.len) = compact(&*self.disk, &self.path, &states)?;
+        inner.journal.rewrite(&compact(&states))?;
         (inner.states, inner.dirty) = (states, false);
         Ok(())
     }
@@ -414,14 +449,14 @@ impl Groups {
         if !inner.dirty {
             return Ok(());
         }
-        let file = inner.file.clone();
+        let file = inner.journal.file();
         inner.dirty = false;
         drop(inner);
         if let Err(e) = file.sync() {
             // What was written since the last sync may be gone: write the whole state to a fresh file.
             let mut inner = self.lock();
-            let (file, len) = compact(&*self.disk, &self.path, &inner.states).map_err(|_| e)?;
-            (inner.file, inner.len) = (file, len);
+            let content = compact(&inner.states);
+            inner.journal.rewrite(&content).map_err(|_| e)?;
         }
         Ok(())
     }
@@ -432,17 +467,38 @@ impl Groups {
 
     /// The lowest committed offset among the groups that hold a partition; `None` when none does.
     pub(crate) fn low_water(&self, topic: &str, partition: u32, now_ms: u64) -> Option<u64> {
+        self.low_water_without("", topic, partition, now_ms)
+    }
+
+    /// [`Groups::low_water`] as if there were no group of that name.
+    pub(crate) fn low_water_without(&self, without: &str, topic: &str, partition: u32, now_ms: u64) -> Option<u64> {
         let inner = self.lock();
-        let holds =
-            |group: &Arc<str>, state: &GroupState| inner.registered.contains(group) || state.updated_ms + inner.absent_hold_ms > now_ms;
         let low = |((group, t, p), state): (&Key, &GroupState)| {
-            let own = &**t == topic && *p == partition;
-            let own = own.then(|| state.again.keys().next().map_or(state.committed, |first| state.committed.min(*first)));
+            let own = (&**t == topic && *p == partition).then(|| state.low());
             // Letters that are to be sent hold the topic they are in.
             let letters = if topic == DEAD_LETTER_TOPIC { state.letters.keys().next().copied() } else { None };
-            own.into_iter().chain(letters).min().filter(|_| holds(group, state))
+            let holds = &**group != without && (inner.registered.contains(group) || inner.until(state) > now_ms);
+            own.into_iter().chain(letters).min().filter(|_| holds)
         };
         inner.states.iter().filter_map(low).min()
+    }
+
+    /// How many of these offsets each group of a partition has not acked, where it is any.
+    pub(crate) fn unread(&self, topic: &str, partition: u32, offsets: Range<u64>) -> Vec<(String, u64)> {
+        let inner = self.lock();
+        let at_place = inner.states.iter().filter(|((_, t, p), _)| &**t == topic && *p == partition);
+        let unread = |(key, state): (&Key, &GroupState)| {
+            let from = offsets.start.max(state.committed).min(offsets.end);
+            let acked: u64 = state.acked.iter().map(|(s, e)| e.min(&offsets.end).saturating_sub(*s.max(&from))).sum();
+            (key.0.to_string(), (offsets.end - from).saturating_sub(acked))
+        };
+        at_place.map(unread).filter(|(_, n)| *n > 0).collect()
+    }
+
+    /// What a group holds a partition from.
+    pub(crate) fn low_of(&self, group: &str, topic: &str, partition: u32) -> Option<u64> {
+        let inner = self.lock();
+        inner.states.iter().find(|((g, t, p), _)| &**g == group && &**t == topic && *p == partition).map(|(_, s)| s.low())
     }
 
     /// The offset after the highest one that any group has seen in a partition: none below is given out again.
@@ -454,13 +510,20 @@ impl Groups {
         own.chain(letters).max().unwrap_or(0)
     }
 
-    /// Groups that the journal knows but nobody joined.
-    pub(crate) fn absent(&self) -> Vec<Arc<str>> {
+    /// Groups that the journal knows but nobody joined, and until when each holds retention, ms since the Unix epoch.
+    pub(crate) fn absent(&self) -> BTreeMap<Arc<str>, u64> {
         let inner = self.lock();
-        let mut absent: Vec<Arc<str>> = inner.states.keys().map(|k| k.0.clone()).filter(|g| !inner.registered.contains(g)).collect();
-        absent.sort();
-        absent.dedup();
+        let mut absent = BTreeMap::new();
+        for (key, state) in inner.states.iter().filter(|(key, _)| !inner.registered.contains(&key.0)) {
+            let until: &mut u64 = absent.entry(key.0.clone()).or_default();
+            *until = (*until).max(inner.until(state));
+        }
         absent
+    }
+
+    /// Groups that somebody has joined.
+    pub(crate) fn joined(&self) -> Vec<Arc<str>> {
+        self.lock().registered.iter().cloned().collect()
     }
 
     /// Forgets a group (its sink was renamed and the new name has inherited its offsets; or it was deleted).
@@ -476,17 +539,21 @@ impl Groups {
 }
 
 impl Inner {
+    /// Until when a group holds retention once its sink is gone.
+    fn until(&self, state: &GroupState) -> u64 {
+        state.updated_ms.saturating_add(self.absent_hold_ms).max(self.absent_grace_ms)
+    }
+
     fn generation(&self, key: &Key) -> u32 {
         self.generations.get(key).copied().unwrap_or(0)
     }
 }
 
-fn compact(disk: &dyn Disk, path: &Path, states: &HashMap<Key, GroupState>) -> io::Result<(Arc<dyn DiskFile>, u64)> {
+/// The newest record of each place.
+fn compact(states: &HashMap<Key, GroupState>) -> Vec<u8> {
     let mut keys: Vec<&Key> = states.keys().collect();
     keys.sort();
-    let content: Vec<u8> = keys.iter().flat_map(|k| encode(k, &states[*k])).collect();
-    disk.replace(path, &content)?;
-    Ok((disk.open(path)?, content.len() as u64))
+    keys.iter().flat_map(|k| encode(k, &states[*k])).collect()
 }
 
 #[cfg(test)]

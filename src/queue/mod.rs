@@ -6,9 +6,11 @@
 //! in one sync: the queue is the registry. A sink is a consumer group: it polls
 //! [`Batch`]es, each a range of offsets with a stable [`BatchId`], and acks them.
 
+mod absent;
 mod admission;
 mod api;
 mod append;
+mod ballast;
 mod block;
 mod clock;
 mod codec;
@@ -16,9 +18,11 @@ mod compression;
 mod consumer;
 mod dead_letter;
 mod disk;
+mod drops;
 mod embedded;
 mod fetch;
 mod findings;
+mod floor;
 mod format;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
@@ -27,6 +31,7 @@ mod groups;
 mod holes;
 mod index;
 mod letter;
+mod journal;
 mod log;
 mod losses;
 mod manage;
@@ -43,6 +48,7 @@ mod registry;
 mod repair;
 mod retention;
 mod segment;
+mod shed;
 mod snapshot;
 mod stats;
 mod stream;
@@ -51,11 +57,13 @@ mod verify;
 mod view;
 mod writer;
 
+pub use absent::AbsentGroup;
 pub use api::{Acker, AppendError, Batch, BatchId, BatchKind, Consumer, DeadLetters, FetchError, Limits, Part, Producer, RunSlice};
 pub use block::{Block, Buffer, BufferPool, RunFlags, Tail, put_varint};
 pub use dead_letter::DeadLetterWriter;
 pub use embedded::{BLOCK_BYTES, DEAD_LETTER_TOPIC, GroupLag, Queue, Subscription};
 pub use findings::{Finding, Severity, Verification};
+pub(crate) use floor::floor;
 pub use losses::{Cause, Loss, LossEntry, LossState, LossTotals, Losses, LossesError, LostPart, LostStream, Settled, Span, Wanted};
 pub use manage::{GroupInfo, GroupPlace, Inventory, ManageError, Managed, Move, Moved, Overwriting, Reset, ResetTo, TopicPlace};
 pub use open::OpenError;

@@ -1,18 +1,21 @@
 //! Opening the queue: who may, what recovery finds, and the threads.
 
+use super::absent::Watch;
 use super::admission::Admission;
+use super::ballast::Ballasted;
 use super::clock::{Clock, SystemClock};
 use super::disk::{Disk, StdDisk};
 use super::embedded::{BLOCK_BYTES, DEAD_LETTER_TOPIC, Queue, Threads};
+use super::floor::Floor;
 use super::format::{FormatError, SegmentHeader};
 use super::groups::Groups;
 use super::holes::Holes;
 use super::log::Log;
 use super::meta::{Lock, LockError, Meta};
-use super::partition::{Notifier, Partition};
+use super::partition::{Notifier, Partition, bounded_bytes};
 use super::recovery::{Lost, Recovery, RecoveryError, RecoveryReport};
 use super::registry::Registry;
-use super::snapshot::Snapshots;
+use super::snapshot::{Mark, Snapshots};
 use super::stats::QueueStats;
 use super::syncer::Syncer;
 use super::writer::{PartitionWriter, Shared};
@@ -62,6 +65,9 @@ pub enum OpenError {
     },
 }
 
+/// Bytes of the smallest segments that a small `max_bytes` leads to.
+const LEAST_SEGMENT: u64 = 16 << 10;
+
 fn at(path: &Path) -> impl Fn(io::Error) -> OpenError + '_ {
     move |source| OpenError::Io { path: path.to_path_buf(), source }
 }
@@ -76,7 +82,7 @@ impl Queue {
     }
 
     pub(crate) fn open_on(
-        options: QueueOptions,
+        mut options: QueueOptions,
         topics: &[String],
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
@@ -87,6 +93,8 @@ impl Queue {
             LockError::Held(pid) => OpenError::InUse { dir: dir.clone(), pid },
             LockError::Io(source) => OpenError::Io { path: dir.join("LOCK"), source },
         })?;
+        let ballast = Arc::new(Ballasted::new(disk, &dir, options.min_free_bytes));
+        let disk: Arc<dyn Disk> = ballast.clone();
         let (snapshots, newest, damaged) = Snapshots::open(&*disk, &dir).map_err(at(&dir))?;
         let mut report = RecoveryReport::default();
         let meta = open_meta(&*disk, &dir, snapshots_epoch(newest.as_ref()), &mut report)?;
@@ -111,6 +119,7 @@ impl Queue {
         let journal = dir.join("groups").join("journal");
         let journal_lost = matches!(disk.open(&journal), Err(e) if e.kind() == io::ErrorKind::NotFound);
         let (groups, skipped) = Groups::open(disk.clone(), &dir.join("groups")).map_err(at(&dir))?;
+        groups.hold_absent(options.absent_groups, clock.now_ms());
         report
             .damaged
             .extend(damaged.iter().map(|p| format!("{}: checksum differs; another snapshot and the record batches are used", p.display())));
@@ -177,13 +186,16 @@ impl Queue {
         report.lost.retain(|l| partition_of(l).is_none_or(|p| p.not_known_lost(l.first, l.end) > 0));
         tell(&report);
         let stats = Arc::new(QueueStats::default());
-        stats.disk_bytes.store(partitions.iter().map(|p| p.disk_bytes()).sum(), Ordering::Relaxed);
+        stats.disk_bytes.store(bounded_bytes(&partitions), Ordering::Relaxed);
         for lost in &report.lost {
             let Some(partition) = partition_of(lost) else { continue };
             let untold = holes.found(partition, lost.first..lost.end);
             let untold = untold.map_err(|e| OpenError::Io { path: Losses::path(&dir), source: io::Error::other(e.to_string()) })?;
             stats.lost_events.fetch_add(untold, Ordering::Relaxed);
         }
+        // Active segments cannot go: they may not take all.
+        let active = options.max_bytes / (2 * partitions.len() as u64).max(1);
+        options.segment_bytes = options.segment_bytes.min(active.max(LEAST_SEGMENT));
         // Half of the memory is for blocks (here), half for the bodies that sinks encode.
         let blocks = (options.buffer_memory / 2).max(4 * BLOCK_BYTES);
         let shared = Arc::new(Shared {
@@ -196,6 +208,13 @@ impl Queue {
         });
         let notifier = Arc::new(Notifier::default());
         let admission = Arc::new(Admission::new(blocks * 2 / 3));
+        // All that the segments tell is known by now.
+        let marks = partitions.iter().map(|p| Mark {
+            topic: p.topic.to_string(),
+            partition: p.number,
+            segment_id: next_segment,
+            next_offset: p.written(),
+        });
         let (messages, inbox) = channel();
         let (jobs, job_inbox) = channel();
         let route = partitions.iter().enumerate().map(|(i, p)| ((p.topic.to_string(), p.number), i)).collect::<HashMap<_, _>>();
@@ -205,6 +224,11 @@ impl Queue {
             notifier: notifier.clone(),
             admission: admission.clone(),
             stats: stats.clone(),
+            groups: groups.clone(),
+            partitions: partitions.clone(),
+            floor: Floor::new(disk.clone(), dir.clone(), options.min_free_bytes),
+            asked: None,
+            exhausted: false,
             writers: partitions.iter().map(|p| PartitionWriter::new(shared.clone(), p.clone())).collect(),
             route,
             jobs,
@@ -214,6 +238,7 @@ impl Queue {
             flushes: Vec::new(),
             closing: None,
         };
+        ballast.fill();
         let syncer = Syncer {
             shared: shared.clone(),
             clock: clock.clone(),
@@ -227,7 +252,11 @@ impl Queue {
             log: messages.clone(),
             last_housekeeping: Instant::now(),
             snapshot_failed: false,
-            last_marks: Vec::new(),
+            last_marks: marks.collect(),
+            absent: Watch::default(),
+            losses: losses.clone(),
+            floor: Floor::new(disk.clone(), dir.clone(), options.min_free_bytes),
+            ballast: ballast.clone(),
         };
         let sync = spawn("queue-sync", move || syncer.run(job_inbox)).map_err(at(&dir))?;
         let log = spawn("queue-log", move || log.run(inbox)).map_err(at(&dir))?;

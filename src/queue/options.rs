@@ -26,19 +26,23 @@ pub enum Compression {
     Zstd,
 }
 
-/// What happens when `max_bytes` is reached.
+/// What happens when `max_bytes` or the floor of free space is reached and nothing acknowledged is left to delete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFull {
     /// Sources wait; files simply stay on disk.
     Block,
+    /// The oldest segment goes, although some group has not read it.
+    DropOldest,
+    /// What comes is dropped.
+    DropNewest,
 }
 
-/// How long records are kept after every group has acknowledged them.
+/// How long records are kept that nobody waits for: after every group has acknowledged them, or, for dead letters, at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Acknowledged bytes to keep for a replay.
+    /// Bytes of them to keep.
     pub bytes: u64,
-    /// Keep acknowledged records no longer than this.
+    /// Keep them no longer than this.
     pub age: Duration,
 }
 
@@ -63,12 +67,18 @@ pub struct QueueOptions {
     pub buffer_memory: usize,
     /// How long a push input may wait for room.
     pub max_block: Duration,
-    /// Most bytes on disk, over all topics.
+    /// Most bytes on disk, over all topics but the dead letters.
     pub max_bytes: u64,
+    /// Bytes that are left free on the disk; `None`: a twentieth of it, at most 1 GiB.
+    pub min_free_bytes: Option<u64>,
     /// See [`OnFull`].
     pub on_full: OnFull,
-    /// See [`Retention`].
+    /// What is kept for a replay.
     pub retention: Retention,
+    /// What is kept of the dead-letter topic; beyond it the oldest are lost, which is counted and told.
+    pub dead_letters: Retention,
+    /// How long a group whose sink is not configured any more holds what it has not acknowledged.
+    pub absent_groups: Duration,
     /// Partitions of each topic.
     pub partitions: u32,
 }
@@ -86,8 +96,11 @@ impl Default for QueueOptions {
             buffer_memory: 24 << 20,
             max_block: Duration::from_secs(60),
             max_bytes: 10 << 30,
+            min_free_bytes: None,
             on_full: OnFull::Block,
             retention: Retention { bytes: 1 << 30, age: Duration::from_secs(7 * 86_400) },
+            dead_letters: Retention { bytes: 1 << 30, age: Duration::from_secs(30 * 86_400) },
+            absent_groups: Duration::from_secs(7 * 86_400),
             partitions: 1,
         }
     }

@@ -2,6 +2,7 @@
 //! and how far consumers may see.
 
 use super::RecordBatch;
+use super::embedded::DEAD_LETTER_TOPIC;
 use super::ranges::Ranges;
 use super::segment::Segment;
 use std::collections::VecDeque;
@@ -160,6 +161,11 @@ impl Partition {
     pub(crate) fn segment_at(&self, offset: u64) -> Option<Arc<Segment>> {
         self.lock().segments.iter().filter(|s| s.end() > offset.max(s.base)).min_by_key(|s| s.base).cloned()
     }
+}
+
+/// Bytes that count against `max_bytes`: dead letters have space of their own.
+pub(crate) fn bounded_bytes(partitions: &[Arc<Partition>]) -> u64 {
+    partitions.iter().filter(|p| *p.topic != *DEAD_LETTER_TOPIC).map(|p| p.disk_bytes()).sum()
 }
 
 impl State {

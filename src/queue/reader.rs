@@ -163,7 +163,8 @@ impl Reader {
             if located.header.base_offset >= place.bound {
                 return self.at_end(place);
             }
-            if located.header.count > 0 && located.end_offset() <= self.next {
+            let has_none = segment::is_data(&located) && located.header.count == 0;
+            if has_none || (located.header.count > 0 && located.end_offset() <= self.next) {
                 place.pos = located.next_pos();
                 continue;
             }

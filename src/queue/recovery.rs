@@ -5,6 +5,7 @@
 //! acknowledged, and its source still has it); damage before it is passed over, kept aside and reported.
 
 use super::append::{Declared, append};
+use super::ballast::is_full;
 use super::codec::Reader;
 use super::compression::Compressor;
 use super::disk::{Disk, DiskFile};
@@ -147,9 +148,18 @@ impl Recovery<'_> {
         if !copy.is_empty() {
             let id = *next_segment;
             *next_segment += 1;
-            let fresh = self.copy_forward(dir, id, &copy)?;
-            (end, taken_over) = (fresh.end(), fresh.base);
-            segments.push(Arc::new(fresh));
+            let copied = self.report.copied_events;
+            match self.copy_forward(dir, id, &copy) {
+                Ok(fresh) => {
+                    (end, taken_over) = (fresh.end(), fresh.base);
+                    segments.push(Arc::new(fresh));
+                }
+                Err(RecoveryError::Io { source, .. }) if is_full(&source) => {
+                    self.report.copied_events = copied;
+                    self.keep_in_place(dir, id, &copy)?;
+                }
+                Err(e) => return Err(e),
+            }
         }
         for s in &scanned {
             for batch in s.batches.iter().filter(|b| segment::is_data(b) && b.end_offset() <= s.segment.end().min(end)) {
@@ -336,6 +346,21 @@ impl Recovery<'_> {
                 stream.set_durable(Position { end: run.source_end, tail: Tail { len: run.tail_len, crc: run.tail_crc } });
             }
         }
+    }
+
+    /// Makes the unsure batches durable where they are, on a disk without room for a copy: they are written once more over
+    /// themselves, since a sync alone says nothing of pages that an earlier failed one has dropped.
+    fn keep_in_place(&mut self, dir: &Path, id: u64, copy: &[Unsure<'_>]) -> Result<(), RecoveryError> {
+        let base = copy.first().map_or(0, |(_, b)| b.header.base_offset);
+        let _ = self.disk.remove(&dir.join(segment::file_name(base, id)).with_extension("tmp"));
+        for (s, located) in copy {
+            let mut bytes = vec![0; (located.next_pos() - located.pos) as usize];
+            let read = s.file.read_at(&mut bytes, located.pos);
+            let kept = read.and_then(|n| s.file.write_all_at(&[&bytes[..n]], located.pos)).and_then(|()| s.file.sync());
+            kept.map_err(at(&s.segment.path))?;
+            self.report.copied_events += u64::from(located.header.count);
+        }
+        Ok(())
     }
 
     /// Writes the unsure batches, with their offsets and epochs, to a fresh segment that appears only when it is whole and durable.

@@ -268,7 +268,12 @@ impl Segment {
     }
 }
 
-/// Whether a located batch holds events.
+/// Whether a located batch holds events; one without any only moves its streams' positions.
+pub(crate) fn holds_events(batch: &Located) -> bool {
+    is_data(batch) && batch.header.count > 0
+}
+
+/// Whether a located batch is one of events, perhaps of dropped ones alone.
 pub(crate) fn is_data(batch: &Located) -> bool {
     batch.header.kind == Kind::Data
 }

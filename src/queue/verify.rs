@@ -6,7 +6,7 @@
 use super::disk::{Disk, DiskFile, ReadOnlyDisk};
 use super::findings::{Finding, Missing, Severity, Verification, missing_path};
 use super::format::{SEGMENT_HEADER, SegmentHeader, VERSION, padded};
-use super::groups::{GroupState, Key, replay};
+use super::groups::{GroupState, Key, replay, replay_to};
 use super::index::Sealed;
 use super::meta::Meta;
 use super::registry::StreamRecord;
@@ -145,9 +145,9 @@ impl Check<'_> {
         let journal = dir.join("groups").join("journal");
         let bytes = read_if_there(disk, &journal)?.unwrap_or_default();
         self.result.bytes += bytes.len() as u64;
-        let (states, skipped) = replay(&bytes);
+        let (states, skipped, end) = replay_to(&bytes);
         if skipped > 0 {
-            let end = bytes.len() - skipped;
+            let end = end - skipped;
             let torn = replay(&bytes[..end]).1 == 0;
             let (severity, what) = if torn {
                 (Severity::Note, "its last record is not whole, as a crash leaves it: some batches are sent again under the same IDs")

@@ -66,7 +66,7 @@ fn a_full_disk_makes_sources_wait_and_then_all_goes_on() {
     let queue = open(&disk).unwrap();
     join(&queue, "g");
     let stream = queue.declare(spec(1));
-    disk.capacity(Some(96 << 10));
+    disk.leave(96 << 10);
     let mut at = 0;
     for chunk in file(1).chunks(100) {
         let b = block(&stream, at, chunk);

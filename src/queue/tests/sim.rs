@@ -1,7 +1,7 @@
 //! A disk in memory that knows what is durable: a power cut keeps what was synced, and of the rest any
 //! subset of 512-byte sectors; a failed sync loses its pages although they still read well.
 
-use crate::queue::disk::{Disk, DiskFile};
+use crate::queue::disk::{Disk, DiskFile, Space};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,6 +28,8 @@ struct World {
     dies_at: Option<u64>,
     fail_syncs: u32,
     capacity: Option<usize>,
+    /// Whether it says how much is free.
+    tells_space: bool,
 }
 
 impl World {
@@ -37,6 +39,11 @@ impl World {
         let z = (self.seed ^ (self.seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+
+    /// Bytes of all files that have a name.
+    fn used(&self) -> usize {
+        self.names.values().map(|inode| self.inodes[*inode].cache.len()).sum()
     }
 
     fn step(&mut self) -> io::Result<()> {
@@ -82,10 +89,23 @@ impl SimDisk {
         self.0.lock().unwrap().capacity = bytes;
     }
 
+    /// Leaves so much free, without a word.
+    pub(super) fn leave(&self, bytes: usize) {
+        let mut w = self.0.lock().unwrap();
+        w.capacity = Some(w.used() + bytes);
+    }
+
+    /// Leaves so much free, and says so when asked.
+    pub(super) fn leave_free(&self, bytes: usize) {
+        let mut w = self.0.lock().unwrap();
+        (w.capacity, w.tells_space) = (Some(w.used() + bytes), true);
+    }
+
     /// The disk as it is after the power comes back.
     pub(in crate::queue) fn after_power_cut(&self) -> SimDisk {
         let mut old = self.0.lock().unwrap();
-        let mut new = World { seed: old.random(), dirs: old.dirs.clone(), ..World::default() };
+        let (capacity, tells_space) = (old.capacity, old.tells_space);
+        let mut new = World { seed: old.random(), dirs: old.dirs.clone(), capacity, tells_space, ..World::default() };
         // Each name that was made, changed or deleted since its folder was synced may be the old or the new one.
         let mut names = old.durable_names.clone();
         let all: BTreeSet<PathBuf> = old.names.keys().chain(old.durable_names.keys()).cloned().collect();
@@ -162,7 +182,7 @@ impl DiskFile for SimFile {
         let mut w = self.0.lock().unwrap();
         w.step()?;
         let total: usize = bufs.iter().map(|b| b.len()).sum();
-        let used: usize = w.inodes.iter().map(|i| i.cache.len()).sum();
+        let used = w.used();
         let (capacity, inode) = (w.capacity, &mut w.inodes[self.1]);
         let end = pos as usize + total;
         let grows = end.saturating_sub(inode.cache.len());
@@ -254,6 +274,21 @@ impl Disk for SimDisk {
         let inode = w.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         w.names.insert(to.to_path_buf(), inode);
         Ok(())
+    }
+
+    fn exchange(&self, a: &Path, b: &Path) -> io::Result<()> {
+        let mut w = self.0.lock().unwrap();
+        w.step()?;
+        let (at_a, at_b) = (*w.names.get(a).ok_or(io::ErrorKind::NotFound)?, *w.names.get(b).ok_or(io::ErrorKind::NotFound)?);
+        w.names.insert(a.to_path_buf(), at_b);
+        w.names.insert(b.to_path_buf(), at_a);
+        Ok(())
+    }
+
+    fn space(&self, _: &Path) -> io::Result<Space> {
+        let w = self.0.lock().unwrap();
+        let total = w.capacity.filter(|_| w.tells_space).ok_or(io::ErrorKind::Unsupported)?;
+        Ok(Space { total: total as u64, free: total.saturating_sub(w.used()) as u64 })
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

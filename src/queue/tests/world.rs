@@ -32,11 +32,15 @@ pub(super) fn open(disk: &SimDisk) -> Result<Life, OpenError> {
 }
 
 pub(super) fn open_with(disk: &SimDisk, change: impl FnOnce(&mut QueueOptions)) -> Result<Life, OpenError> {
+    open_at(disk, Arc::default(), change)
+}
+
+pub(super) fn open_at(disk: &SimDisk, clock: Arc<TestClock>, change: impl FnOnce(&mut QueueOptions)) -> Result<Life, OpenError> {
     let dir = tempfile::tempdir().unwrap();
     let mut o = options(dir.path());
     (o.segment_bytes, o.batch_size, o.retention.bytes) = (64 << 10, 8 << 10, 0);
     change(&mut o);
-    let queue = Queue::open_on(o, &["logs".into()], Arc::new(Rooted(disk.clone(), "/sim".into())), Arc::new(TestClock::default()))?;
+    let queue = Queue::open_on(o, &["logs".into()], Arc::new(Rooted(disk.clone(), "/sim".into())), clock)?;
     Ok(Life(queue, dir))
 }
 
@@ -74,6 +78,12 @@ impl crate::queue::disk::Disk for Rooted {
     }
     fn remove(&self, path: &Path) -> std::io::Result<()> {
         self.0.remove(&self.map(path))
+    }
+    fn exchange(&self, a: &Path, b: &Path) -> std::io::Result<()> {
+        self.0.exchange(&self.map(a), &self.map(b))
+    }
+    fn space(&self, dir: &Path) -> std::io::Result<crate::queue::disk::Space> {
+        self.0.space(dir)
     }
     fn sync_dir(&self, dir: &Path) -> std::io::Result<()> {
         self.0.sync_dir(&self.map(dir))
