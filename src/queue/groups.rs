@@ -99,9 +99,10 @@ fn decode(payload: &[u8]) -> Option<(Key, GroupState)> {
     Some((key, state))
 }
 
-/// All sound records of a journal, and how many bytes were passed over to find them.
-pub(crate) fn replay(bytes: &[u8]) -> (HashMap<Key, GroupState>, usize) {
-    let (mut states, mut at, mut skipped) = (HashMap::new(), 0, 0);
+/// All sound records of a journal, how many bytes were passed over between them, and how many after the
+/// last: a torn tail, which a process leaves that was killed, and no damage.
+pub(crate) fn replay(bytes: &[u8]) -> (HashMap<Key, GroupState>, usize, usize) {
+    let (mut states, mut at, mut skipped, mut passed) = (HashMap::new(), 0, 0, 0);
     while at < bytes.len() {
         let mut r = Reader(&bytes[at..]);
         let record = (|| {
@@ -115,14 +116,15 @@ pub(crate) fn replay(bytes: &[u8]) -> (HashMap<Key, GroupState>, usize) {
             Some(((key, state), len)) => {
                 states.insert(key, state);
                 at += len;
+                skipped += std::mem::take(&mut passed);
             }
             None => {
                 at += 1;
-                skipped += 1;
+                passed += 1;
             }
         }
     }
-    (states, skipped)
+    (states, skipped, passed)
 }
 
 #[derive(Debug)]
@@ -132,6 +134,8 @@ struct Inner {
     file: Arc<dyn DiskFile>,
     len: u64,
     dirty: bool,
+    /// A sync has failed: what the file holds cannot be trusted, whatever a later sync answers.
+    suspect: bool,
     /// Since when absent groups are known to be absent is their `updated_ms`; this is how long they hold retention.
     absent_hold_ms: u64,
     /// How often each place was reset in this process: what was begun before a reset says nothing about the time after it.
@@ -159,6 +163,8 @@ pub(crate) struct Groups {
     changes: AtomicU64,
     /// Held while retention deletes and while a group is moved back, so that neither acts on what the other changes.
     retention: Mutex<()>,
+    /// Whether a range in flight is durable before it is sent (`intent: synced`), or only written.
+    pub(crate) intent_synced: bool,
 }
 
 impl Groups {
@@ -166,9 +172,9 @@ impl Groups {
     pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path) -> io::Result<(Groups, usize)> {
         disk.create_dir_all(dir)?;
         let path = dir.join("journal");
-        let (states, skipped) = match disk.read(&path) {
+        let (states, skipped, _) = match disk.read(&path) {
             Ok(bytes) => replay(&bytes),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => (HashMap::new(), 0),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => (HashMap::new(), 0, 0),
             Err(e) => return Err(e),
         };
         let (file, len) = compact(&*disk, &path, &states)?;
@@ -178,12 +184,13 @@ impl Groups {
             file,
             len,
             dirty: false,
+            suspect: false,
             absent_hold_ms: 7 * 86_400_000,
             generations: HashMap::new(),
             news: HashMap::new(),
         };
         let (changes, retention) = (AtomicU64::new(0), Mutex::new(()));
-        Ok((Groups { disk, path, inner: Mutex::new(inner), changes, retention }, skipped))
+        Ok((Groups { disk, path, inner: Mutex::new(inner), changes, retention, intent_synced: false }, skipped))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -213,6 +220,11 @@ impl Groups {
             state.in_flight.insert(first, last);
             state.updated_ms = now_ms;
         })?;
+        drop(inner);
+        if self.intent_synced {
+            // Also when another sync is under way: it may have begun before this record was written.
+            self.sync_now()?;
+        }
         Ok(true)
     }
 
@@ -292,7 +304,7 @@ impl Groups {
         let record = encode(key, state);
         if inner.len + record.len() as u64 > COMPACT_BYTES {
             (inner.file, inner.len) = compact(&*self.disk, &self.path, &inner.states)?;
-            inner.dirty = false;
+            (inner.dirty, inner.suspect) = (false, false);
             return Ok(());
         }
         inner.file.write_all_at(&[&record], inner.len)?;
@@ -306,24 +318,36 @@ impl Groups {
         let mut states = inner.states.clone();
         f(&mut states);
         (inner.file, inner.len) = compact(&*self.disk, &self.path, &states)?;
-        (inner.states, inner.dirty) = (states, false);
+        (inner.states, inner.dirty, inner.suspect) = (states, false, false);
         Ok(())
     }
 
     /// Syncs the journal if it has changed.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        let mut inner = self.lock();
-        if !inner.dirty {
+        if !self.lock().dirty {
             return Ok(());
         }
-        let file = inner.file.clone();
-        inner.dirty = false;
-        drop(inner);
-        if let Err(e) = file.sync() {
+        self.sync_now()
+    }
+
+    fn sync_now(&self) -> io::Result<()> {
+        let (file, suspect) = {
+            let mut inner = self.lock();
+            inner.dirty = false;
+            (inner.file.clone(), inner.suspect)
+        };
+        let synced = if suspect { Err(io::Error::other("an earlier sync of the groups' journal failed")) } else { file.sync() };
+        let gone = synced.is_ok() && matches!(file.is_linked(), Ok(false));
+        if synced.is_err() || gone {
             // What was written since the last sync may be gone: write the whole state to a fresh file.
             let mut inner = self.lock();
-            let (file, len) = compact(&*self.disk, &self.path, &inner.states).map_err(|_| e)?;
-            (inner.file, inner.len) = (file, len);
+            match compact(&*self.disk, &self.path, &inner.states) {
+                Ok((file, len)) => (inner.file, inner.len, inner.dirty, inner.suspect) = (file, len, false, false),
+                Err(e) => {
+                    (inner.dirty, inner.suspect) = (true, true);
+                    return Err(synced.err().filter(|_| !suspect).unwrap_or(e));
+                }
+            }
         }
         Ok(())
     }
@@ -390,7 +414,14 @@ fn compact(disk: &dyn Disk, path: &Path, states: &HashMap<Key, GroupState>) -> i
     let mut keys: Vec<&Key> = states.keys().collect();
     keys.sort();
     let content: Vec<u8> = keys.iter().flat_map(|k| encode(k, &states[*k])).collect();
-    disk.replace(path, &content)?;
+    match disk.replace(path, &content) {
+        // Somebody has deleted the folder.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            disk.create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+            disk.replace(path, &content)?;
+        }
+        written => written?,
+    }
     Ok((disk.open(path)?, content.len() as u64))
 }
 
@@ -436,6 +467,20 @@ mod tests {
                 prop_assert!(states.contains(found));
             }
         }
+    }
+
+    #[test]
+    fn a_torn_tail_is_normal_and_a_hole_is_damage() {
+        let record = |n| encode(&key(), &GroupState { committed: n, ..GroupState::default() });
+        let (first, second) = (record(1), record(2));
+        let torn = [&first[..], &second[..second.len() - 1]].concat();
+        let (states, skipped, tail) = replay(&torn);
+        assert_eq!((states[&key()].committed, skipped, tail), (1, 0, second.len() - 1), "kill -9 leaves this");
+        let (states, skipped, _) = replay(&[&first[..], b"garbage", &second].concat());
+        assert_eq!((states[&key()].committed, skipped), (2, 7));
+        let mut flipped = [first.clone(), second].concat();
+        flipped[first.len() - 1] ^= 1;
+        assert_eq!(replay(&flipped).1, first.len());
     }
 
     #[test]

@@ -31,6 +31,7 @@ mod meta;
 mod open;
 mod options;
 mod partition;
+mod patient;
 mod ranges;
 mod reader;
 mod record;

@@ -125,7 +125,7 @@ impl Queue {
                 disk.create_dir_all(&partition_dir).map_err(at(&partition_dir))?;
                 let mark = marks.iter().find(|m| m.topic == *topic && m.partition == number);
                 let mut recovery = Recovery {
-                    disk: &*disk,
+                    disk: &disk,
                     registry: &registry,
                     report: &mut report,
                     quarantine: &dir.join("quarantine"),

@@ -145,18 +145,16 @@ impl Check<'_> {
         let journal = dir.join("groups").join("journal");
         let bytes = read_if_there(disk, &journal)?.unwrap_or_default();
         self.result.bytes += bytes.len() as u64;
-        let (states, skipped) = replay(&bytes);
+        let (states, skipped, torn) = replay(&bytes);
+        if torn > 0 {
+            let what = "its last record is not whole, as a crash leaves it: some batches are sent again under the same IDs";
+            let range = ((bytes.len() - torn) as u64, bytes.len() as u64);
+            self.find(Severity::Note, &journal, format!("{torn} bytes: {what}")).bytes = Some(range);
+        }
         if skipped > 0 {
-            let end = bytes.len() - skipped;
-            let torn = replay(&bytes[..end]).1 == 0;
-            let (severity, what) = if torn {
-                (Severity::Note, "its last record is not whole, as a crash leaves it: some batches are sent again under the same IDs")
-            } else {
-                self.details.journal_wrong = true;
-                (Severity::Damage, "records are damaged: the last sound offsets count, and batches are sent again under the same IDs")
-            };
-            let range = torn.then_some((end as u64, bytes.len() as u64));
-            self.find(severity, &journal, format!("{skipped} bytes: {what}")).bytes = range;
+            self.details.journal_wrong = true;
+            let what = "records are damaged: the last sound offsets count, and batches are sent again under the same IDs";
+            self.find(Severity::Damage, &journal, format!("{skipped} bytes: {what}"));
         }
         if let Some(bytes) = read_if_there(disk, &missing_path(dir))? {
             self.known = serde_json::from_slice(&bytes).unwrap_or_default();

@@ -120,7 +120,7 @@ impl View {
         };
         let (_, snapshot, _) = Snapshots::open(&*disk, dir).map_err(at(dir))?;
         let journal = dir.join("groups").join("journal");
-        let (states, _) = match disk.read(&journal) {
+        let (states, _, _) = match disk.read(&journal) {
             Ok(bytes) => replay(&bytes),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Default::default(),
             Err(e) => return Err(at(&journal)(e)),

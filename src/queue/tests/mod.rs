@@ -1,5 +1,6 @@
 //! Tests of the queue as a whole: on the real disk, and on a simulated one that forgets what was not synced.
 
+mod bad_sectors;
 mod basics;
 mod campaign;
 mod damage;

@@ -4,6 +4,7 @@
 use crate::queue::disk::{Disk, DiskFile};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -14,6 +15,13 @@ struct Inode {
     cache: Vec<u8>,
     durable: Vec<u8>,
     dirty: BTreeSet<usize>,
+}
+
+#[derive(Debug)]
+struct Bad {
+    inode: usize,
+    bytes: Range<u64>,
+    times: Option<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -27,6 +35,8 @@ struct World {
     /// After this many operations the disk is dead.
     dies_at: Option<u64>,
     fail_syncs: u32,
+    /// Bytes of an inode that cannot be read, so many times or for ever.
+    bad: Vec<Bad>,
     capacity: Option<usize>,
 }
 
@@ -76,6 +86,18 @@ impl SimDisk {
 
     pub(super) fn fail_syncs(&self, n: u32) {
         self.0.lock().unwrap().fail_syncs = n;
+    }
+
+    /// These bytes of a file cannot be read: so many times, or for ever.
+    pub(super) fn unreadable(&self, path: &Path, bytes: Range<u64>, times: Option<u32>) {
+        let mut w = self.0.lock().unwrap();
+        let inode = w.names[path];
+        w.bad.push(Bad { inode, bytes, times });
+    }
+
+    /// Whatever could not be read can be read again.
+    pub(super) fn heal(&self) {
+        self.0.lock().unwrap().bad.clear();
     }
 
     pub(super) fn capacity(&self, bytes: Option<usize>) {
@@ -182,7 +204,13 @@ impl DiskFile for SimFile {
     }
 
     fn read_at(&self, buf: &mut [u8], pos: u64) -> io::Result<usize> {
-        let w = self.0.lock().unwrap();
+        let mut w = self.0.lock().unwrap();
+        let end = pos + buf.len() as u64;
+        let met = |b: &&mut Bad| b.inode == self.1 && b.bytes.start < end && pos < b.bytes.end && b.times != Some(0);
+        if let Some(bad) = w.bad.iter_mut().find(met) {
+            bad.times = bad.times.map(|n| n - 1);
+            return Err(rustix::io::Errno::IO.into());
+        }
         let cache = &w.inodes[self.1].cache;
         let from = (pos as usize).min(cache.len());
         let n = buf.len().min(cache.len() - from);
