@@ -183,7 +183,7 @@ impl GroupConsumer {
     fn emit(&mut self, at: usize, parts: Vec<Part>, first: u64, last: u64) -> Result<Option<Batch>, FetchError> {
         let cursor = &self.cursors[at];
         let (key, reset) = (cursor.key.clone(), cursor.generation);
-        let begun = self.groups.begin(&key, reset, first, last, self.clock.now_ms());
+        let begun = self.groups.begin(&key, reset, first, last, self.clock.age_ms());
         if !begun.map_err(|source| FetchError::Io { what: "the groups' journal".into(), source })? {
             return Ok(None);
         }
@@ -221,7 +221,7 @@ impl GroupConsumer {
                 );
                 self.cursors[at].resend.pop_front();
                 let key = self.cursors[at].key.clone();
-                let _ = self.groups.ack(&key, self.cursors[at].generation, first, last, self.clock.now_ms());
+                let _ = self.groups.ack(&key, self.cursors[at].generation, first, last, self.clock.age_ms());
                 return Ok(None);
             }
             let batch = self.emit(at, parts, first, last)?;
@@ -231,7 +231,7 @@ impl GroupConsumer {
         let ready = self.cursors[at].fill(limits, now)?;
         for (first, last) in std::mem::take(&mut self.cursors[at].gaps) {
             let key = self.cursors[at].key.clone();
-            let _ = self.groups.ack(&key, self.cursors[at].generation, first, last, self.clock.now_ms());
+            let _ = self.groups.ack(&key, self.cursors[at].generation, first, last, self.clock.age_ms());
         }
         if !ready || self.cursors[at].parts.is_empty() {
             return Ok(None);
@@ -289,7 +289,7 @@ pub(crate) struct GroupAcker {
 impl Acker for GroupAcker {
     fn ack(&self, id: &BatchId) {
         let key = (id.group.clone(), id.topic.clone(), id.partition);
-        if let Err(e) = self.groups.ack(&key, id.reset, id.first, id.last, self.clock.now_ms()) {
+        if let Err(e) = self.groups.ack(&key, id.reset, id.first, id.last, self.clock.age_ms()) {
             tracing::warn!("cannot write the groups' journal: {e}; the offset is in memory, a crash now would only deliver again");
         }
     }

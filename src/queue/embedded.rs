@@ -117,7 +117,7 @@ impl Queue {
             }
             let key: Key = (group.clone(), partition.topic.clone(), partition.number);
             let generation = self.groups.generation(&key);
-            let state = self.groups.join(&key, wanted.previous.as_deref(), partition.first(), self.clock.now_ms())?;
+            let state = self.groups.join(&key, wanted.previous.as_deref(), partition.first(), self.clock.age_ms())?;
             cursors.push(Cursor::new(key.clone(), self.fetcher(partition), &state, generation));
             places.push((key, partition.clone()));
         }

@@ -307,7 +307,12 @@ impl Groups {
             (inner.dirty, inner.suspect) = (false, false);
             return Ok(());
         }
-        inner.file.write_all_at(&[&record], inner.len)?;
+        if let Err(e) = inner.file.write_all_at(&[&record], inner.len) {
+            // The file may belong to a file system that is gone: a fresh one tells whether the folder can be written to.
+            (inner.file, inner.len) = compact(&*self.disk, &self.path, &inner.states).map_err(|_| e)?;
+            (inner.dirty, inner.suspect) = (false, false);
+            return Ok(());
+        }
         inner.len += record.len() as u64;
         inner.dirty = true;
         Ok(())

@@ -364,7 +364,7 @@ fn topic_place(p: &Partition) -> TopicPlace {
 pub(crate) fn offset_at_time(disk: &Arc<dyn Disk>, partition: &Partition, ms: u64) -> io::Result<u64> {
     let mut segments = partition.segments();
     segments.sort_by_key(|s| s.base);
-    // Append times never go back within a partition.
+    // Append times never go back within a segment, and in a partition only when a false jump of the clock was put right.
     for s in segments.iter().filter(|s| s.end() > s.base && s.newest_ms() >= ms) {
         let file = s.file(disk)?;
         let before = s.index.lock().unwrap_or_else(|e| e.into_inner()).before(ms);

@@ -17,6 +17,7 @@ mod consumer;
 mod dead_letter;
 mod disk;
 mod embedded;
+mod fail_point;
 mod fetch;
 mod findings;
 mod format;
@@ -56,7 +57,7 @@ pub use embedded::{BLOCK_BYTES, DEAD_LETTER_TOPIC, GroupLag, Queue, Subscription
 pub use findings::{Finding, Severity, Verification};
 pub use manage::{GroupInfo, GroupPlace, Inventory, ManageError, Managed, Move, Moved, Reset, ResetTo, TopicPlace};
 pub use open::OpenError;
-pub use options::{Acks, Compression, OnFull, QueueOptions, Retention};
+pub use options::{Acks, Compression, Intent, OnFull, QueueOptions, Retention};
 pub use reader::{Reader, Start};
 pub use record::{Event, Events, RecordBatch, Run};
 pub use recovery::{Lost, RecoveryError, RecoveryReport};

@@ -2,8 +2,9 @@
 
 use super::admission::Admission;
 use super::clock::{Clock, SystemClock};
-use super::disk::{Disk, StdDisk};
+use super::disk::Disk;
 use super::embedded::{BLOCK_BYTES, DEAD_LETTER_TOPIC, Queue, Threads};
+use super::fail_point;
 use super::format::{FormatError, SegmentHeader};
 use super::groups::Groups;
 use super::log::Log;
@@ -15,7 +16,7 @@ use super::snapshot::Snapshots;
 use super::stats::QueueStats;
 use super::syncer::Syncer;
 use super::writer::{PartitionWriter, Shared};
-use super::{BufferPool, QueueOptions};
+use super::{BufferPool, Intent, QueueOptions};
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -71,7 +72,7 @@ impl Queue {
     /// # Errors
     /// [`OpenError`]; nothing is changed when the directory belongs to another process or a newer version.
     pub fn open(options: QueueOptions, topics: &[String]) -> Result<Arc<Queue>, OpenError> {
-        Self::open_on(options, topics, Arc::new(StdDisk), Arc::new(SystemClock::default()))
+        Self::open_on(options, topics, fail_point::real_disk(), Arc::new(SystemClock::default()))
     }
 
     pub(crate) fn open_on(
@@ -99,10 +100,11 @@ impl Queue {
         }
         let journal = dir.join("groups").join("journal");
         let journal_lost = matches!(disk.open(&journal), Err(e) if e.kind() == io::ErrorKind::NotFound);
-        let (groups, skipped) = Groups::open(disk.clone(), &dir.join("groups")).map_err(at(&dir))?;
+        let (mut groups, skipped) = Groups::open(disk.clone(), &dir.join("groups")).map_err(at(&dir))?;
         report
             .damaged
             .extend(damaged.iter().map(|p| format!("{}: checksum differs; another snapshot and the record batches are used", p.display())));
+        groups.intent_synced = options.intent == Intent::Synced;
         if skipped > 0 {
             report.damaged.push(format!(
                 "{skipped} bytes of the groups' journal; the last sound offsets are used, so some batches are sent again under the same IDs"

@@ -174,6 +174,8 @@ pub(crate) struct Segment {
     newest_ms: AtomicU64,
     pub(crate) index: Mutex<Index>,
     open: Mutex<Weak<dyn DiskFile>>,
+    /// The file where it was deleted by somebody else: consumers still read it while the process lives.
+    kept: Mutex<Option<Arc<dyn DiskFile>>>,
 }
 
 #[derive(Debug)]
@@ -205,6 +207,7 @@ impl Segment {
             newest_ms: AtomicU64::new(newest_ms),
             index: Mutex::new(index),
             open: Mutex::new(open),
+            kept: Mutex::default(),
         }
     }
 
@@ -237,6 +240,12 @@ impl Segment {
 
     pub(crate) fn remember(&self, file: &Arc<dyn DiskFile>) {
         *self.open.lock().unwrap_or_else(|e| e.into_inner()) = Arc::downgrade(file);
+    }
+
+    /// Keeps the file open for as long as the segment counts.
+    pub(crate) fn keep(&self, file: Arc<dyn DiskFile>) {
+        self.remember(&file);
+        *self.kept.lock().unwrap_or_else(|e| e.into_inner()) = Some(file);
     }
 
     /// The file, shared by all who have it open.

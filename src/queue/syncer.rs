@@ -177,7 +177,7 @@ impl Syncer {
             groups: &self.groups,
             snapshots: &self.snapshots,
             stats: &self.stats,
-            now_ms: self.clock.now_ms(),
+            now_ms: self.clock.age_ms(),
             urgent,
         });
         if freed > 0 {
@@ -210,5 +210,9 @@ impl Syncer {
 }
 
 fn sync_files(part: &SyncPart) -> io::Result<()> {
-    part.files.iter().try_for_each(|f| f.sync())
+    part.files.iter().try_for_each(|f| {
+        f.sync()?;
+        // Synced, and yet gone when the process ends: as good as not synced.
+        if f.is_linked()? { Ok(()) } else { Err(io::Error::new(io::ErrorKind::NotFound, "its file was deleted by somebody else")) }
+    })
 }

@@ -3,6 +3,7 @@
 mod bad_sectors;
 mod basics;
 mod campaign;
+mod clock_jumps;
 mod damage;
 mod power;
 mod reset;

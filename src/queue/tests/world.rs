@@ -32,11 +32,15 @@ pub(super) fn open(disk: &SimDisk) -> Result<Life, OpenError> {
 }
 
 pub(super) fn open_with(disk: &SimDisk, change: impl FnOnce(&mut QueueOptions)) -> Result<Life, OpenError> {
+    open_at(disk, Arc::new(TestClock::default()), change)
+}
+
+pub(super) fn open_at(disk: &SimDisk, clock: Arc<dyn Clock>, change: impl FnOnce(&mut QueueOptions)) -> Result<Life, OpenError> {
     let dir = tempfile::tempdir().unwrap();
     let mut o = options(dir.path());
     (o.segment_bytes, o.batch_size, o.retention.bytes) = (64 << 10, 8 << 10, 0);
     change(&mut o);
-    let queue = Queue::open_on(o, &["logs".into()], Arc::new(Rooted(disk.clone(), "/sim".into())), Arc::new(TestClock::default()))?;
+    let queue = Queue::open_on(o, &["logs".into()], Arc::new(Rooted(disk.clone(), "/sim".into())), clock)?;
     Ok(Life(queue, dir))
 }
 
