@@ -104,15 +104,20 @@ impl SimDisk {
         self.0.lock().unwrap().capacity = bytes;
     }
 
-    /// The disk as it is after the power comes back.
+    /// The disk as it is after the power comes back: of what was not synced, any part is there.
     pub(super) fn after_power_cut(&self) -> SimDisk {
+        self.after_power_cut_with(None)
+    }
+
+    /// Likewise; of what was not synced, all or nothing is there where that is given.
+    pub(super) fn after_power_cut_with(&self, whole: Option<bool>) -> SimDisk {
         let mut old = self.0.lock().unwrap();
         let mut new = World { seed: old.random(), dirs: old.dirs.clone(), ..World::default() };
         // Each name that was made, changed or deleted since its folder was synced may be the old or the new one.
         let mut names = old.durable_names.clone();
         let all: BTreeSet<PathBuf> = old.names.keys().chain(old.durable_names.keys()).cloned().collect();
         for path in all {
-            if old.names.get(&path) != old.durable_names.get(&path) && old.random().is_multiple_of(2) {
+            if old.names.get(&path) != old.durable_names.get(&path) && whole.unwrap_or_else(|| old.random().is_multiple_of(2)) {
                 match old.names.get(&path) {
                     Some(inode) => names.insert(path, *inode),
                     None => names.remove(&path),
@@ -123,7 +128,7 @@ impl SimDisk {
             let mut bytes = old.inodes[inode].durable.clone();
             let (cache, dirty) = (old.inodes[inode].cache.clone(), old.inodes[inode].dirty.clone());
             for sector in dirty {
-                if old.random().is_multiple_of(2) {
+                if whole.unwrap_or_else(|| old.random().is_multiple_of(2)) {
                     let (from, to) = (sector * SECTOR, ((sector + 1) * SECTOR).min(cache.len()));
                     if bytes.len() < to {
                         bytes.resize(to, 0);
