@@ -195,7 +195,7 @@ impl World {
         let letter = format!("{key} {position}");
         let at = stream.durable().end;
         let durable = queue.append_reserved(block(&stream, at, std::slice::from_ref(&letter))).is_ok()
-            && queue.flush_of(Some((DEAD_LETTER_TOPIC.into(), 0)), Duration::from_millis(50));
+            && queue.flush_of(Some((DEAD_LETTER_TOPIC.into(), 0)), Duration::from_millis(20));
         if durable {
             self.letters.insert(letter);
         }
