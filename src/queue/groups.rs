@@ -309,8 +309,9 @@ impl Groups {
         }
         if let Err(e) = inner.file.write_all_at(&[&record], inner.len) {
             // The file may belong to a file system that is gone: a fresh one tells whether the folder can be written to.
-            (inner.file, inner.len) = compact(&*self.disk, &self.path, &inner.states).map_err(|_| e)?;
-            (inner.dirty, inner.suspect) = (false, false);
+            let Ok((file, len)) = compact(&*self.disk, &self.path, &inner.states) else { return Err(e) };
+            tracing::warn!("cannot write to {}: {e}; it was written anew, nothing is lost", self.path.display());
+            (inner.file, inner.len, inner.dirty, inner.suspect) = (file, len, false, false);
             return Ok(());
         }
         inner.len += record.len() as u64;
@@ -344,6 +345,9 @@ impl Groups {
         let synced = if suspect { Err(io::Error::other("an earlier sync of the groups' journal failed")) } else { file.sync() };
         let gone = synced.is_ok() && matches!(file.is_linked(), Ok(false));
         if synced.is_err() || gone {
+            if gone {
+                tracing::warn!("{} was deleted by somebody else; it is written anew from memory, nothing is lost", self.path.display());
+            }
             // What was written since the last sync may be gone: write the whole state to a fresh file.
             let mut inner = self.lock();
             match compact(&*self.disk, &self.path, &inner.states) {

@@ -213,6 +213,13 @@ fn sync_files(part: &SyncPart) -> io::Result<()> {
     part.files.iter().try_for_each(|f| {
         f.sync()?;
         // Synced, and yet gone when the process ends: as good as not synced.
-        if f.is_linked()? { Ok(()) } else { Err(io::Error::new(io::ErrorKind::NotFound, "its file was deleted by somebody else")) }
+        if f.is_linked()? {
+            Ok(())
+        } else {
+            Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "its file was deleted by somebody else; sinks read on in it until this process ends",
+            ))
+        }
     })
 }
