@@ -70,6 +70,7 @@ queue:
   batch_size: 256KiB
   linger: 10ms
   acks: written
+  intent: synced
   compression: lz4
   sync_interval: 50ms
   buffer_memory: 8MiB
@@ -127,7 +128,7 @@ shutdown: {drain: 1m30s}
     );
     assert_eq!((config.agent_id.as_deref(), config.host_name.as_str()), (Some("web-7"), "web"));
     let queue = &config.queue;
-    assert_eq!(queue.compression, crate::queue::Compression::Lz4);
+    assert_eq!((queue.compression, queue.intent), (crate::queue::Compression::Lz4, crate::queue::Intent::Synced));
     assert_eq!((queue.acks, queue.segment_bytes, queue.batch_size, queue.partitions), (Acks::Written, 16 << 20, 256 << 10, 4));
     assert_eq!((queue.retention.bytes, queue.retention.age), (100_000_000, Duration::from_secs(86_400)));
     assert_eq!((queue.dead_letters.bytes, queue.dead_letters.age), (10_000_000, Duration::from_secs(2 * 86_400)));

@@ -1,7 +1,7 @@
 //! `queue:`.
 
 use super::decode::Field;
-use crate::queue::{Acks, Compression, OnFull, QueueOptions};
+use crate::queue::{Acks, Compression, Intent, OnFull, QueueOptions};
 use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
@@ -31,6 +31,9 @@ pub(crate) fn queue(field: &Field<'_>, options: &mut QueueOptions) {
     }
     if let Some(acks) = map.get("acks").and_then(|f| acks(&f)) {
         options.acks = acks;
+    }
+    if let Some(intent) = map.get("intent").and_then(|f| intent(&f)) {
+        options.intent = intent;
     }
     if let Some(compression) = map.get("compression").and_then(|f| compression(&f)) {
         options.compression = compression;
@@ -121,6 +124,19 @@ fn acks(field: &Field<'_>) -> Option<Acks> {
         other => super::suggest::nearest(other, ["none", "written", "synced"]),
     };
     field.report(field.is(&value).expected(expected).help_if(kafka.map(|word| format!("did you mean `{word}`?"))));
+    None
+}
+
+/// `intent:`, what a batch waits for before it is sent.
+fn intent(field: &Field<'_>) -> Option<Intent> {
+    let expected = "one of: `written`, `synced`";
+    let value = field.value(expected)?;
+    let meant = match &*value.text {
+        "written" => return Some(Intent::Written),
+        "synced" => return Some(Intent::Synced),
+        other => super::suggest::nearest(other, ["written", "synced"]),
+    };
+    field.report(field.is(&value).expected(expected).help_if(meant.map(|word| format!("did you mean `{word}`?"))));
     None
 }
 

@@ -207,7 +207,7 @@ pub(crate) struct GroupConsumer {
 impl GroupConsumer {
     fn emit(&mut self, at: usize, parts: Vec<Part>, (first, last): (u64, u64), kind: BatchKind) -> Result<Option<Batch>, FetchError> {
         let cursor = &self.cursors[at];
-        let begun = self.groups.begin(&cursor.key, cursor.generation, first, last, self.clock.now_ms());
+        let begun = self.groups.begin(&cursor.key, cursor.generation, first, last, self.clock.age_ms());
         if !begun.map_err(|source| FetchError::Journal { source })? {
             return Ok(None);
         }
@@ -252,7 +252,7 @@ impl GroupConsumer {
             );
         }
         if parts.is_empty() {
-            let _ = self.groups.ack_letters(&key, first, last, self.clock.now_ms());
+            let _ = self.groups.ack_letters(&key, first, last, self.clock.age_ms());
             return Ok(None);
         }
         let epoch = stored.first().map_or(0, |p| p.batch.epoch);
@@ -290,7 +290,7 @@ impl GroupConsumer {
                 );
                 self.cursors[at].resend.pop_front();
                 let key = self.cursors[at].key.clone();
-                let _ = self.groups.ack(&key, self.cursors[at].generation, first, last, self.clock.now_ms());
+                let _ = self.groups.ack(&key, self.cursors[at].generation, first, last, self.clock.age_ms());
                 return Ok(None);
             }
             let kind = if under_way { self.cursors[at].kind(first) } else { BatchKind::Events };
@@ -301,7 +301,7 @@ impl GroupConsumer {
         let ready = self.cursors[at].fill(limits, now)?;
         for (first, last) in std::mem::take(&mut self.cursors[at].gaps) {
             let key = self.cursors[at].key.clone();
-            let _ = self.groups.ack(&key, self.cursors[at].generation, first, last, self.clock.now_ms());
+            let _ = self.groups.ack(&key, self.cursors[at].generation, first, last, self.clock.age_ms());
         }
         if !ready || self.cursors[at].parts.is_empty() {
             return Ok(None);
@@ -359,7 +359,7 @@ pub(crate) struct GroupAcker {
 impl Acker for GroupAcker {
     fn ack(&self, id: &BatchId) {
         let key = (id.group.clone(), id.topic.clone(), id.partition);
-        let now = self.clock.now_ms();
+        let now = self.clock.age_ms();
         let acked = match id.kind {
             BatchKind::Letters { .. } => self.groups.ack_letters(&key, id.first, id.last, now),
             BatchKind::Events | BatchKind::Overwrite { .. } => self.groups.ack(&key, id.reset, id.first, id.last, now),

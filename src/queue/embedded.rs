@@ -123,7 +123,7 @@ impl Queue {
             }
             let key: Key = (group.clone(), partition.topic.clone(), partition.number);
             let generation = self.groups.generation(&key);
-            let state = self.groups.join(&key, wanted.previous.as_deref(), partition.first(), self.clock.now_ms())?;
+            let state = self.groups.join(&key, wanted.previous.as_deref(), partition.first(), self.clock.age_ms())?;
             cursors.push(Cursor::new(key.clone(), self.fetcher(partition), &state, generation));
             places.push((key, partition.clone()));
         }
@@ -167,7 +167,7 @@ impl Queue {
 
     /// Groups that the journal knows but no sink has joined: they hold retention for a while.
     pub fn absent_groups(&self) -> Vec<AbsentGroup> {
-        super::absent::absent_groups(&self.groups, &self.partitions, self.clock.now_ms())
+        super::absent::absent_groups(&self.groups, &self.partitions, self.clock.age_ms())
     }
 
     /// What a group is behind.

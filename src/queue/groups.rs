@@ -4,6 +4,7 @@
 //! counts, and losing the newest only delivers again what was delivered: event IDs remove that.
 
 use super::codec::{Reader, Writer};
+use super::ballast::is_full;
 use super::disk::Disk;
 use super::embedded::DEAD_LETTER_TOPIC;
 use super::journal::Journal;
@@ -175,15 +176,22 @@ fn decode(payload: &[u8]) -> Option<(Key, GroupState)> {
     Some((key, state))
 }
 
-/// All sound records of a journal, and how many bytes were passed over to find them.
-pub(crate) fn replay(bytes: &[u8]) -> (HashMap<Key, GroupState>, usize) {
-    let (states, skipped, _) = replay_to(bytes);
-    (states, skipped)
+/// What a journal holds.
+#[derive(Debug, Default)]
+pub(crate) struct Replayed {
+    /// The newest sound record of each place.
+    pub(crate) states: HashMap<Key, GroupState>,
+    /// Bytes that were passed over between sound records: damage.
+    pub(crate) damaged: usize,
+    /// Bytes after the last sound record that are not zero: a torn tail, which a process leaves that was killed.
+    pub(crate) torn: usize,
+    /// Where the last sound record ends.
+    pub(crate) end: usize,
 }
 
-/// [`replay`], and where the records end: behind them stand the zeros of a file that has its blocks in advance.
-pub(crate) fn replay_to(bytes: &[u8]) -> (HashMap<Key, GroupState>, usize, usize) {
-    let (mut states, mut at, mut skipped) = (HashMap::new(), 0, 0);
+/// All sound records of a journal. Behind them stand the zeros of a file that has its blocks in advance.
+pub(crate) fn replay(bytes: &[u8]) -> Replayed {
+    let (mut found, mut at) = (Replayed::default(), 0);
     let written = bytes.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
     while at < written {
         let mut r = Reader(&bytes[at..]);
@@ -196,16 +204,16 @@ pub(crate) fn replay_to(bytes: &[u8]) -> (HashMap<Key, GroupState>, usize, usize
         })();
         match record {
             Some(((key, state), len)) => {
-                states.insert(key, state);
+                found.states.insert(key, state);
+                found.damaged += at - found.end;
                 at += len;
+                found.end = at;
             }
-            None => {
-                at += 1;
-                skipped += 1;
-            }
+            None => at += 1,
         }
     }
-    (states, skipped, at)
+    found.torn = at.saturating_sub(found.end);
+    found
 }
 
 #[derive(Debug)]
@@ -214,6 +222,8 @@ struct Inner {
     registered: HashSet<Arc<str>>,
     journal: Journal,
     dirty: bool,
+    /// A sync has failed: what the file holds cannot be trusted, whatever a later sync answers.
+    suspect: bool,
     /// How long a group holds retention after its sink was last there, which is its `updated_ms` …
     absent_hold_ms: u64,
     /// … and at least until then, so that nothing goes before somebody could read the warning of this start.
@@ -241,6 +251,8 @@ pub(crate) struct Groups {
     changes: AtomicU64,
     /// Held while retention deletes and while a group is moved back, so that neither acts on what the other changes.
     retention: Mutex<()>,
+    /// Whether a range in flight is durable before it is sent (`intent: synced`), or only written.
+    pub(crate) intent_synced: bool,
 }
 
 impl Groups {
@@ -248,27 +260,29 @@ impl Groups {
     pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path) -> io::Result<(Groups, usize)> {
         disk.create_dir_all(dir)?;
         let path = dir.join("journal");
-        let (states, skipped, end) = match disk.read(&path) {
+        let (found, end) = match disk.read(&path) {
             Ok(bytes) => {
-                let (states, skipped, end) = replay_to(&bytes);
-                (states, skipped, Some(end as u64))
+                let found = replay(&bytes);
+                let end = found.end as u64;
+                (found, Some(end))
             }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => (HashMap::new(), 0, None),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => (Replayed::default(), None),
             Err(e) => return Err(e),
         };
-        let journal = Journal::open(disk, path, &compact(&states), end)?;
+        let journal = Journal::open(disk, path, &compact(&found.states), end)?;
         let inner = Inner {
-            states,
+            states: found.states,
             registered: HashSet::new(),
             journal,
             dirty: false,
+            suspect: false,
             absent_hold_ms: u64::MAX,
             absent_grace_ms: 0,
             generations: HashMap::new(),
             news: HashMap::new(),
         };
         let (changes, retention) = (AtomicU64::new(0), Mutex::new(()));
-        Ok((Groups { inner: Mutex::new(inner), changes, retention }, skipped))
+        Ok((Groups { inner: Mutex::new(inner), changes, retention, intent_synced: false }, found.damaged))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -306,6 +320,11 @@ impl Groups {
             state.in_flight.insert(first, last);
             state.updated_ms = now_ms;
         })?;
+        drop(inner);
+        if self.intent_synced {
+            // Also when another sync is under way: it may have begun before this record was written.
+            self.sync_now()?;
+        }
         Ok(true)
     }
 
@@ -423,11 +442,16 @@ impl Groups {
         let state = inner.states.entry(key.clone()).or_default();
         f(state);
         let record = encode(key, state);
-        // Without room behind the records there may be room for a file of the newest ones alone.
-        if inner.journal.is_full(record.len()) || inner.journal.append(&record).is_err() {
-            let content = compact(&inner.states);
-            inner.journal.rewrite(&content)?;
-            inner.dirty = false;
+        if inner.journal.is_full(record.len()) {
+            return inner.write_anew();
+        }
+        if let Err(e) = inner.journal.append(&record) {
+            // Without room behind the records there may be room for a file of the newest ones alone; and the file may
+            // belong to a file system that is gone: a fresh one tells whether the folder can be written to.
+            inner.write_anew().map_err(|anew| if is_full(&e) { anew } else { io::Error::new(e.kind(), e.to_string()) })?;
+            if !is_full(&e) {
+                tracing::warn!("cannot write to {}: {e}; it was written anew, nothing is lost", inner.journal.path().display());
+            }
             return Ok(());
         }
         inner.dirty = true;
@@ -439,24 +463,38 @@ impl Groups {
         let mut states = inner.states.clone();
         f(&mut states);
         inner.journal.rewrite(&compact(&states))?;
-        (inner.states, inner.dirty) = (states, false);
+        (inner.states, inner.dirty, inner.suspect) = (states, false, false);
         Ok(())
     }
 
     /// Syncs the journal if it has changed.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        let mut inner = self.lock();
-        if !inner.dirty {
+        if !self.lock().dirty {
             return Ok(());
         }
-        let file = inner.journal.file();
-        inner.dirty = false;
-        drop(inner);
-        if let Err(e) = file.sync() {
-            // What was written since the last sync may be gone: write the whole state to a fresh file.
+        self.sync_now()
+    }
+
+    fn sync_now(&self) -> io::Result<()> {
+        let (file, suspect) = {
             let mut inner = self.lock();
-            let content = compact(&inner.states);
-            inner.journal.rewrite(&content).map_err(|_| e)?;
+            inner.dirty = false;
+            (inner.journal.file(), inner.suspect)
+        };
+        let synced = if suspect { Err(io::Error::other("an earlier sync of the groups' journal failed")) } else { file.sync() };
+        let gone = synced.is_ok() && matches!(file.is_linked(), Ok(false));
+        if synced.is_err() || gone {
+            let mut inner = self.lock();
+            if gone {
+                let path = inner.journal.path().display();
+                tracing::warn!("{path} was deleted by somebody else; it is written anew from memory, nothing is lost");
+            }
+            // What was written since the last sync may be gone: write the whole state to a fresh file.
+            inner.journal.distrust();
+            if let Err(e) = inner.write_anew() {
+                (inner.dirty, inner.suspect) = (true, true);
+                return Err(synced.err().filter(|_| !suspect).unwrap_or(e));
+            }
         }
         Ok(())
     }
@@ -539,6 +577,13 @@ impl Groups {
 }
 
 impl Inner {
+    /// Replaces the journal by the newest records alone, durably.
+    fn write_anew(&mut self) -> io::Result<()> {
+        self.journal.rewrite(&compact(&self.states))?;
+        (self.dirty, self.suspect) = (false, false);
+        Ok(())
+    }
+
     /// Until when a group holds retention once its sink is gone.
     fn until(&self, state: &GroupState) -> u64 {
         state.updated_ms.saturating_add(self.absent_hold_ms).max(self.absent_grace_ms)
@@ -594,10 +639,25 @@ mod tests {
             } else {
                 bytes.truncate(cut);
             }
-            if let Some(found) = replay(&bytes).0.get(&key()) {
+            if let Some(found) = replay(&bytes).states.get(&key()) {
                 prop_assert!(states.contains(found));
             }
         }
+    }
+
+    #[test]
+    fn a_torn_tail_is_normal_and_a_hole_is_damage() {
+        let record = |n| encode(&key(), &GroupState { committed: n, ..GroupState::default() });
+        let (first, second) = (record(1), record(2));
+        let torn = [&first[..], &second[..second.len() - 1]].concat();
+        let found = replay(&torn);
+        assert_eq!((found.states[&key()].committed, found.damaged, found.end), (1, 0, first.len()), "kill -9 leaves this");
+        assert_eq!(found.torn, torn.iter().rposition(|b| *b != 0).unwrap() + 1 - first.len());
+        let found = replay(&[&first[..], b"garbage", &second].concat());
+        assert_eq!((found.states[&key()].committed, found.damaged), (2, 7));
+        let mut flipped = [first.clone(), second].concat();
+        flipped[first.len() - 1] ^= 1;
+        assert_eq!(replay(&flipped).damaged, first.len());
     }
 
     #[test]

@@ -135,7 +135,7 @@ impl Holes {
 
     fn file(&self, segment: &Segment) -> Option<Arc<dyn DiskFile>> {
         // One that was deleted meanwhile tells nothing; others do.
-        segment.file(&*self.disk).ok()
+        segment.file(&self.disk).ok()
     }
 
     /// What the run table of a batch says that it held.
@@ -294,7 +294,7 @@ pub(crate) fn keep_aside(
     let name = format!("{topic}-{number}-{id:016x}-{}.bin", range.start);
     let mut bytes = vec![0; (range.end - range.start).min(ASIDE_BYTES) as usize];
     disk.create_dir_all(quarantine)?;
-    let n = file.read_at(&mut bytes, range.start)?;
+    let (n, _) = file.read_around(&mut bytes, range.start)?;
     disk.replace(&quarantine.join(name), &bytes[..n])
 }
 

@@ -54,8 +54,17 @@ impl Journal {
         Ok(())
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(crate) fn file(&self) -> Arc<dyn DiskFile> {
         self.file.clone()
+    }
+
+    /// A sync has failed: neither file is written to again, see the module `writer`.
+    pub(crate) fn distrust(&mut self) {
+        self.spare = None;
     }
 
     /// Replaces all records, durably. On an error the old ones stand.
@@ -117,6 +126,11 @@ fn replaced(disk: &dyn Disk, path: &Path, content: &[u8], room: usize) -> io::Re
     padded.resize(room, 0);
     match disk.replace(path, &padded) {
         Err(e) if is_full(&e) => disk.replace(path, content)?,
+        // Somebody has deleted the folder.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            disk.create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+            disk.replace(path, &padded)?;
+        }
         done => done?,
     }
     disk.open(path)

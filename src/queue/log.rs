@@ -276,7 +276,7 @@ impl Log {
             return true;
         }
         if policy == OnFull::Block || self.exhausted {
-            let (groups, partitions, now_ms) = (&self.groups, &self.partitions, self.clock.now_ms());
+            let (groups, partitions, now_ms) = (&self.groups, &self.partitions, self.clock.age_ms());
             let why = if matches!(limit, Limit::MaxBytes) { Stall::Full } else { Stall::Floor };
             self.stats.stall(why, || {
                 let behind = who_is_behind(groups, partitions, now_ms);

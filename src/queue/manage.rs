@@ -352,7 +352,7 @@ impl Managed<'_> {
                 ResetTo::Latest => end,
                 ResetTo::Offset(offset) => offset,
                 ResetTo::ShiftBy(by) => from.saturating_add_signed(by),
-                ResetTo::Time(ms) => offset_at_time(&*self.disk, partition, ms)
+                ResetTo::Time(ms) => offset_at_time(&self.disk, partition, ms)
                     .map_err(|source| ManageError::Io { what: "look for the time in the segments", source })?,
             };
             let to = to.clamp(first, end);
@@ -431,10 +431,10 @@ fn topic_place(p: &Partition) -> TopicPlace {
 }
 
 /// Offset of the first record batch that was appended at or after `ms`; the end where there is none.
-pub(crate) fn offset_at_time(disk: &dyn Disk, partition: &Partition, ms: u64) -> io::Result<u64> {
+pub(crate) fn offset_at_time(disk: &Arc<dyn Disk>, partition: &Partition, ms: u64) -> io::Result<u64> {
     let mut segments = partition.segments();
     segments.sort_by_key(|s| s.base);
-    // Append times never go back within a partition.
+    // Append times never go back within a segment, and in a partition only when a false jump of the clock was put right.
     for s in segments.iter().filter(|s| s.end() > s.base && s.newest_ms() >= ms) {
         let file = s.file(disk)?;
         let before = s.index.lock().unwrap_or_else(|e| e.into_inner()).before(ms);

@@ -4,9 +4,10 @@ use super::absent::Watch;
 use super::admission::Admission;
 use super::ballast::Ballasted;
 use super::clock::{Clock, SystemClock};
-use super::disk::{Disk, StdDisk};
+use super::disk::Disk;
 use super::embedded::{BLOCK_BYTES, DEAD_LETTER_TOPIC, Queue, Threads};
 use super::floor::Floor;
+use super::fail_point;
 use super::format::{FormatError, SegmentHeader};
 use super::groups::Groups;
 use super::holes::Holes;
@@ -19,7 +20,7 @@ use super::snapshot::{Mark, Snapshots};
 use super::stats::QueueStats;
 use super::syncer::Syncer;
 use super::writer::{PartitionWriter, Shared};
-use super::{BufferPool, Losses, LossesError, QueueOptions};
+use super::{BufferPool, Intent, Losses, LossesError, QueueOptions};
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -78,7 +79,7 @@ impl Queue {
     /// # Errors
     /// [`OpenError`]; nothing is changed when the directory belongs to another process or a newer version.
     pub fn open(options: QueueOptions, topics: &[String]) -> Result<Arc<Queue>, OpenError> {
-        Self::open_on(options, topics, Arc::new(StdDisk), Arc::new(SystemClock::default()))
+        Self::open_on(options, topics, fail_point::real_disk(), Arc::new(SystemClock::default()))
     }
 
     pub(crate) fn open_on(
@@ -118,11 +119,12 @@ impl Queue {
         }
         let journal = dir.join("groups").join("journal");
         let journal_lost = matches!(disk.open(&journal), Err(e) if e.kind() == io::ErrorKind::NotFound);
-        let (groups, skipped) = Groups::open(disk.clone(), &dir.join("groups")).map_err(at(&dir))?;
-        groups.hold_absent(options.absent_groups, clock.now_ms());
+        let (mut groups, skipped) = Groups::open(disk.clone(), &dir.join("groups")).map_err(at(&dir))?;
+        groups.hold_absent(options.absent_groups, clock.age_ms());
         report
             .damaged
             .extend(damaged.iter().map(|p| format!("{}: checksum differs; another snapshot and the record batches are used", p.display())));
+        groups.intent_synced = options.intent == Intent::Synced;
         if skipped > 0 {
             report.damaged.push(format!(
                 "{skipped} bytes of the groups' journal; the last sound offsets are used, so some batches are sent again under the same IDs"
@@ -145,7 +147,7 @@ impl Queue {
                 disk.create_dir_all(&partition_dir).map_err(at(&partition_dir))?;
                 let mark = marks.iter().find(|m| m.topic == *topic && m.partition == number);
                 let mut recovery = Recovery {
-                    disk: &*disk,
+                    disk: &disk,
                     registry: &registry,
                     report: &mut report,
                     quarantine: &dir.join("quarantine"),

@@ -26,6 +26,16 @@ pub enum Compression {
     Zstd,
 }
 
+/// What a batch waits for before it is sent: that the range in flight, which gives it its ID, stands in the group's journal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Intent {
+    /// Written: after `kill -9` exactly the same batches are sent again, after a power cut perhaps the same events in others.
+    #[default]
+    Written,
+    /// Synced: after a power cut, too. One sync more for each batch.
+    Synced,
+}
+
 /// What happens when `max_bytes` or the floor of free space is reached and nothing acknowledged is left to delete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFull {
@@ -59,6 +69,8 @@ pub struct QueueOptions {
     pub linger: Duration,
     /// See [`Acks`].
     pub acks: Acks,
+    /// See [`Intent`].
+    pub intent: Intent,
     /// See [`Compression`].
     pub compression: Compression,
     /// Longest time from write to sync.
@@ -91,6 +103,7 @@ impl Default for QueueOptions {
             batch_size: 1 << 20,
             linger: Duration::from_millis(5),
             acks: Acks::Synced,
+            intent: Intent::Written,
             compression: Compression::None,
             sync_interval: Duration::from_millis(25),
             buffer_memory: 24 << 20,

@@ -76,6 +76,11 @@ impl Partition {
         self.lock().lost.clone().insert(from, to)
     }
 
+    /// Whether an offset is known to be lost.
+    pub(crate) fn is_lost(&self, offset: u64) -> bool {
+        self.lock().lost.contains(offset)
+    }
+
     /// First retained offset.
     pub(crate) fn first(&self) -> u64 {
         let state = self.lock();

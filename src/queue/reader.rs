@@ -66,7 +66,7 @@ impl Reader {
             Start::Latest => end,
             Start::Offset(offset) => offset.max(first),
             Start::Last(n) => end.saturating_sub(n).max(first),
-            Start::Time(ms) => offset_at_time(&*disk, partition, ms)?,
+            Start::Time(ms) => offset_at_time(&disk, partition, ms)?,
         };
         Ok(Reader {
             disk,

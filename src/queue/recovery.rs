@@ -8,7 +8,7 @@ use super::append::{Declared, append};
 use super::ballast::is_full;
 use super::codec::Reader;
 use super::compression::Compressor;
-use super::disk::{Disk, DiskFile};
+use super::disk::{Disk, DiskFile, is_medium_error};
 use super::format::{FormatError, SEGMENT_HEADER, SegmentHeader};
 use super::holes::keep_aside;
 use super::index::{Index, Sealed};
@@ -73,7 +73,7 @@ pub enum RecoveryError {
 
 /// What recovery works with.
 pub(crate) struct Recovery<'a> {
-    pub(crate) disk: &'a dyn Disk,
+    pub(crate) disk: &'a Arc<dyn Disk>,
     pub(crate) registry: &'a Registry,
     pub(crate) report: &'a mut RecoveryReport,
     pub(crate) quarantine: &'a Path,
@@ -187,8 +187,22 @@ impl Recovery<'_> {
         Ok((all, end.max(known_end)))
     }
 
+    /// What was read; or `damage`, loudly, where the medium gives it no more: one bad place must not keep the queue shut.
+    fn or_damaged<T>(&mut self, path: &Path, read: io::Result<T>, damage: T) -> Result<T, RecoveryError> {
+        match read {
+            Err(e) if is_medium_error(&e) => {
+                let told = format!("{}: {e}; what cannot be read is passed over like damage. Check the disk", path.display());
+                if !self.report.damaged.contains(&told) {
+                    self.report.damaged.push(told);
+                }
+                Ok(damage)
+            }
+            read => read.map_err(at(path)),
+        }
+    }
+
     fn seal(&mut self, segment: &Segment) {
-        if let Err(e) = segment.write_index(self.disk) {
+        if let Err(e) = segment.write_index(&**self.disk) {
             self.report
                 .damaged
                 .push(format!("{}: cannot write its index: {e}; the next start looks at the segment again", segment.path.display()));
@@ -202,9 +216,15 @@ impl Recovery<'_> {
     }
 
     fn open_segment(&mut self, id: u64, base: u64, path: &Path, scan: bool) -> Result<Option<Scanned>, RecoveryError> {
-        let file = self.disk.open(path).map_err(at(path))?;
+        let file = match super::patient::open(self.disk, path) {
+            Err(e) if is_medium_error(&e) => {
+                self.report.damaged.push(format!("{}: {e}; the disk cannot open it: it is left as it is and not read", path.display()));
+                return Ok(None);
+            }
+            file => file.map_err(at(path))?,
+        };
         let mut block = vec![0; SEGMENT_HEADER];
-        let n = file.read_at(&mut block, 0).map_err(at(path))?;
+        let n = self.or_damaged(path, file.read_at(&mut block, 0), block.len())?;
         let sealed = self
             .disk
             .read(&path.with_extension("idx"))
@@ -269,9 +289,9 @@ impl Recovery<'_> {
         let (mut batches, mut pos, mut expected) = (Vec::new(), SEGMENT_HEADER as u64, base);
         let len = file.len().map_err(at(path))?;
         while pos < len {
-            let batch = match segment::locate(file, id, pos).map_err(at(path))? {
+            let batch = match self.or_damaged(path, segment::locate(file, id, pos), Found::Damage)? {
                 Found::Batch(batch) => batch,
-                Found::End | Found::Damage => match segment::search(file, id, pos + 8, expected).map_err(at(path))? {
+                Found::End | Found::Damage => match self.or_damaged(path, segment::search(file, id, pos + 8, expected), None)? {
                     None => break,
                     Some(found) => {
                         self.keep_aside(file, id, pos, found.pos);
@@ -291,7 +311,7 @@ impl Recovery<'_> {
             pos = batch.next_pos();
             expected = batch.end_offset();
             if !segment::is_data(&batch)
-                && let Some(payload) = segment::payload(file, &batch).map_err(at(path))?
+                && let Some(payload) = self.or_damaged(path, segment::payload(file, &batch), None)?
             {
                 let mut reader = Reader(&payload);
                 while let Some(record) = StreamRecord::decode(&mut reader) {
@@ -308,7 +328,7 @@ impl Recovery<'_> {
 
     /// Copies damaged bytes to the quarantine folder, as far as the disk lets us.
     fn keep_aside(&mut self, file: &dyn DiskFile, id: u64, from: u64, to: u64) {
-        let kept = keep_aside(self.disk, self.quarantine, (self.topic, self.number, id), file, from..to);
+        let kept = keep_aside(&**self.disk, self.quarantine, (self.topic, self.number, id), file, from..to);
         if let Err(e) = kept {
             self.report.damaged.push(format!("cannot keep damaged bytes of segment {id:016x} aside: {e}"));
         }
@@ -327,7 +347,7 @@ impl Recovery<'_> {
                     continue;
                 }
                 let follows = end == batch.header.base_offset || (copy.is_empty() && batch.header.base_offset <= durable.max(end));
-                if !follows || segment::payload(&*s.file, batch).map_err(at(&s.segment.path))?.is_none() {
+                if !follows || self.or_damaged(&s.segment.path, segment::payload(&*s.file, batch), None)?.is_none() {
                     self.report.torn_events += u64::from(batch.header.count);
                     continue;
                 }
@@ -377,7 +397,7 @@ impl Recovery<'_> {
         let fresh = Segment::new(id, base_offset, path.clone(), base_offset, SEGMENT_HEADER as u64, 0, Index::default());
         let (mut pos, mut declared, mut compressor) = (SEGMENT_HEADER as u64, Declared::new(), Compressor::default());
         for (s, located) in copy {
-            let payload = segment::payload(&*s.file, located).map_err(at(&s.segment.path))?;
+            let payload = self.or_damaged(&s.segment.path, segment::payload(&*s.file, located), None)?;
             let Some(batch) = payload.and_then(|p| segment::record_batch(located, &p, self.registry).ok()) else { break };
             let start = pos;
             let compress = (located.header.codec, &mut compressor);

@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 
 /// What retention looks at.
 pub(crate) struct Context<'a> {
-    pub(crate) disk: &'a dyn Disk,
+    pub(crate) disk: &'a Arc<dyn Disk>,
     pub(crate) options: &'a QueueOptions,
     pub(crate) partitions: &'a [Arc<Partition>],
     pub(crate) groups: &'a Groups,
@@ -56,7 +56,7 @@ fn delete(c: &Context<'_>, partitions: &[&Arc<Partition>], keep: Retention, urge
         // What holds no event goes wherever it stands: of a queue that drops for hours there may be much.
         let covered = |s: &Segment| c.snapshots.cover(&partition.topic, partition.number, s.id);
         for empty in segments.extract_if(.., |s| s.end() <= s.base && covered(s)) {
-            if active.is_some() && remove(c.disk, partition, &empty) {
+            if active.is_some() && remove(&**c.disk, partition, &empty) {
                 kept -= empty.size();
                 freed += empty.size();
             }
@@ -67,7 +67,7 @@ fn delete(c: &Context<'_>, partitions: &[&Arc<Partition>], keep: Retention, urge
             if !acknowledged || !beyond || !covered(segment) {
                 break;
             }
-            if !remove(c.disk, partition, segment) {
+            if !remove(&**c.disk, partition, segment) {
                 break;
             }
             kept -= segment.size();

@@ -1,7 +1,7 @@
 //! A segment file: its name, its header, and the batches in it by position.
 
 use super::compression::decompress;
-use super::disk::{Disk, DiskFile};
+use super::disk::{Disk, DiskFile, is_medium_error};
 use super::format::{BATCH_HEADER, BatchHeader, Kind, RUN_ENTRY, RunEntry, SEGMENT_HEADER, SegmentHeader, padded};
 use super::index::{Index, Sealed};
 use super::registry::Registry;
@@ -92,19 +92,36 @@ pub(crate) fn payload(file: &dyn DiskFile, batch: &Located) -> io::Result<Option
 }
 
 /// Searches from `from` to the end of the file for the next sound batch header that reaches `min_offset`
-/// or begins after it; headers stand at multiples of 8.
+/// or begins after it; headers stand at multiples of 8. What cannot be read is passed over.
+///
+/// # Errors
+/// The disk's, where it gives nothing at all.
 pub(crate) fn search(file: &dyn DiskFile, segment_id: u64, from: u64, min_offset: u64) -> io::Result<Option<Located>> {
     const CHUNK: usize = 1 << 20;
     let mut pos = from.next_multiple_of(8);
     let mut chunk = vec![0; CHUNK + BATCH_HEADER];
+    let (mut failed, mut readable) = (None, false);
     loop {
-        let n = file.read_at(&mut chunk, pos)?;
+        let n = match file.read_around(&mut chunk, pos) {
+            Ok((n, _)) => n,
+            Err(e) if is_medium_error(&e) && pos < file.len()? => {
+                failed = Some(e);
+                pos += CHUNK as u64;
+                continue;
+            }
+            Err(e) => return Err(e),
+        };
         if n < BATCH_HEADER {
-            return Ok(None);
+            return failed.filter(|_| !readable).map_or(Ok(None), Err);
         }
+        readable = true;
         for at in (0..n.saturating_sub(BATCH_HEADER - 1).min(CHUNK)).step_by(8) {
             if BatchHeader::looks_like(&chunk[at..n]) {
-                match locate(file, segment_id, pos + at as u64)? {
+                let found = match locate(file, segment_id, pos + at as u64) {
+                    Err(e) if is_medium_error(&e) => Found::Damage,
+                    found => found?,
+                };
+                match found {
                     Found::Batch(found) if found.header.base_offset.max(found.end_offset().saturating_sub(1)) >= min_offset => {
                         return Ok(Some(found));
                     }
@@ -157,6 +174,8 @@ pub(crate) struct Segment {
     newest_ms: AtomicU64,
     pub(crate) index: Mutex<Index>,
     open: Mutex<Weak<dyn DiskFile>>,
+    /// The file where it was deleted by somebody else: consumers still read it while the process lives.
+    kept: Mutex<Option<Arc<dyn DiskFile>>>,
 }
 
 #[derive(Debug)]
@@ -188,6 +207,7 @@ impl Segment {
             newest_ms: AtomicU64::new(newest_ms),
             index: Mutex::new(index),
             open: Mutex::new(open),
+            kept: Mutex::default(),
         }
     }
 
@@ -222,13 +242,19 @@ impl Segment {
         *self.open.lock().unwrap_or_else(|e| e.into_inner()) = Arc::downgrade(file);
     }
 
+    /// Keeps the file open for as long as the segment counts.
+    pub(crate) fn keep(&self, file: Arc<dyn DiskFile>) {
+        self.remember(&file);
+        *self.kept.lock().unwrap_or_else(|e| e.into_inner()) = Some(file);
+    }
+
     /// The file, shared by all who have it open.
-    pub(crate) fn file(&self, disk: &dyn Disk) -> io::Result<Arc<dyn DiskFile>> {
+    pub(crate) fn file(&self, disk: &Arc<dyn Disk>) -> io::Result<Arc<dyn DiskFile>> {
         let mut open = self.open.lock().unwrap_or_else(|e| e.into_inner());
         if let Some(file) = open.upgrade() {
             return Ok(file);
         }
-        let file = disk.open(&self.path)?;
+        let file = super::patient::open(disk, &self.path)?;
         *open = Arc::downgrade(&file);
         Ok(file)
     }

@@ -48,7 +48,7 @@ pub(crate) fn drop_oldest(c: &Context<'_>, registry: &Registry, losses: &Losses)
     // Known before it is gone: after a crash in between more is told than was lost, never less.
     losses.add(std::slice::from_ref(&loss)).map_err(|e| e.to_string())?;
     partition.lose(offsets.start, offsets.end);
-    if !remove(c.disk, &partition, &segment) {
+    if !remove(&**c.disk, &partition, &segment) {
         return Ok(None);
     }
     let unread = c.groups.unread(&partition.topic, partition.number, segment.base..segment.end());

@@ -213,13 +213,13 @@ impl Syncer {
 
     fn retention(&self, urgent: bool) -> retention::Context<'_> {
         retention::Context {
-            disk: &*self.shared.disk,
+            disk: &self.shared.disk,
             options: &self.shared.options,
             partitions: &self.partitions,
             groups: &self.groups,
             snapshots: &self.snapshots,
             stats: &self.stats,
-            now_ms: self.clock.now_ms(),
+            now_ms: self.clock.age_ms(),
             urgent,
         }
     }
@@ -229,7 +229,7 @@ impl Syncer {
         self.last_housekeeping = Instant::now();
         // What nobody waits for makes room also where it was somebody else who took it.
         let urgent = urgent || self.floor.short(0, self.last_housekeeping).is_some();
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.clock.age_ms();
         for gone in self.absent.look(&self.groups, &self.partitions, now_ms) {
             tracing::warn!(group = gone.group, "{gone}");
         }
@@ -278,5 +278,16 @@ impl Syncer {
 }
 
 fn sync_files(part: &SyncPart) -> io::Result<()> {
-    part.files.iter().try_for_each(|f| f.sync())
+    part.files.iter().try_for_each(|f| {
+        f.sync()?;
+        // Synced, and yet gone when the process ends: as good as not synced.
+        if f.is_linked()? {
+            Ok(())
+        } else {
+            Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "its file was deleted by somebody else; sinks read on in it until this process ends",
+            ))
+        }
+    })
 }

@@ -2,6 +2,7 @@
 //! writes what was not durable again into a fresh segment.
 
 use super::append::{Declared, append};
+use super::clock::STEP_BACK_MS;
 use super::compression::Compressor;
 use super::disk::{Disk, DiskFile};
 use super::format::{BATCH_HEADER, MAX_RUNS, RUN_ENTRY, SEGMENT_HEADER, SegmentHeader};
@@ -174,6 +175,13 @@ impl PartitionWriter {
         if self.pending.is_empty() {
             return Ok(0);
         }
+        if self.last_ms.saturating_sub(now_ms) > STEP_BACK_MS {
+            // A clock that was far ahead has been put right. Times follow, but never go back within a segment.
+            if self.active.is_some() {
+                self.roll(self.next_offset)?;
+            }
+            self.last_ms = now_ms;
+        }
         let take = self.next_batch();
         let runs: Vec<Run> = self.pending[..take].iter().map(Run::from).collect();
         let count = runs.iter().map(|r| r.count).sum();
@@ -333,6 +341,9 @@ impl PartitionWriter {
     pub(crate) fn rewrite_unsynced(&mut self, bytes: usize) -> io::Result<()> {
         let batches: Vec<Arc<RecordBatch>> = self.unsynced.iter().cloned().collect();
         let durable = self.durable;
+        if let Some(active) = self.active.as_ref().filter(|a| matches!(a.file.is_linked(), Ok(false))) {
+            active.segment.keep(active.file.clone());
+        }
         self.roll(durable)?;
         self.dirty_files.clear();
         for batch in &batches {

@@ -1,7 +1,9 @@
 //! Tests of the queue as a whole: on the real disk, and on a simulated one that forgets what was not synced.
 
+mod bad_sectors;
 mod basics;
 mod campaign;
+mod clock_jumps;
 mod damage;
 mod limits;
 mod power;

@@ -4,6 +4,7 @@
 use crate::queue::disk::{Disk, DiskFile, Space};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -14,6 +15,13 @@ struct Inode {
     cache: Vec<u8>,
     durable: Vec<u8>,
     dirty: BTreeSet<usize>,
+}
+
+#[derive(Debug)]
+struct Bad {
+    inode: usize,
+    bytes: Range<u64>,
+    times: Option<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -27,6 +35,8 @@ struct World {
     /// After this many operations the disk is dead.
     dies_at: Option<u64>,
     fail_syncs: u32,
+    /// Bytes of an inode that cannot be read, so many times or for ever.
+    bad: Vec<Bad>,
     capacity: Option<usize>,
     /// Whether it says how much is free.
     tells_space: bool,
@@ -101,8 +111,25 @@ impl SimDisk {
         (w.capacity, w.tells_space) = (Some(w.used() + bytes), true);
     }
 
-    /// The disk as it is after the power comes back.
+    /// These bytes of a file cannot be read: so many times, or for ever.
+    pub(super) fn unreadable(&self, path: &Path, bytes: Range<u64>, times: Option<u32>) {
+        let mut w = self.0.lock().unwrap();
+        let inode = w.names[path];
+        w.bad.push(Bad { inode, bytes, times });
+    }
+
+    /// Whatever could not be read can be read again.
+    pub(super) fn heal(&self) {
+        self.0.lock().unwrap().bad.clear();
+    }
+
+    /// The disk as it is after the power comes back: of what was not synced, any part is there.
     pub(in crate::queue) fn after_power_cut(&self) -> SimDisk {
+        self.after_power_cut_with(None)
+    }
+
+    /// Likewise; of what was not synced, all or nothing is there where that is given.
+    pub(super) fn after_power_cut_with(&self, whole: Option<bool>) -> SimDisk {
         let mut old = self.0.lock().unwrap();
         let (capacity, tells_space) = (old.capacity, old.tells_space);
         let mut new = World { seed: old.random(), dirs: old.dirs.clone(), capacity, tells_space, ..World::default() };
@@ -110,7 +137,7 @@ impl SimDisk {
         let mut names = old.durable_names.clone();
         let all: BTreeSet<PathBuf> = old.names.keys().chain(old.durable_names.keys()).cloned().collect();
         for path in all {
-            if old.names.get(&path) != old.durable_names.get(&path) && old.random().is_multiple_of(2) {
+            if old.names.get(&path) != old.durable_names.get(&path) && whole.unwrap_or_else(|| old.random().is_multiple_of(2)) {
                 match old.names.get(&path) {
                     Some(inode) => names.insert(path, *inode),
                     None => names.remove(&path),
@@ -121,7 +148,7 @@ impl SimDisk {
             let mut bytes = old.inodes[inode].durable.clone();
             let (cache, dirty) = (old.inodes[inode].cache.clone(), old.inodes[inode].dirty.clone());
             for sector in dirty {
-                if old.random().is_multiple_of(2) {
+                if whole.unwrap_or_else(|| old.random().is_multiple_of(2)) {
                     let (from, to) = (sector * SECTOR, ((sector + 1) * SECTOR).min(cache.len()));
                     if bytes.len() < to {
                         bytes.resize(to, 0);
@@ -202,7 +229,13 @@ impl DiskFile for SimFile {
     }
 
     fn read_at(&self, buf: &mut [u8], pos: u64) -> io::Result<usize> {
-        let w = self.0.lock().unwrap();
+        let mut w = self.0.lock().unwrap();
+        let end = pos + buf.len() as u64;
+        let met = |b: &&mut Bad| b.inode == self.1 && b.bytes.start < end && pos < b.bytes.end && b.times != Some(0);
+        if let Some(bad) = w.bad.iter_mut().find(met) {
+            bad.times = bad.times.map(|n| n - 1);
+            return Err(rustix::io::Errno::IO.into());
+        }
         let cache = &w.inodes[self.1].cache;
         let from = (pos as usize).min(cache.len());
         let n = buf.len().min(cache.len() - from);
