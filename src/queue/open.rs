@@ -184,6 +184,10 @@ impl Queue {
             let untold = untold.map_err(|e| OpenError::Io { path: Losses::path(&dir), source: io::Error::other(e.to_string()) })?;
             stats.lost_events.fetch_add(untold, Ordering::Relaxed);
         }
+        for partition in &partitions {
+            let settled = holes.settle_what_is_there(partition);
+            settled.map_err(|e| OpenError::Io { path: Losses::path(&dir), source: io::Error::other(e.to_string()) })?;
+        }
         // Half of the memory is for blocks (here), half for the bodies that sinks encode.
         let blocks = (options.buffer_memory / 2).max(4 * BLOCK_BYTES);
         let shared = Arc::new(Shared {
