@@ -361,3 +361,79 @@ fn the_document_alone_suffices_to_read_compressed_batches() {
     round_trip(Compression::Lz4, 1);
     round_trip(Compression::Zstd, 2);
 }
+
+#[test]
+fn the_document_alone_suffices_to_read_the_ledger_of_losses() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        let options = QueueOptions { dir: dir.path().into(), batch_size: 4096, ..QueueOptions::default() };
+        Queue::open(options, &["logs".into()]).unwrap()
+    };
+    let subscription = Subscription { group: "search".into(), previous: None, topics: vec![], pipeline: 0 };
+    let queue = open();
+    let file = Some(FileIdentity { device: 8, inode: 7, born_ns: 1 });
+    let path = "/var/log/app.log";
+    let stream = queue.declare(StreamSpec {
+        key: 5 << 70,
+        source: "app".into(),
+        topic: "logs".into(),
+        path: path.into(),
+        file,
+        ..StreamSpec::default()
+    });
+    let mut ends = vec![0];
+    let mut tails = Vec::new();
+    for n in 0..6 {
+        let b = block(&stream, ends[n], &vec![format!("event {n}\n").into_bytes(); 10]);
+        ends.push(b.source_end);
+        tails.push(b.tail);
+        queue.append(b).unwrap();
+        assert!(queue.flush(LONG));
+    }
+    queue.subscribe(&subscription).unwrap();
+    queue.close();
+    drop(queue);
+    // The last byte of an event of the third batch; its header stays sound.
+    let folder = dir.path().join("topics/logs/0");
+    let segment = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path()).find(|p| p.extension().is_some_and(|e| e == "seg")).unwrap();
+    let mut bytes = fs::read(&segment).unwrap();
+    let at = bytes.windows(8).rposition(|w| w == b"event 2\n").unwrap();
+    bytes[at] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    let queue = open();
+    let mut consumer = queue.subscribe(&subscription).unwrap();
+    let limits = Limits { max_bytes: 1 << 20, overhead: 0, max_events: 100, linger: Duration::ZERO };
+    let mut events = 0;
+    while events < 50 {
+        let batch = consumer.poll(&limits, LONG).unwrap().unwrap();
+        events += batch.events;
+        consumer.acker().ack(&batch.id);
+    }
+    drop(queue);
+
+    let text = fs::read_to_string(dir.path().join("losses")).unwrap();
+    let lines: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| {
+            let (sum, json) = line.split_once(' ').unwrap();
+            assert_eq!(sum, format!("{:08x}", crc(&[json.as_bytes()])));
+            serde_json::from_str(json).unwrap()
+        })
+        .collect();
+    let (start, end) = (ends[2], ends[3]);
+    let entry = &lines[3]["entry"];
+    assert_eq!(lines[0], serde_json::json!({"version": 1}));
+    let sums = serde_json::json!({"events": 10, "bytes": end - start, "read_again_events": 0, "read_again_bytes": 0, "gone_events": 0, "gone_bytes": 0});
+    assert_eq!(lines[1], serde_json::json!({"totals": {"damaged": sums}}));
+    assert_eq!(lines[2], serde_json::json!({"offsets": {"cause": "damaged", "topic": "logs", "partition": 0, "ranges": [[20, 30]]}}));
+    let tail = [tails[2].len, tails[2].crc];
+    assert_eq!(entry["spans"], serde_json::json!([{"start": start, "end": end, "events": 10, "tail": tail}]));
+    let named = serde_json::json!({"number": 1, "key": format!("{:032x}", 5u128 << 70), "generation": 0, "source": "app", "path": path});
+    assert_eq!(entry["stream"], named);
+    assert_eq!(
+        (&entry["state"], &entry["cause"], &entry["offsets"]),
+        (&"wanted".into(), &"damaged".into(), &serde_json::json!([[20, 30]]))
+    );
+    assert_eq!((&entry["events"], &entry["bytes"]), (&10.into(), &(end - start).into()));
+    assert_eq!(lines.len(), 4);
+}

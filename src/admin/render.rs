@@ -43,7 +43,13 @@ pub fn text(status: &Status, colour: bool) -> String {
 
 fn verdict(out: &mut String, status: &Status, paint: Paint) {
     let lost_bytes: u64 = status.sources.values().map(|s| s.lost_bytes).sum();
-    let lost = match (lost_bytes, status.queue.lost_events) {
+    let read_again: u64 = status.queue.losses.values().map(|l| l.read_again_events).sum();
+    let wanted: u64 = status.queue.losses.values().map(|l| l.wanted_bytes).sum();
+    let gone: u64 = status.queue.losses.values().map(|l| l.gone_events).sum();
+    let gone_bytes: u64 = status.queue.losses.values().map(|l| l.gone_bytes).sum();
+    // Without a word on what became of them, they count as lost.
+    let queue_lost = if read_again + wanted + gone + gone_bytes > 0 { gone } else { status.queue.lost_events };
+    let lost = match (lost_bytes, queue_lost) {
         (0, 0) => paint.green("nothing"),
         (b, 0) => paint.red(&format!("{} of files that vanished or were truncated before they were read", bytes(b))),
         (0, e) => paint.red(&format!("{} events by damage of the queue's files", count(e))),

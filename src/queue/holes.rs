@@ -8,7 +8,7 @@ use super::clock::Clock;
 use super::disk::{Disk, DiskFile};
 use super::format::{Kind, SEGMENT_HEADER};
 use super::groups::Groups;
-use super::losses::{Cause, Loss, Losses, LostPart, LostStream, Span};
+use super::losses::{Cause, Loss, Losses, LostPart, LostStream, Settled, Span};
 use super::partition::Partition;
 use super::registry::{Registry, StreamRecord};
 use super::segment::{self, Found, Located, Segment};
@@ -36,6 +36,8 @@ pub(crate) struct Holes {
     /// One at a time: two groups may come to the same hole at once.
     turn: Mutex<()>,
 }
+
+type Ranges = Vec<(u64, u64)>;
 
 /// What is known of a stream before a hole.
 #[derive(Clone, Copy, Debug)]
@@ -81,8 +83,48 @@ impl Holes {
             self.held(partition, offsets.clone()).map_err(|source| FetchError::Io { what: partition.dir.display().to_string(), source })?;
         self.losses.add(&losses).map_err(|e| FetchError::Io { what: "the ledger of losses".into(), source: io::Error::other(e) })?;
         let untold = partition.lose(offsets.start, offsets.end);
+        self.settle_what_is_there(partition)?;
         tell(partition, &offsets, &losses);
         Ok(untold)
+    }
+
+    /// What is wanted but was read again already, by a process that did not live to say so or for another hole, is
+    /// settled: it must not be read a second time.
+    ///
+    /// # Errors
+    /// When segments cannot be read, or it cannot be put on record.
+    pub(crate) fn settle_what_is_there(&self, partition: &Partition) -> Result<(), FetchError> {
+        let wanted = self.losses.wanted();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let gone = self.losses.offsets(&partition.topic, partition.number);
+        let mut there = Vec::new();
+        for segment in partition.segments() {
+            let Some(file) = self.file(&segment) else { continue };
+            let walked = walk(&*file, &segment, segment.end(), &mut |seen| {
+                let Seen::Batch(batch) = seen else { return Ok(true) };
+                let of = batch.header.base_offset..batch.end_offset();
+                // Damaged in its turn, which is why it is wanted.
+                if !segment::is_data(batch) || gone.iter().any(|(first, end)| *first < of.end && of.start < *end) {
+                    return Ok(true);
+                }
+                for run in batch.runs.iter().filter(|r| RunFlags(r.flags).has(RunFlags::REPAIR)) {
+                    let hits = |s: &Span| s.start < run.source_end && run.source_start < s.end;
+                    if wanted.iter().any(|w| w.stream == run.stream && w.spans.iter().any(hits)) {
+                        let bytes = run.source_start..run.source_end;
+                        there.push(Settled { stream: run.stream, bytes, outcome: Ok(run.count.into()) });
+                    }
+                }
+                Ok(true)
+            });
+            walked.map_err(|source| FetchError::Io { what: segment.path.display().to_string(), source })?;
+        }
+        if there.is_empty() {
+            return Ok(());
+        }
+        let settled = self.losses.settle(&there, self.clock.now_ms());
+        settled.map_err(|e| FetchError::Io { what: "the ledger of losses".into(), source: io::Error::other(e) })
     }
 
     fn held(&self, partition: &Partition, offsets: Range<u64>) -> io::Result<Vec<Loss>> {
@@ -352,10 +394,10 @@ fn tell(partition: &Partition, offsets: &Range<u64>, losses: &[Loss]) {
         offsets.start,
         offsets.end - 1,
     );
-    let mut files: Vec<(&str, Vec<(u64, u64)>, &str)> = Vec::new();
+    let mut files: Vec<(&str, Ranges, &str)> = Vec::new();
     for part in &parts {
         let at = files.iter().position(|(path, ..)| *path == part.stream.path).unwrap_or_else(|| {
-            files.push((&part.stream.path, Vec::new(), &part.why));
+            files.push((&part.stream.path, Ranges::new(), &part.why));
             files.len() - 1
         });
         super::losses::insert(&mut files[at].1, part.span.start, part.span.end);

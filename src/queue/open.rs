@@ -198,6 +198,10 @@ impl Queue {
         // Active segments cannot go: they may not take all.
         let active = options.max_bytes / (2 * partitions.len() as u64).max(1);
         options.segment_bytes = options.segment_bytes.min(active.max(LEAST_SEGMENT));
+        for partition in &partitions {
+            let settled = holes.settle_what_is_there(partition);
+            settled.map_err(|e| OpenError::Io { path: Losses::path(&dir), source: io::Error::other(e.to_string()) })?;
+        }
         // Half of the memory is for blocks (here), half for the bodies that sinks encode.
         let blocks = (options.buffer_memory / 2).max(4 * BLOCK_BYTES);
         let shared = Arc::new(Shared {

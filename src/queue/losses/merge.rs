@@ -136,7 +136,11 @@ impl Ledger {
                 (false, _) => e.cause == loss.cause,
             });
             let is_bare = part.span.bytes() == 0;
-            let rest = if is_bare { vec![part.span.start..part.span.start] } else { without(part.span.start..part.span.end, &ranges) };
+            let rest = if is_bare {
+                std::iter::once(part.span.start..part.span.start).collect()
+            } else {
+                without(part.span.start..part.span.end, &ranges)
+            };
             for piece in rest {
                 let span = clip(&part.span, &piece);
                 if !has_offsets {

@@ -5,7 +5,7 @@
 //! blocks are marked, so that they do not move the position of their stream; their events get the IDs that they had.
 
 use super::lines::{cut, delimiter, flags, split_lines};
-use super::read::{KEY_BYTES, READ_BLOCK, Source};
+use super::read::{BUFFER_WAIT, KEY_BYTES, READ_BLOCK, Source};
 use super::resume::first_bytes;
 use super::tailer::Tailer;
 use super::tracked::{Look, open_regular, read_full, same_file, tail_agrees};
@@ -217,13 +217,19 @@ impl Tailer {
             let Some(piece) = read_piece(file, source, at, span.end, whole)? else {
                 return Err(No::Lost("the file is shorter now".into()));
             };
+            // Asked for first: a full queue must not hold up the files that grow.
+            let Some(mut buffer) = self.shared.producer.buffer(piece.data.len(), BUFFER_WAIT) else {
+                self.again.under_way = Some((stream.id, span.end, at, events));
+                return Ok(Went::Blocked);
+            };
+            buffer.copy_from_slice(&piece.data);
             let block = Block {
                 stream: stream.clone(),
                 source_start: at,
                 source_end: piece.end,
                 count: piece.count,
                 lens: piece.lens.into(),
-                data: piece.data.into(),
+                data: buffer.freeze(),
                 flags: RunFlags(piece.flags.0 | RunFlags::REPAIR),
                 tail: piece.tail,
             };

@@ -25,7 +25,7 @@ const TURN_BYTES: u64 = 1 << 20;
 /// An incomplete event longer than this is not read again until its end is found.
 const LONG: u64 = READ_BLOCK as u64 / 4;
 /// How long a turn waits for memory; then renames are looked for before the next try.
-const BUFFER_WAIT: Duration = Duration::from_millis(20);
+pub(crate) const BUFFER_WAIT: Duration = Duration::from_millis(20);
 /// The first event's bytes that go into the stream key.
 pub(crate) const KEY_BYTES: usize = 4096;
 

@@ -98,7 +98,7 @@ impl World {
             multiline: self.multiline.then_some(multiline),
             ..FileOptions::default()
         };
-        let queue = Queue::open(options, &[source.topic.clone()]).unwrap();
+        let queue = Queue::open(options, std::slice::from_ref(&source.topic)).unwrap();
         let now = Instant::now();
         Life { tailer: Tailer::new(vec![source], "agent".into(), queue.clone(), now).unwrap(), queue, now }
     }
@@ -325,6 +325,78 @@ fn a_kill_between_finding_and_reading_again_forgets_nothing() {
     let life = world.live_on();
     assert_eq!(life.queue.status().lost_events, 0, "counted when it was found");
     world.assert_each_line_once();
+}
+
+#[test]
+fn what_was_read_again_before_a_kill_is_not_read_a_second_time() {
+    let mut world = World::filled();
+    world.damage(1, |bytes| {
+        let end = bytes.len() - 20;
+        bytes[end] ^= 1;
+    });
+    let life = world.live();
+    world.consume(&life);
+    let ledger = fs::read(world.dir.path().join("state/losses")).unwrap();
+    drop(life);
+    let life = world.live_on();
+    life.queue.abandon();
+    drop(life);
+    // As if the process had died after the blocks were durable and before that was put on record.
+    fs::write(world.dir.path().join("state/losses"), ledger).unwrap();
+    let life = world.live_on();
+    world.assert_each_line_once();
+    assert!(life.queue.losses().all().iter().all(|e| e.state == LossState::ReadAgain));
+}
+
+#[test]
+fn what_was_read_again_can_be_damaged_in_its_turn() {
+    let mut world = World::filled();
+    world.damage(1, |bytes| {
+        let end = bytes.len() - 20;
+        bytes[end] ^= 1;
+    });
+    world.live_on().queue.close();
+    world.got.clear();
+    let last = world.segments().len() - 1;
+    world.damage(last, |bytes| {
+        let end = bytes.len() - 20;
+        bytes[end] ^= 1;
+    });
+    // A new group has to read all there is.
+    let all = Subscription { group: "backfill".into(), ..subscription() };
+    let mut life = world.live();
+    let mut consumer = life.queue.subscribe(&all).unwrap();
+    let mut got = std::collections::BTreeSet::new();
+    let until = Instant::now() + LONG;
+    while life.queue.lag("backfill").events > 0 || life.queue.any_wanted() {
+        assert!(Instant::now() < until, "stuck");
+        life.settle();
+        while let Some(batch) = consumer.poll(&LIMITS, Duration::from_millis(10)).unwrap() {
+            batch.runs().for_each(|run| got.extend(run.events.map(|e| String::from_utf8_lossy(e.bytes).into_owned())));
+            consumer.acker().ack(&batch.id);
+        }
+    }
+    assert!(world.written.values().flatten().all(|l| got.contains(l)));
+}
+
+#[test]
+fn a_repair_in_between_changes_nothing() {
+    let mut world = World::filled();
+    world.damage(1, |bytes| {
+        let at = headers(bytes)[1];
+        bytes[at + 400] ^= 1;
+    });
+    world.damage(3, |bytes| {
+        let at = headers(bytes)[1];
+        bytes[at + 20] ^= 1;
+    });
+    let (before, after) = crate::queue::repair(&world.dir.path().join("state"), &mut |_, _| ()).unwrap();
+    assert!(!before.is_sound() && after.is_sound(), "{after:?}");
+    let life = world.live_on();
+    world.assert_each_line_once();
+    drop(life);
+    let again = crate::queue::verify(&world.dir.path().join("state"), &mut |_, _| ()).unwrap();
+    assert!(again.is_sound(), "{again:?}");
 }
 
 proptest! {
