@@ -4,6 +4,7 @@ use super::disk::{Disk, DiskFile};
 use super::partition::Partition;
 use super::registry::Registry;
 use super::segment::{self, Found, Segment};
+use super::spare::Spare;
 use super::stats::QueueStats;
 use super::{FetchError, RecordBatch};
 use std::sync::Arc;
@@ -38,11 +39,12 @@ pub(crate) struct Fetcher {
     stats: Arc<QueueStats>,
     pub(crate) partition: Arc<Partition>,
     place: Option<Place>,
+    spare: Arc<Spare>,
 }
 
 impl Fetcher {
     pub(crate) fn new(disk: Arc<dyn Disk>, registry: Arc<Registry>, stats: Arc<QueueStats>, partition: Arc<Partition>) -> Fetcher {
-        Fetcher { disk, registry, stats, partition, place: None }
+        Fetcher { disk, registry, stats, partition, place: None, spare: Arc::default() }
     }
 
     /// Another reader of the same partition, which stands nowhere yet.
@@ -147,7 +149,7 @@ impl Fetcher {
             if !segment::is_data(&located) || located.end_offset() <= wanted {
                 continue;
             }
-            let payload = segment::payload(&*place.file, &located).map_err(|e| io_error(&place.segment, e))?;
+            let payload = segment::payload_in(&*place.file, &located, &self.spare).map_err(|e| io_error(&place.segment, e))?;
             match payload.map(|p| segment::record_batch(&located, &p, &self.registry)) {
                 Some(Ok(batch)) => return Ok(Some(batch)),
                 Some(Err(stream)) => tracing::error!(

@@ -41,6 +41,7 @@ mod repair;
 mod retention;
 mod segment;
 mod snapshot;
+mod spare;
 mod stats;
 mod stream;
 mod syncer;
