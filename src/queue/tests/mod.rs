@@ -3,6 +3,7 @@
 mod basics;
 mod campaign;
 mod damage;
+mod opening;
 mod power;
 mod reset;
 mod sim;
