@@ -168,8 +168,10 @@ impl Drop for Buffer {
     fn drop(&mut self) {
         let mut state = self.pool.state.lock().unwrap_or_else(|e| e.into_inner());
         state.used -= self.charged;
-        // A few idle buffers are worth keeping; more would be memory that nobody counts.
-        if self.bytes.len() == self.pool.block && state.free.len() < 4 {
+        // A sync frees many at once, and fresh memory costs as much as filling it: as many idle ones are worth keeping
+        // as are in use, within the cap; when little is in use only a few.
+        let keep = (state.used.min(self.pool.cap.saturating_sub(state.used)) / self.pool.block.max(1)).max(4);
+        if self.bytes.len() == self.pool.block && state.free.len() < keep {
             state.free.push(std::mem::take(&mut self.bytes));
         }
         drop(state);

@@ -5,6 +5,7 @@ use super::holes::Holes;
 use super::partition::Partition;
 use super::registry::Registry;
 use super::segment::{self, Found, Segment};
+use super::spare::Spare;
 use super::stats::QueueStats;
 use super::{FetchError, RecordBatch};
 use std::io;
@@ -42,6 +43,7 @@ pub(crate) struct Fetcher {
     holes: Option<Arc<Holes>>,
     pub(crate) partition: Arc<Partition>,
     place: Option<Place>,
+    spare: Arc<Spare>,
 }
 
 impl Fetcher {
@@ -52,7 +54,7 @@ impl Fetcher {
         holes: Option<Arc<Holes>>,
         partition: Arc<Partition>,
     ) -> Fetcher {
-        Fetcher { disk, registry, stats, holes, partition, place: None }
+        Fetcher { disk, registry, stats, holes, partition, place: None, spare: Arc::default() }
     }
 
     /// Another reader of the same partition, which stands nowhere yet.
@@ -178,7 +180,8 @@ impl Fetcher {
             if !segment::holds_events(&located) || located.end_offset() <= wanted {
                 continue;
             }
-            let payload = self.or_rot(&place.segment, wanted, located.pos, segment::payload(&*place.file, &located), None)?;
+            let payload = segment::payload_in(&*place.file, &located, &self.spare);
+            let payload = self.or_rot(&place.segment, wanted, located.pos, payload, None)?;
             match payload.map(|p| segment::record_batch(&located, &p, &self.registry)) {
                 Some(Ok(batch)) => return Ok(Some(batch)),
                 Some(Err(stream)) => tracing::error!(

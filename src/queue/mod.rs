@@ -52,6 +52,7 @@ mod retention;
 mod segment;
 mod shed;
 mod snapshot;
+mod spare;
 mod stats;
 mod stream;
 mod syncer;

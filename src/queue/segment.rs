@@ -5,7 +5,8 @@ use super::disk::{Disk, DiskFile, is_medium_error};
 use super::format::{BATCH_HEADER, BatchHeader, Kind, RUN_ENTRY, RunEntry, SEGMENT_HEADER, SegmentHeader, padded};
 use super::index::{Index, Sealed};
 use super::registry::Registry;
-use super::{RecordBatch, Run, RunFlags, Tail};
+use super::spare::Spare;
+use super::{Compression, RecordBatch, Run, RunFlags, Tail};
 use bytes::Bytes;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -78,8 +79,12 @@ pub(crate) fn locate(file: &dyn DiskFile, segment_id: u64, pos: u64) -> io::Resu
 
 /// Reads the payload of a batch as it is stored and checks it; `None` when it is damaged or cut short.
 pub(crate) fn stored(file: &dyn DiskFile, batch: &Located) -> io::Result<Option<Vec<u8>>> {
+    stored_in(file, batch, vec![0; batch.header.stored_len()])
+}
+
+/// Like [`stored`], into memory of the right length.
+fn stored_in(file: &dyn DiskFile, batch: &Located, mut body: Vec<u8>) -> io::Result<Option<Vec<u8>>> {
     let table = batch.runs.len() * RUN_ENTRY;
-    let mut body = vec![0; batch.header.stored_len()];
     let n = file.read_at(&mut body, batch.pos + (BATCH_HEADER + table) as u64)?;
     let whole = n == body.len() && crc32c::crc32c(&body) == batch.header.payload_crc;
     Ok(whole.then_some(body))
@@ -89,6 +94,14 @@ pub(crate) fn stored(file: &dyn DiskFile, batch: &Located) -> io::Result<Option<
 pub(crate) fn payload(file: &dyn DiskFile, batch: &Located) -> io::Result<Option<Bytes>> {
     let Some(body) = stored(file, batch)? else { return Ok(None) };
     Ok(decompress(batch.header.codec, body, batch.header.payload_len()).map(Bytes::from))
+}
+
+/// Like [`payload`], in memory that was used before.
+pub(crate) fn payload_in(file: &dyn DiskFile, batch: &Located, spare: &Arc<Spare>) -> io::Result<Option<Bytes>> {
+    if batch.header.codec != Compression::None {
+        return payload(file, batch);
+    }
+    Ok(stored_in(file, batch, spare.take(batch.header.stored_len()))?.map(|body| spare.share(body)))
 }
 
 /// Searches from `from` to the end of the file for the next sound batch header that reaches `min_offset`

@@ -6,6 +6,7 @@ mod campaign;
 mod clock_jumps;
 mod damage;
 mod limits;
+mod opening;
 mod power;
 mod redrive;
 mod reset;
