@@ -14,7 +14,9 @@ use super::recovery::RecoveryReport;
 use super::registry::Registry;
 use super::stats::QueueStats;
 use super::writer::Shared;
-use super::{AbsentGroup, AppendError, Block, Buffer, BufferPool, Consumer, Losses, Producer, QueueOptions, Settled, Stream, StreamSpec, Wanted};
+use super::{
+    AbsentGroup, AppendError, Block, Buffer, BufferPool, Consumer, Losses, Producer, QueueOptions, Settled, Stream, StreamSpec, Wanted,
+};
 use crate::admin::{GroupPartition, PartitionStatus, QueueStatus};
 use std::collections::BTreeSet;
 use std::io;

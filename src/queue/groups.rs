@@ -3,8 +3,8 @@
 //! Each record of the journal is the whole state of one group in one partition, so the last sound one
 //! counts, and losing the newest only delivers again what was delivered: event IDs remove that.
 
-use super::codec::{Reader, Writer};
 use super::ballast::is_full;
+use super::codec::{Reader, Writer};
 use super::disk::Disk;
 use super::embedded::DEAD_LETTER_TOPIC;
 use super::journal::Journal;

@@ -167,7 +167,14 @@ impl World {
                         consumer.acker().ack(&batch.id);
                     }
                     if n % 7 == 6 && self.way.letters_and_resets {
-                        let wanted = Reset { group: "g".into(), to: ResetTo::Earliest, topic: None, partition: None, dry_run: false, overwrite: false };
+                        let wanted = Reset {
+                            group: "g".into(),
+                            to: ResetTo::Earliest,
+                            topic: None,
+                            partition: None,
+                            dry_run: false,
+                            overwrite: false,
+                        };
                         // Where the disk is dead it changes nothing.
                         let _ = queue.manage().reset(&wanted, &|_| crate::queue::Overwriting::Replaces);
                     }
