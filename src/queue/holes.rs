@@ -5,7 +5,7 @@
 //! lies between its last run before the hole and its first one after it. Only headers are read for that.
 
 use super::clock::Clock;
-use super::disk::{Disk, DiskFile};
+use super::disk::{Disk, DiskFile, is_medium_error};
 use super::format::{Kind, SEGMENT_HEADER};
 use super::groups::Groups;
 use super::losses::{Cause, Loss, Losses, LostPart, LostStream, Settled, Span};
@@ -219,7 +219,7 @@ impl Holes {
                 let Seen::Batch(batch) = seen else { return Ok(true) };
                 if batch.header.kind == Kind::Streams {
                     if batch.header.base_offset <= hole.start
-                        && let Some(payload) = segment::payload(&*file, batch)?
+                        && let Some(payload) = unless_bad(segment::payload(&*file, batch))?.flatten()
                     {
                         let mut records = super::codec::Reader(&payload);
                         while let Some(record) = StreamRecord::decode(&mut records) {
@@ -346,13 +346,22 @@ enum Seen<'a> {
     Damage { bytes: Range<u64>, offsets: Range<u64> },
 }
 
+/// What was read, or `None` where the medium has lost it.
+fn unless_bad<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Err(e) if is_medium_error(&e) => Ok(None),
+        read => read.map(Some),
+    }
+}
+
 /// Shows all headers of a segment up to the offset `end`, and the damage between them, until `look` has seen enough.
 fn walk(file: &dyn DiskFile, segment: &Segment, end: u64, look: &mut dyn FnMut(Seen<'_>) -> io::Result<bool>) -> io::Result<()> {
     let (mut pos, mut expected) = (SEGMENT_HEADER as u64, segment.base);
     loop {
-        let batch = match segment::locate(file, segment.id, pos)? {
+        // A bad sector was tried often enough by the one who met it: what is behind it counts.
+        let batch = match unless_bad(segment::locate(file, segment.id, pos))?.unwrap_or(Found::Damage) {
             Found::Batch(batch) => batch,
-            Found::End | Found::Damage => match segment::search(file, segment.id, pos + 8, expected)? {
+            Found::End | Found::Damage => match unless_bad(segment::search(file, segment.id, pos + 8, expected))?.flatten() {
                 Some(found) => {
                     look(Seen::Damage { bytes: pos..found.pos, offsets: expected..found.header.base_offset })?;
                     found
