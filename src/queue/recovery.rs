@@ -321,6 +321,8 @@ impl Recovery<'_> {
                     }
                 }
             }
+            // Also where the record of a stream is damaged: another stream under its number would be given its events.
+            batch.runs.iter().for_each(|run| self.registry.reserve(run.stream.saturating_add(1)));
             batches.push(batch);
         }
         Ok(batches)

@@ -427,6 +427,22 @@ pub(super) fn flip_one(pristine: &SimDisk, flip: u64) -> (u64, u64) {
 }
 
 #[test]
+fn the_number_of_a_stream_whose_record_is_damaged_is_never_another_streams() {
+    let disk = copy(&written(false, |_| {}));
+    for path in segments(&disk) {
+        // In the payload of the stream records, which stand first.
+        if let Some(first) = disk.get(&path).windows(4).position(|w| w == b"FBB1") {
+            disk.flip(&path, (first as u64 + 64 + 8) * 8).unwrap();
+        }
+    }
+    disk.paths().iter().filter(|p| p.extension().is_some_and(|e| e == "snap")).for_each(|p| disk.take_away(p));
+    let queue = open(&disk).unwrap();
+    let known: Vec<u64> = queue.streams().iter().map(|s| s.id).collect();
+    assert!(!known.contains(&1), "its record is damaged: {known:?}");
+    assert!(queue.declare(spec(77)).id > 1, "events of the first stream would be taken for those of another file");
+}
+
+#[test]
 fn damage_behind_a_consumer_does_not_take_what_is_before_it() {
     let disk = SimDisk::new(4);
     let o = |o: &mut QueueOptions| (o.batch_size, o.segment_bytes, o.retention.bytes) = (1 << 10, 1 << 20, 1 << 30);
