@@ -2,8 +2,9 @@
 //!
 //! `cargo bench --bench ship` (`-- --lines 4000000 --size 200 --files 2 --runs 3 --set 'queue: {acks: written}'`) writes a corpus,
 //! starts the agent on it with its defaults, which sync every byte, and prints for each run: wall seconds, events a
-//! second, CPU seconds of the agent, events a CPU second, and its peak resident memory. The receiver runs in this
-//! process, on the same cores.
+//! second, CPU seconds of the agent, events a CPU second, its peak resident memory, and how much of the corpus came from
+//! the queue's files again, since the tail cache in memory had it no more. The receiver runs in this process, on the
+//! same cores.
 
 use std::fs;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
@@ -136,6 +137,12 @@ fn usage(pid: u32) -> (f64, u64) {
     (ticks as f64 / rustix::param::clock_ticks_per_second() as f64, peak.unwrap_or(0) * 1024)
 }
 
+/// Bytes that a process has read from files.
+fn file_reads(pid: u32) -> u64 {
+    let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    io.lines().find_map(|l| l.strip_prefix("rchar:")?.trim().parse().ok()).unwrap_or(0)
+}
+
 fn main() {
     let options = options();
     let dir = tempfile::tempdir().expect("a temporary folder");
@@ -147,8 +154,8 @@ fn main() {
         options.files,
         bytes / 1_000_000
     );
-    println!("| run | wall s | events/s | MB/s | CPU s | events/CPU s | peak memory MiB | requests |");
-    println!("|---|---|---|---|---|---|---|---|");
+    println!("| run | wall s | events/s | MB/s | CPU s | events/CPU s | peak memory MiB | requests | read back MB |");
+    println!("|---|---|---|---|---|---|---|---|---|");
     for run in 1..=options.runs {
         let count = Arc::new(Count::default());
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -178,18 +185,19 @@ fn main() {
         }
         drop(guard);
         let wall = begun.elapsed().as_secs_f64();
-        let (cpu, peak) = usage(agent.id());
+        let ((cpu, peak), read) = (usage(agent.id()), file_reads(agent.id()));
         let _ = agent.kill();
         let _ = agent.wait();
         let got = count.documents.load(Ordering::Relaxed);
         assert!(got >= lines, "run {run}: only {got} of {lines} lines came in {} s", PATIENCE.as_secs());
         println!(
-            "| {run} | {wall:.2} | {:.0} | {:.0} | {cpu:.2} | {:.0} | {:.1} | {} |",
+            "| {run} | {wall:.2} | {:.0} | {:.0} | {cpu:.2} | {:.0} | {:.1} | {} | {:.0} |",
             lines as f64 / wall,
             bytes as f64 / wall / 1e6,
             lines as f64 / cpu,
             peak as f64 / (1 << 20) as f64,
-            count.requests.load(Ordering::Relaxed)
+            count.requests.load(Ordering::Relaxed),
+            read.saturating_sub(bytes) as f64 / 1e6
         );
     }
 }

@@ -1,8 +1,10 @@
 //! The crash campaign on the real binary: lines are written and files rotated while the agent is killed
 //! with `kill -9` again and again; in the end each line is at the receiver exactly once.
 //!
-//! `FOREBAY_CRASH_KILLS` sets the number of kills (10 without it), `FOREBAY_CRASH_SEED` the random
-//! moments. The simulated part (power cuts, torn tails, flipped bits, full disks) is
+//! `FOREBAY_CRASH_KILLS` sets the number of kills at random moments (10 without it), `FOREBAY_CRASH_SEED` the
+//! moments. After every second one the agent is killed once more, at a chosen disk operation of the start that
+//! follows or of what it does then; a release build needs `--features failpoints` for these.
+//! The simulated part (power cuts, torn tails, flipped bits, full disks) is
 //! `cargo test --lib crash_campaign`.
 
 mod common;
@@ -28,10 +30,36 @@ impl Random {
     }
 }
 
+/// What a chosen kill interrupts, and its fail point: the process dies at the first, second or third one.
+const POINTS: [(&str, &str); 16] = [
+    ("before a write to a segment", "before write seg"),
+    ("after a write, before its sync", "after write seg"),
+    ("after a sync, before consumers see it", "after sync seg"),
+    ("roll: the new file has no header", "after create seg"),
+    ("roll: before the folder is synced", "before sync_dir dir"),
+    ("after a range is in the journal, before it is sent; or after its ack", "after write journal"),
+    ("after the answer, before its ack is written; or before a range is", "before write journal"),
+    ("after the journal is written anew, before its folder is synced", "after rename journal"),
+    ("a segment's index is written aside", "before rename idx"),
+    ("a segment's index has its name", "after rename idx"),
+    ("a snapshot is written aside", "before rename snap"),
+    ("a snapshot has its name, its folder is not synced", "after rename snap"),
+    ("recovery has copied the tail aside", "before rename seg"),
+    ("recovery has given the copied tail its name", "after rename seg"),
+    ("retention: between index and segment", "after remove idx"),
+    ("start: the epoch is counted on", "after rename meta"),
+];
+
+/// Whether this build of the agent knows fail points.
+const CHOSEN: bool = cfg!(any(debug_assertions, feature = "failpoints"));
+
 /// What a campaign did.
 #[derive(Default)]
 struct Tally {
     kills: u64,
+    chosen: u64,
+    /// How often each of [`POINTS`] was met.
+    met: [u64; POINTS.len()],
     rotations: u32,
     outages: u32,
     lost_acks: u64,
@@ -66,7 +94,7 @@ fn campaign(name: &str, kills: u64, seed: u64, queue: &str) {
     agent.wait_for("the file is followed", || receiver.account(|a| a.lines().contains_key("first")));
     let (written, mut agent) = std::thread::scope(|scope| {
         let writer = scope.spawn(|| write(&bench, seed ^ 0x5eed, &stop, &rotations, Duration::from_millis(20)));
-        for _ in 0..kills {
+        for kill in 0..kills {
             match random.below(6) {
                 // The receiver has it, the agent never learns of it.
                 0 => {
@@ -83,6 +111,18 @@ fn campaign(name: &str, kills: u64, seed: u64, queue: &str) {
             std::thread::sleep(Duration::from_millis(random.below(350)));
             agent.kill();
             tally.kills += 1;
+            if CHOSEN && kill % 2 == 1 {
+                let point = (random.below(POINTS.len() as u64)) as usize;
+                let named = format!("{}:{}", POINTS[point].1, 1 + random.below(3));
+                receiver.set(Mode::Up);
+                // It dies at the point; where that is not met in a while (nothing is torn, nothing to delete), it is killed.
+                let mut mortal = bench.start_under(&["env", &format!("FOREBAY_FAIL_POINT={named}")]);
+                if mortal.ends_within(Duration::from_secs(2)) {
+                    tally.met[point] += 1;
+                }
+                mortal.kill();
+                tally.chosen += 1;
+            }
             agent = bench.start();
         }
         stop.store(true, Ordering::SeqCst);
@@ -100,17 +140,64 @@ fn campaign(name: &str, kills: u64, seed: u64, queue: &str) {
         let lost = expected.lines().filter(|l| count(l) == 0).count();
         (lost, expected.lines().filter(|l| count(l) > 1).count(), a.conflicts, a.documents().len())
     });
-    let Tally { kills, rotations, outages, lost_acks } = tally;
+    let Tally { kills, chosen, met, rotations, outages, lost_acks } = tally;
     let seconds = started.elapsed().as_secs_f64();
     println!("{name}: seed {seed}, {seconds:.0} s");
-    println!("| kill -9 | rotations | outages | lost acks | events in | sent again, recognised | lost | doubled |");
-    println!("|---|---|---|---|---|---|---|---|");
-    println!("| {kills} | {rotations} | {outages} | {lost_acks} | {events} | {again} | {lost} | {doubled} |");
+    println!(
+        "| kill -9 at random | at chosen operations | rotations | outages | lost acks | events in | sent again, recognised | lost | doubled |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
+    println!(
+        "| {kills} | {} of {chosen} | {rotations} | {outages} | {lost_acks} | {events} | {again} | {lost} | {doubled} |",
+        met.iter().sum::<u64>()
+    );
+    for ((what, point), met) in POINTS.iter().zip(met).filter(|(_, met)| *met > 0) {
+        println!("  {met:3} x {what} (`{point}`)");
+    }
     assert_eq!((lost, doubled, documents, code), (0, 0, events, Some(0)), "{}", agent.log());
 }
 
 /// Small segments, so that rolling, sealing, snapshots and recycling happen between the kills.
 const SMALL: &str = "queue: {segment_bytes: 1MiB, batch_size: 16KiB, max_bytes: 64MiB, retention: {bytes: 2MiB}";
+
+/// Each point in turn, with a fresh data_dir, so that each is shown to be met; what is written then is there once.
+#[test]
+fn kill_9_at_each_chosen_operation_loses_and_doubles_nothing() {
+    if !CHOSEN {
+        common::machine::skipped("kill_9_at_each_chosen_operation_loses_and_doubles_nothing", "this build needs `--features failpoints`");
+        return;
+    }
+    let (mut events, mut again) = (0, 0);
+    for (what, point) in POINTS {
+        let (bench, receiver) = (Bench::new(), Receiver::start().unwrap());
+        // Nothing is kept for a replay: retention deletes what is acked.
+        let queue = "queue: {segment_bytes: 1MiB, batch_size: 16KiB, max_bytes: 64MiB, retention: {bytes: 0MiB}}";
+        bench.pipeline(&elasticsearch_sink(&receiver.url()), "", queue);
+        bench.append("app.log", lines(0..2_000));
+        if point.ends_with("rename seg") {
+            // A tail to copy: the agent is killed while it has one.
+            let mut agent = bench.start();
+            agent.wait_for("some of it is shipped", || receiver.account(|a| !a.documents().is_empty()));
+            agent.kill();
+        }
+        let mut agent = bench.start_under(&["env", &format!("FOREBAY_FAIL_POINT={point}:1")]);
+        let (mut written, until) = (2_000, Instant::now() + common::PATIENCE);
+        while !agent.ends_within(Duration::from_millis(100)) {
+            assert!(Instant::now() < until, "{what}: `{point}` is never met:\n{}", agent.log());
+            if written < 200_000 {
+                bench.append("app.log", lines(written..written + 5_000));
+                written += 5_000;
+            }
+        }
+        agent.kill();
+        bench.ship_all(|| receiver.account(|a| a.documents().len() >= written as usize));
+        common::assert_exactly(&receiver, &lines(0..written));
+        (events, again) = (events + written, again + receiver.account(|a| a.conflicts));
+    }
+    println!("| chosen operations | events in | sent again, recognised | lost | doubled |");
+    println!("|---|---|---|---|---|");
+    println!("| {} | {events} | {again} | 0 | 0 |", POINTS.len());
+}
 
 #[test]
 fn kill_9_at_random_moments_loses_and_doubles_nothing() {

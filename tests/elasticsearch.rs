@@ -6,3 +6,8 @@ mod common;
 fn ships_every_line_and_again_without_a_double() {
     common::real_server::ship_compare_and_ship_again("elasticsearch", "FOREBAY_TEST_ELASTICSEARCH");
 }
+
+#[test]
+fn overwrites_no_data_stream() {
+    common::real_server::overwrite_no_data_stream("elasticsearch", "FOREBAY_TEST_ELASTICSEARCH");
+}

@@ -213,6 +213,9 @@ fn redriven_dead_letters_arrive_under_the_ids_they_would_have_had() {
     assert!(self::text(&bench, &["redrive", "search"]).contains("2 refused events are sent again at the next start"));
     bench.ship_all(|| receiver.account(|a| a.documents().len() >= 202));
     assert_exactly(&receiver, &text);
+    let settled = json(&bench, &["redrive", "search"]);
+    assert_eq!((&settled["events"], &settled["earlier"], &settled["letters"]), (&0.into(), &2.into(), &4.into()));
+    assert!(self::text(&bench, &["redrive", "search"]).contains("2 were sent by an earlier redrive and not refused since"));
     receiver.account(|a| assert!(ids.iter().all(|id| a.documents().contains_key(id)), "the IDs of the letters"));
     assert_eq!(committed(&bench), (202, 0));
 }
@@ -276,4 +279,158 @@ fn neither_a_busy_agent_nor_a_killed_one_looks_damaged() {
     bench.ship_all(|| receiver.account(|a| a.documents().len() >= 50_000));
     assert!(self::text(&bench, &["verify"]).contains("50,000 events"), "all of them, once");
     assert_exactly(&receiver, &lines(0..50_000));
+}
+
+#[test]
+fn an_overwrite_stores_new_versions_of_what_was_delivered_also_through_a_kill() {
+    let (bench, receiver, text) = shipped();
+    let arguments = ["groups", "reset", "search", "--to-offset", "1000", "--overwrite"];
+    let dry = self::text(&bench, &[&arguments[..], &["--dry-run"]].concat());
+    assert!(dry.contains("OVERWRITTEN") && dry.contains("2,000 of them are to replace what the sink's target has"), "{dry}");
+    assert!(dry.contains("note: the agent is stopped, so its target was not asked"), "{dry}");
+    assert!(!self::text(&bench, &["groups", "describe"]).contains("overwriting"), "a dry run changes nothing");
+    let moved = json(&bench, &arguments);
+    assert_eq!((&moved["moves"][0]["to"], &moved["moves"][0]["overwrite_until"]), (&1_000.into(), &3_000.into()));
+    let describe = self::text(&bench, &["groups", "describe"]);
+    assert!(describe.contains("stopped, overwriting") && describe.contains("OVERWRITES UP TO"), "{describe}");
+    // Killed while the overwrite is under way, and while what comes behind it is there.
+    receiver.set(Mode::TooManyItems);
+    receiver.lose_acks(1);
+    let more = lines(3_000..4_000);
+    bench.append("app.log", &more);
+    let mut agent = bench.start();
+    agent.wait_for("some of it is replaced", || receiver.account(|a| a.replaced > 0));
+    agent.kill();
+    receiver.set(Mode::Unavailable);
+    let mut agent = bench.start();
+    agent.wait_status("the status shows it", |s| {
+        s.sinks.get("search").is_some_and(|s| s.partitions.iter().any(|p| p.overwrite_until == 3_000) && s.batches_sent > 0)
+    });
+    let shown = forebay(&["status", "--admin", &bench.admin.to_string()]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("overwriting up to 3,000"), "{shown}");
+    receiver.set(Mode::Up);
+    agent.wait_for("all is committed", || committed(&bench) == (4_000, 0));
+    assert!(!self::text(&bench, &["groups", "describe"]).contains("overwriting"), "it ends by itself");
+    assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
+    let text = text + &more;
+    assert_exactly(&receiver, &text);
+    receiver.account(|a| {
+        let versions: std::collections::HashMap<&str, u64> = a.documents().values().map(|d| (d.message.as_str(), d.version)).collect();
+        let of = |range: std::ops::Range<usize>| text.lines().skip(range.start).take(range.len()).map(|l| versions[l]).collect::<Vec<_>>();
+        assert!(of(0..1_000).iter().all(|v| *v == 1), "before the new place");
+        assert!(of(1_000..3_000).iter().all(|v| *v >= 2), "delivered before");
+        assert!(of(3_000..4_000).iter().all(|v| *v == 1), "not delivered before");
+    });
+}
+
+#[test]
+fn an_overwrite_of_a_data_stream_is_refused_or_said_loudly() {
+    let (bench, receiver, text) = shipped();
+    receiver.be_data_streams();
+    let mut agent = bench.start();
+    agent.wait_for("the control socket answers", || on(&bench, &["groups", "list"]).stdout.windows(7).any(|w| w == b"running"));
+    for arguments in [&["--to-earliest", "--overwrite"][..], &["--to-earliest", "--overwrite", "--dry-run"]] {
+        let refusal = refused(&bench, &[&["groups", "reset", "search"], arguments].concat());
+        assert!(refusal.contains("`search` was not moved: logs-test is a data stream") && refusal.contains("a new sink"), "{refusal}");
+    }
+    assert_eq!(committed(&bench), (3_000, 0));
+    assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
+    // Nobody is there to ask: the sink finds out, says so, and creates.
+    self::text(&bench, &["groups", "reset", "search", "--to-earliest", "--overwrite"]);
+    let before = receiver.account(|a| a.conflicts);
+    let mut agent = bench.start();
+    agent.wait_for("all is sent as new", || receiver.account(|a| a.conflicts >= before + 3_000));
+    agent.wait_for("it is committed", || committed(&bench) == (3_000, 0));
+    assert_eq!(agent.log().matches("the target takes no replacements").count(), 1, "{}", agent.log());
+    assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
+    assert_eq!(receiver.account(|a| a.replaced), 0);
+    assert_exactly(&receiver, &text);
+    assert_eq!(self::text(&bench, &["read", "dead-letter"]), "", "nothing is refused");
+}
+
+#[test]
+fn a_new_sink_gets_everything_a_renamed_one_nothing_twice_and_a_removed_one_is_shown() {
+    let (bench, receiver, text) = shipped();
+    let file = bench.path("copy.ndjson");
+    let copy = format!("  copy:\n    type: file\n    path: {}", common::quoted(&file));
+    let search = elasticsearch_sink(&receiver.url());
+    bench.pipeline(&format!("{search}\n{copy}"), "", "");
+    let there = || std::fs::read_to_string(&file).unwrap_or_default();
+    let mut agent = bench.start();
+    agent.wait_for("the new sink has it all", || there().lines().count() >= 3_000);
+    // It knows no documents, and says so.
+    let told = self::text(&bench, &["groups", "reset", "copy", "--to-latest", "--overwrite", "--dry-run"]);
+    assert!(told.contains("there is nothing to overwrite") && told.contains("knows no documents that could be replaced"), "{told}");
+    assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
+    assert_eq!(common::messages(&there()), text.lines().collect::<Vec<_>>(), "all that is retained, in order");
+    let conflicts = receiver.account(|a| a.conflicts);
+    assert_eq!(conflicts, 0, "the other sink has not moved");
+
+    let renamed = search.replace("  search:", "  find:\n    previous_name: search");
+    bench.pipeline(&renamed, "", "");
+    let more = lines(3_000..3_100);
+    bench.append("app.log", &more);
+    bench.ship_all(|| receiver.account(|a| a.documents().len() >= 3_100));
+    assert_eq!(receiver.account(|a| (a.conflicts, a.replaced)), (0, 0), "nothing is sent twice");
+    assert_exactly(&receiver, &(text + &more));
+    let groups = json(&bench, &["groups", "list"]);
+    let names: Vec<&str> = groups.as_array().expect("groups").iter().map(|g| g["group"].as_str().expect("a name")).collect();
+    assert_eq!(names, ["copy", "find"], "the old name is gone, the removed sink is shown");
+    assert_eq!(groups[0]["partitions"][0]["lag_events"], 100, "it holds what it has not got");
+    let log = std::fs::read_to_string(bench.path("agent.log")).unwrap();
+    assert!(log.contains("no sink is configured for group `copy` any more"), "{log}");
+
+    // It comes back, and goes on where it was.
+    bench.pipeline(&format!("{renamed}\n{copy}"), "", "");
+    bench.ship_all(|| there().lines().count() >= 3_100);
+    assert_eq!(there().lines().count(), 3_100);
+}
+
+#[test]
+fn a_letter_whose_event_is_gone_is_sent_from_the_letter_also_after_the_sink_was_renamed() {
+    let (bench, receiver) = (Bench::new(), Receiver::start().unwrap());
+    let small = "queue: {segment_bytes: 1MiB, batch_size: 16KiB, max_bytes: 64MiB, retention: {bytes: 0}}";
+    let search = elasticsearch_sink(&receiver.url());
+    bench.pipeline(&search, "    fields: {team: shop}", small);
+    receiver.refuse_documents_with("poison");
+    let mut text = "the \"poison\" is here\n".to_string();
+    bench.append("app.log", &text);
+    let mut agent = bench.start();
+    agent.wait_status("it is refused", |s| s.sinks.get("search").is_some_and(|s| s.dead_lettered == 1));
+    let letter = json(&bench, &["read", "dead-letter"]);
+    let letter: Value = serde_json::from_str(letter["message"].as_str().expect("a letter")).expect("JSON");
+    // Until retention has taken it.
+    let (mut from, mut place) = (0, Value::Null);
+    agent.wait_for("its event is not retained any more", || {
+        let documents = receiver.account(|a| a.documents().len());
+        if documents >= from as usize && from < 400_000 {
+            let more = lines(from..from + 20_000);
+            bench.append("app.log", &more);
+            text.push_str(&more);
+            from += 20_000;
+        }
+        place = json(&bench, &["topics", "describe", "logs"])[0].take();
+        place["first_offset"].as_u64().is_some_and(|first| first > 0)
+    });
+    agent.wait_for("the rest is delivered", || receiver.account(|a| a.documents().len() >= from as usize));
+    let dry = self::text(&bench, &["redrive", "search", "--dry-run"]);
+    assert!(dry.contains("1 refused events would be sent again; nothing was changed: 0 from the queue, 1 from their letters"), "{dry}");
+    assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
+    bench.pipeline(&search.replace("  search:", "  find:\n    previous_name: search"), "    fields: {team: other}", small);
+    receiver.refuse_documents_with("no such thing");
+    let mut agent = bench.start();
+    agent.wait_for("the sink goes by its new name", || on(&bench, &["groups", "list"]).stdout.windows(4).any(|w| w == b"find"));
+    let done = json(&bench, &["redrive", "find"]);
+    assert_eq!((&done["from_letter"], &done["from_queue"]), (&1.into(), &0.into()));
+    agent.wait_for("it arrives", || receiver.account(|a| a.lines().contains_key("the \"poison\" is here")));
+    agent.wait_for("it is settled", || json(&bench, &["redrive", "find", "--dry-run"])["earlier"] == 1);
+    assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
+    assert_exactly(&receiver, &text);
+    receiver.account(|a| {
+        let document = &a.documents()[letter["event_id"].as_str().expect("an ID")];
+        let source: Value = serde_json::from_str(&document.source).expect("JSON");
+        assert_eq!((&source["team"], &source["log"]["offset"]), (&"shop".into(), &0.into()), "{source}");
+        assert_eq!((&source["@timestamp"], &source["log"]["file"]["path"]), (&letter["appended"], &letter["path"]), "{source}");
+    });
 }

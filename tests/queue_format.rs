@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 use forebay::queue::{
-    Block, Compression, Consumer, FileIdentity, Head, Limits, Producer, Queue, QueueOptions, RunFlags, Stream, StreamSpec, Subscription,
-    Tail, put_varint,
+    BatchKind, Block, Compression, Consumer, FileIdentity, Head, Limits, Overwriting, Producer, Queue, QueueOptions, Reset, ResetTo,
+    RunFlags, Stream, StreamSpec, Subscription, Tail, put_varint,
 };
 use std::collections::BTreeMap;
 use std::fs;
@@ -244,9 +244,9 @@ fn round_trip(codec: Compression, code: u8) {
         ..QueueOptions::default()
     };
     let mut expected: BTreeMap<(u128, u64), Vec<u8>> = BTreeMap::new();
-    let (uuid, specs, ends) = {
+    let (uuid, specs, ends, overwrite_ms) = {
         let queue = Queue::open(options, &["logs".into()]).unwrap();
-        let wanted = Subscription { group: "search".into(), previous: None, topics: vec![], pipeline: 0 };
+        let wanted = Subscription { group: "search".into(), previous: Some("seek".into()), topics: vec![], pipeline: 0 };
         let mut consumer: Box<dyn Consumer> = queue.subscribe(&wanted).unwrap();
         let streams: Vec<_> = (1..=3u64)
             .map(|n| {
@@ -290,13 +290,21 @@ fn round_trip(codec: Compression, code: u8) {
         consumer.acker().ack(&acked.id);
         let in_flight = consumer.poll(&limits, LONG).unwrap().unwrap();
         assert_eq!((acked.id.last, in_flight.id.first, in_flight.id.last), (99, 100, 199));
+        // Moved back, to overwrite what was acked or under way; one batch of it is under way.
+        let back = Reset { group: "search".into(), to: ResetTo::Earliest, topic: None, partition: None, overwrite: true, dry_run: false };
+        let moved = queue.manage().reset(&back, &|_| Overwriting::Replaces).unwrap();
+        assert_eq!((moved.moves[0].from, moved.moves[0].to, moved.moves[0].overwrite_until), (100, 0, 200));
+        let overwriting = consumer.poll(&limits, LONG).unwrap().unwrap();
+        let BatchKind::Overwrite { asked_ms } = overwriting.id.kind else { panic!("{}", overwriting.id) };
+        assert_eq!(overwriting.id.to_string(), format!("{}-overwrite-{asked_ms}", acked.id));
         queue.close();
-        (format!("{:032x}", queue.uuid()), streams.iter().map(|s| (*s.spec()).clone()).collect::<Vec<_>>(), ends)
+        (format!("{:032x}", queue.uuid()), streams.iter().map(|s| (*s.spec()).clone()).collect::<Vec<_>>(), ends, asked_ms)
     };
 
     let meta = fs::read_to_string(dir.path().join("queue.meta")).unwrap();
     let sum = crc(&[format!("1 {uuid} 1").as_bytes()]);
-    assert_eq!(meta, format!("{{\"format\":1,\"queue\":\"{uuid}\",\"epoch\":1,\"crc\":\"{sum:08x}\"}}"));
+    assert_eq!(meta.len(), 128, "with the spaces");
+    assert_eq!(meta.trim_end(), format!("{{\"format\":1,\"queue\":\"{uuid}\",\"epoch\":1,\"crc\":\"{sum:08x}\"}}"));
     assert_eq!(fs::read_to_string(dir.path().join("LOCK")).unwrap(), format!("{}\n", std::process::id()));
 
     let mut paths: Vec<_> = fs::read_dir(dir.path().join("topics/logs/0")).unwrap().map(|e| e.unwrap().path()).collect();
@@ -324,7 +332,7 @@ fn round_trip(codec: Compression, code: u8) {
 
     let journal = fs::read(dir.path().join("groups/journal")).unwrap();
     let (mut f, mut last) = (Fields(&journal), None);
-    while !f.0.is_empty() {
+    while f.0.iter().any(|b| *b != 0) {
         assert_eq!(f.take(4), b"FBG1");
         let (n, sum) = (f.u32() as usize, f.u32());
         let content = f.take(n);
@@ -335,11 +343,15 @@ fn round_trip(codec: Compression, code: u8) {
         c.u64();
         let acked: Vec<_> = (0..c.u32()).map(|_| (c.u64(), c.u64())).collect();
         let in_flight: Vec<_> = (0..c.u32()).map(|_| (c.u64(), c.u64())).collect();
-        let again = c.u32();
+        let again: Vec<_> = (0..c.u32()).map(|_| (c.u64(), c.u64())).collect();
+        let (overwrite, redriven) = ((c.u64(), c.u64()), c.u64());
+        let letters: Vec<_> = (0..c.u32()).map(|_| (c.u64(), c.u64())).collect();
+        let earlier: Vec<_> = (0..c.u32()).map(|_| c.text()).collect();
         assert!(c.0.is_empty());
-        last = Some((committed, acked, in_flight, again));
+        last = Some((committed, acked, in_flight, again, overwrite, redriven, letters, earlier));
     }
-    assert_eq!(last, Some((100, vec![], vec![(100, 199)], 0)));
+    let overwrite = (200, overwrite_ms);
+    assert_eq!(last, Some((0, vec![], vec![(0, 99)], vec![], overwrite, 0, vec![], vec!["seek".into()])));
 }
 
 #[test]
@@ -351,4 +363,80 @@ fn the_document_alone_suffices_to_read_a_data_dir() {
 fn the_document_alone_suffices_to_read_compressed_batches() {
     round_trip(Compression::Lz4, 1);
     round_trip(Compression::Zstd, 2);
+}
+
+#[test]
+fn the_document_alone_suffices_to_read_the_ledger_of_losses() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        let options = QueueOptions { dir: dir.path().into(), batch_size: 4096, ..QueueOptions::default() };
+        Queue::open(options, &["logs".into()]).unwrap()
+    };
+    let subscription = Subscription { group: "search".into(), previous: None, topics: vec![], pipeline: 0 };
+    let queue = open();
+    let file = Some(FileIdentity { device: 8, inode: 7, born_ns: 1 });
+    let path = "/var/log/app.log";
+    let stream = queue.declare(StreamSpec {
+        key: 5 << 70,
+        source: "app".into(),
+        topic: "logs".into(),
+        path: path.into(),
+        file,
+        ..StreamSpec::default()
+    });
+    let mut ends = vec![0];
+    let mut tails = Vec::new();
+    for n in 0..6 {
+        let b = block(&stream, ends[n], &vec![format!("event {n}\n").into_bytes(); 10]);
+        ends.push(b.source_end);
+        tails.push(b.tail);
+        queue.append(b).unwrap();
+        assert!(queue.flush(LONG));
+    }
+    queue.subscribe(&subscription).unwrap();
+    queue.close();
+    drop(queue);
+    // The last byte of an event of the third batch; its header stays sound.
+    let folder = dir.path().join("topics/logs/0");
+    let segment = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path()).find(|p| p.extension().is_some_and(|e| e == "seg")).unwrap();
+    let mut bytes = fs::read(&segment).unwrap();
+    let at = bytes.windows(8).rposition(|w| w == b"event 2\n").unwrap();
+    bytes[at] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    let queue = open();
+    let mut consumer = queue.subscribe(&subscription).unwrap();
+    let limits = Limits { max_bytes: 1 << 20, overhead: 0, max_events: 100, linger: Duration::ZERO };
+    let mut events = 0;
+    while events < 50 {
+        let batch = consumer.poll(&limits, LONG).unwrap().unwrap();
+        events += batch.events;
+        consumer.acker().ack(&batch.id);
+    }
+    drop(queue);
+
+    let text = fs::read_to_string(dir.path().join("losses")).unwrap();
+    let lines: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| {
+            let (sum, json) = line.split_once(' ').unwrap();
+            assert_eq!(sum, format!("{:08x}", crc(&[json.as_bytes()])));
+            serde_json::from_str(json).unwrap()
+        })
+        .collect();
+    let (start, end) = (ends[2], ends[3]);
+    let entry = &lines[3]["entry"];
+    assert_eq!(lines[0], serde_json::json!({"version": 1}));
+    let sums = serde_json::json!({"events": 10, "bytes": end - start, "read_again_events": 0, "read_again_bytes": 0, "gone_events": 0, "gone_bytes": 0});
+    assert_eq!(lines[1], serde_json::json!({"totals": {"damaged": sums}}));
+    assert_eq!(lines[2], serde_json::json!({"offsets": {"cause": "damaged", "topic": "logs", "partition": 0, "ranges": [[20, 30]]}}));
+    let tail = [tails[2].len, tails[2].crc];
+    assert_eq!(entry["spans"], serde_json::json!([{"start": start, "end": end, "events": 10, "tail": tail}]));
+    let named = serde_json::json!({"number": 1, "key": format!("{:032x}", 5u128 << 70), "generation": 0, "source": "app", "path": path});
+    assert_eq!(entry["stream"], named);
+    assert_eq!(
+        (&entry["state"], &entry["cause"], &entry["offsets"]),
+        (&"wanted".into(), &"damaged".into(), &serde_json::json!([[20, 30]]))
+    );
+    assert_eq!((&entry["events"], &entry["bytes"]), (&10.into(), &(end - start).into()));
+    assert_eq!(lines.len(), 4);
 }

@@ -4,7 +4,7 @@
 //! One connection carries one request, a line of JSON, and one answer, a line of JSON. The agent makes it once it
 //! holds the lock, so a socket that stands there already is a leftover; a clean stop removes it.
 
-use crate::queue::{GroupInfo, Inventory, ManageError, Managed, Moved, Redriven, Reset};
+use crate::queue::{GroupInfo, Inventory, ManageError, Managed, Moved, Overwriting, Redriven, Reset};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -43,6 +43,9 @@ pub enum Request {
     Redrive {
         /// The sink.
         sink: String,
+        /// Those that an earlier redrive has sent, too.
+        #[serde(default)]
+        all: bool,
         /// Only say what would be done.
         dry_run: bool,
     },
@@ -75,14 +78,14 @@ pub enum Answer {
     Error(String),
 }
 
-/// Does what a request says.
-pub fn handle(queue: &Managed<'_>, request: &Request) -> Answer {
+/// Does what a request says. `target` tells of a sink what its target makes of events that overwrite.
+pub fn handle(queue: &Managed<'_>, request: &Request, target: &dyn Fn(&str) -> Overwriting) -> Answer {
     let done = || -> Result<Answer, ManageError> {
         Ok(match request {
             Request::Inventory => Answer::Inventory(queue.inventory()),
-            Request::Reset(reset) => Answer::Moved(queue.reset(reset)?),
+            Request::Reset(reset) => Answer::Moved(queue.reset(reset, target)?),
             Request::Delete { group, dry_run } => Answer::Deleted(queue.delete(group, *dry_run)?),
-            Request::Redrive { sink, dry_run } => Answer::Redriven(queue.redrive(sink, *dry_run)?),
+            Request::Redrive { sink, all, dry_run } => Answer::Redriven(queue.redrive(sink, *all, *dry_run)?),
         })
     };
     done().unwrap_or_else(|e| Answer::Error(e.to_string()))
@@ -194,12 +197,22 @@ fn tell(request: &Request, answer: &Answer) {
                     partition = m.partition,
                     from = m.from,
                     to = m.to,
+                    overwrite_until = m.overwrite_until,
                     "group reset by command"
                 );
             }
         }
         Answer::Deleted(info) => tracing::info!(group = info.group, "group deleted by command"),
-        Answer::Redriven(done) => tracing::info!(sink = done.sink, events = done.events, "dead letters are sent again by command"),
+        Answer::Redriven(done) if done.events == 0 => {}
+        Answer::Redriven(done) => {
+            tracing::info!(
+                sink = done.sink,
+                from_queue = done.from_queue,
+                from_letter = done.from_letter,
+                impossible = done.impossible.values().sum::<u64>(),
+                "dead letters are sent again by command"
+            );
+        }
         Answer::Error(message) => tracing::warn!(?request, "a command was refused: {message}"),
         Answer::Inventory(_) => {}
     }
@@ -288,9 +301,19 @@ mod tests {
     #[test]
     fn requests_keep_their_form() {
         let reset = crate::queue::ResetTo::ShiftBy(-5);
-        let request = Request::Reset(Reset { group: "search".into(), to: reset, topic: None, partition: None, dry_run: false });
+        let request =
+            Request::Reset(Reset { group: "search".into(), to: reset, topic: None, partition: None, overwrite: true, dry_run: false });
         let text = serde_json::to_string(&request).unwrap();
-        assert_eq!(text, r#"{"do":"reset","group":"search","to":{"shift_by":-5},"topic":null,"partition":null,"dry_run":false}"#);
+        assert_eq!(
+            text,
+            r#"{"do":"reset","group":"search","to":{"shift_by":-5},"topic":null,"partition":null,"overwrite":true,"dry_run":false}"#
+        );
         assert_eq!(serde_json::from_str::<Request>(&text).unwrap(), request);
+        // As an earlier program asks.
+        let earlier = r#"{"do":"redrive","sink":"search","dry_run":true}"#;
+        assert_eq!(
+            serde_json::from_str::<Request>(earlier).unwrap(),
+            Request::Redrive { sink: "search".into(), all: false, dry_run: true }
+        );
     }
 }

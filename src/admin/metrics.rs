@@ -3,7 +3,7 @@
 //! Texts (reasons, the last error) stay out of it: as labels they would make a new series each
 //! time. They are in `/status`; here stands whether there is one.
 
-use super::{GroupPartition, PartitionStatus, QueueStatus, SinkStatus, SourceStatus, Status};
+use super::{GroupPartition, LossStatus, PartitionStatus, QueueStatus, SinkStatus, SourceStatus, Status};
 use std::fmt::{Display, Write};
 
 /// Media type of the page.
@@ -39,6 +39,16 @@ const QUEUE: [Row<QueueStatus>; 7] = [
     ("syncs_total", "Syncs to the disk.", |q| q.syncs as f64),
 ];
 
+const LOSS: [Row<LossStatus>; 7] = [
+    ("events_total", "Events that the queue has lost since it was made, also those that were read again.", |l| l.events as f64),
+    ("bytes_total", "Bytes of sources that the queue has lost since it was made.", |l| l.bytes as f64),
+    ("read_again_events_total", "Lost events that were read again from their source.", |l| l.read_again_events as f64),
+    ("read_again_bytes_total", "Lost bytes that were read again from their source.", |l| l.read_again_bytes as f64),
+    ("wanted_bytes", "Lost bytes that are to be read again from their source.", |l| l.wanted_bytes as f64),
+    ("gone_events_total", "Events that are gone for good, as far as they were counted.", |l| l.gone_events as f64),
+    ("gone_bytes_total", "Bytes that are gone for good.", |l| l.gone_bytes as f64),
+];
+
 const PARTITION: [Row<PartitionStatus>; 5] = [
     ("first_offset", "First retained offset.", |p| p.first_offset as f64),
     ("end_offset", "Offset after the last event that is written.", |p| p.end_offset as f64),
@@ -61,9 +71,10 @@ const SINK: [Row<SinkStatus>; 11] = [
     ("in_flight_batches", "Batches in flight.", |s| s.in_flight as f64),
 ];
 
-const GROUP: [Row<GroupPartition>; 2] = [
+const GROUP: [Row<GroupPartition>; 3] = [
     ("committed_offset", "Offset below which all is delivered.", |g| g.committed as f64),
     ("visible_end_offset", "Offset after the last event that the group may see.", |g| g.end as f64),
+    ("overwrite_until_offset", "Events below this offset replace what the receiver has; 0: none.", |g| g.overwrite_until as f64),
 ];
 
 /// The whole page.
@@ -91,12 +102,15 @@ pub(crate) fn render(status: &Status) -> String {
         &mut page,
         "forebay_queue_state",
         "1 for the state of the queue.",
-        &["ok", "full", "degraded"],
+        &["ok", "full", "degraded", "dropping"],
         &[(Vec::new(), &status.queue.state)],
     );
     let partitions: Vec<_> =
         status.queue.partitions.iter().map(|p| (labels(&[("topic", &p.topic), ("partition", &p.partition.to_string())]), p)).collect();
     rows(&mut page, "forebay_queue_partition_", &PARTITION, &partitions);
+
+    let losses: Vec<_> = status.queue.losses.iter().map(|(cause, l)| (labels(&[("cause", cause)]), l)).collect();
+    rows(&mut page, "forebay_queue_loss_", &LOSS, &losses);
 
     let kinds: Vec<_> = status.sinks.iter().map(|(name, s)| (labels(&[("sink", name), ("kind", &s.kind)]), 1.0)).collect();
     family(&mut page, "forebay_sink_info", "Kind of the sink.", kinds);
@@ -187,7 +201,7 @@ mod tests {
             bytes: 304,
             segments: 305,
         };
-        let group = GroupPartition { topic: "logs".into(), partition: 3, committed: 401, end: 402 };
+        let group = GroupPartition { topic: "logs".into(), partition: 3, committed: 401, end: 402, overwrite_until: 403 };
         let source = SourceStatus {
             kind: "file".into(),
             files: 101,
@@ -205,6 +219,15 @@ mod tests {
             connections: 113,
             last_error: "no".into(),
         };
+        let loss = LossStatus {
+            events: 701,
+            bytes: 702,
+            read_again_events: 703,
+            read_again_bytes: 704,
+            wanted_bytes: 705,
+            gone_events: 706,
+            gone_bytes: 707,
+        };
         let queue = QueueStatus {
             state: "full".into(),
             reason: "why".into(),
@@ -216,6 +239,8 @@ mod tests {
             disk_errors: 206,
             syncs: 207,
             partitions: vec![partition],
+            losses: BTreeMap::from([("damaged".into(), loss)]),
+            wanted: Vec::new(),
         };
         let sink = SinkStatus {
             kind: "elasticsearch".into(),
@@ -333,7 +358,7 @@ mod tests {
         let samples = parse(&render(&status)).unwrap();
         let mut expected = vec![602.0, 603.0];
         numbers(&serde_json::to_value(&status).unwrap(), &mut expected);
-        assert_eq!(expected.len(), 2 + 2 + 13 + 7 + 5 + 11 + 2);
+        assert_eq!(expected.len(), 2 + 2 + 13 + 7 + 7 + 5 + 11 + 3);
         for number in expected {
             assert_eq!(samples.values().filter(|v| **v == number).count(), 1, "{number}");
         }

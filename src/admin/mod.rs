@@ -13,4 +13,4 @@ mod server;
 mod status;
 
 pub use server::{Admin, AdminError, StatusFn, serve};
-pub use status::{GroupPartition, PartitionStatus, QueueStatus, SinkStatus, SourceStatus, Status};
+pub use status::{GroupPartition, LossStatus, PartitionStatus, QueueStatus, SinkStatus, SourceStatus, Status, WantedStatus};

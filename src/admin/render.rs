@@ -43,7 +43,13 @@ pub fn text(status: &Status, colour: bool) -> String {
 
 fn verdict(out: &mut String, status: &Status, paint: Paint) {
     let lost_bytes: u64 = status.sources.values().map(|s| s.lost_bytes).sum();
-    let lost = match (lost_bytes, status.queue.lost_events) {
+    let read_again: u64 = status.queue.losses.values().map(|l| l.read_again_events).sum();
+    let wanted: u64 = status.queue.losses.values().map(|l| l.wanted_bytes).sum();
+    let gone: u64 = status.queue.losses.values().map(|l| l.gone_events).sum();
+    let gone_bytes: u64 = status.queue.losses.values().map(|l| l.gone_bytes).sum();
+    // Without a word on what became of them, they count as lost.
+    let queue_lost = if read_again + wanted + gone + gone_bytes > 0 { gone } else { status.queue.lost_events };
+    let lost = match (lost_bytes, queue_lost) {
         (0, 0) => paint.green("nothing"),
         (b, 0) => paint.red(&format!("{} of files that vanished or were truncated before they were read", bytes(b))),
         (0, e) => paint.red(&format!("{} events by damage of the queue's files", count(e))),
@@ -82,6 +88,10 @@ fn advice(status: &Status) -> Vec<String> {
         "ok" => {}
         "full" => advice.push(format!(
             "The queue is full ({}). Files wait on disk, nothing is dropped. Mend the sink that is behind, or raise queue.max_bytes.",
+            queue.reason
+        )),
+        "dropping" => advice.push(format!(
+            "The queue is full and drops events, as queue.on_full says: {}. Mend the sink that is behind, or raise queue.max_bytes.",
             queue.reason
         )),
         state => advice.push(format!("The queue is {state}: {}. Look at the disk under data_dir.", queue.reason)),
@@ -181,6 +191,24 @@ fn queue(status: &Status) -> String {
         }
         out.push_str(&table.text());
     }
+    for (cause, l) in &queue.losses {
+        let _ = writeln!(
+            out,
+            "  {}: {} events ({}) were lost to the queue since it was made: {} ({}) read again from their files, {} to be read again, {} ({}) gone",
+            cause.replace('_', " "),
+            count(l.events),
+            bytes(l.bytes),
+            count(l.read_again_events),
+            bytes(l.read_again_bytes),
+            bytes(l.wanted_bytes),
+            count(l.gone_events),
+            bytes(l.gone_bytes)
+        );
+    }
+    for w in &queue.wanted {
+        let ranges: Vec<String> = w.ranges.iter().map(|(from, end)| format!("{from}..{end}")).collect();
+        let _ = writeln!(out, "  to be read again ({}): {} bytes {}", w.cause.replace('_', " "), w.path, ranges.join(", "));
+    }
     out
 }
 
@@ -204,6 +232,9 @@ fn sinks(status: &Status) -> String {
         for p in &s.partitions {
             let at = format!("  {}/{} at {} of {}", p.topic, p.partition, count(p.committed), count(p.end));
             table.row(vec![at]);
+            if p.overwrite_until > 0 {
+                table.row(vec![format!("    overwriting up to {}", count(p.overwrite_until))]);
+            }
         }
     }
     table.text()
@@ -286,7 +317,13 @@ mod tests {
                 batches_sent: 1_200,
                 batches_retried: 3,
                 in_flight: 1,
-                partitions: vec![GroupPartition { topic: "logs".into(), partition: 0, committed: 5_999_500, end: 6_000_000 }],
+                partitions: vec![GroupPartition {
+                    topic: "logs".into(),
+                    partition: 0,
+                    committed: 5_999_500,
+                    end: 6_000_000,
+                    overwrite_until: 0,
+                }],
                 ..Default::default()
             },
         );

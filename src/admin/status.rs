@@ -64,7 +64,7 @@ pub struct SourceStatus {
 /// How the queue stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct QueueStatus {
-    /// `ok`, `full` or `degraded`.
+    /// `ok`, `full`, `degraded` or `dropping`.
     pub state: String,
     /// Why it is not `ok`, and what happens to the data.
     pub reason: String,
@@ -84,6 +84,48 @@ pub struct QueueStatus {
     pub syncs: u64,
     /// Partitions of all topics.
     pub partitions: Vec<PartitionStatus>,
+    /// What was lost since the queue was made, by cause.
+    #[serde(default)]
+    pub losses: BTreeMap<String, LossStatus>,
+    /// Streams with bytes that are to be read again; the first of them.
+    #[serde(default)]
+    pub wanted: Vec<WantedStatus>,
+}
+
+/// What was lost by one cause since the queue was made.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LossStatus {
+    /// Events that the queue has lost, also those that were read again from their source.
+    pub events: u64,
+    /// Bytes of sources that it has lost, as far as they are known.
+    pub bytes: u64,
+    /// Events that were read again.
+    pub read_again_events: u64,
+    /// Bytes that were read again.
+    pub read_again_bytes: u64,
+    /// Bytes that are to be read again.
+    pub wanted_bytes: u64,
+    /// Events that are gone for good, as far as they were counted.
+    pub gone_events: u64,
+    /// Bytes that are gone for good.
+    pub gone_bytes: u64,
+}
+
+/// A stream with bytes that the queue has lost and that are to be read again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WantedStatus {
+    /// Source.
+    pub source: String,
+    /// Path under which its file was first seen.
+    pub path: String,
+    /// Topic.
+    pub topic: String,
+    /// Partition.
+    pub partition: u32,
+    /// Why they are lost.
+    pub cause: String,
+    /// Byte ranges of the source (first, end).
+    pub ranges: Vec<(u64, u64)>,
 }
 
 /// How a partition stands.
@@ -151,4 +193,7 @@ pub struct GroupPartition {
     pub committed: u64,
     /// Offset after the last event that the group may see.
     pub end: u64,
+    /// Events below this offset are sent to replace what the receiver has; 0: none.
+    #[serde(default)]
+    pub overwrite_until: u64,
 }

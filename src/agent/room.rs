@@ -1,15 +1,13 @@
 //! How much the queue may take of the disk it lies on.
 //!
-//! On a disk without a free byte the offsets of consumer groups cannot be journalled, so nothing can be delivered and
-//! nothing removed: the queue stops growing before that.
+//! `queue.min_free_bytes` stops it while it runs; here `queue.max_bytes` is fitted to the disk at the start, so that what
+//! people read of it is true.
 
-use crate::queue::QueueOptions;
+use crate::queue::{QueueOptions, floor};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Most that is left free.
-const MOST_LEFT_FREE: u64 = 256 << 20;
 /// Least that the queue takes in any case.
 const LEAST: u64 = 4 << 20;
 
@@ -19,7 +17,8 @@ pub(super) fn fit_queue(queue: &mut QueueOptions) {
     let dir = &queue.dir;
     let there = dir.ancestors().find(|d| d.exists()).filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let Ok(disk) = rustix::fs::statvfs(there) else { return };
-    let fitted = fit(queue.max_bytes, disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize, used(dir.join("topics")));
+    let floor = floor(queue.min_free_bytes, disk.f_blocks * disk.f_frsize);
+    let fitted = fit(queue.max_bytes, floor, disk.f_bavail * disk.f_frsize, used(dir.join("topics")));
     if fitted < queue.max_bytes {
         tracing::warn!(
             "queue.max_bytes is {} MiB, but the disk of {} has room for {} MiB: the queue takes at most that now, and files wait when it is full",
@@ -35,12 +34,13 @@ pub(super) fn fit_queue(queue: &mut QueueOptions) {
 fn lower(queue: &mut QueueOptions, max_bytes: u64) {
     queue.max_bytes = max_bytes;
     queue.retention.bytes = queue.retention.bytes.min(max_bytes);
+    queue.dead_letters.bytes = queue.dead_letters.bytes.min(max_bytes / 8);
     queue.segment_bytes = queue.segment_bytes.min(max_bytes / 4);
     queue.batch_size = queue.batch_size.min(usize::try_from(queue.segment_bytes / 4).unwrap_or(usize::MAX));
 }
 
-fn fit(max_bytes: u64, total: u64, free: u64, used: u64) -> u64 {
-    let room = (free + used).saturating_sub(MOST_LEFT_FREE.min(total / 10));
+fn fit(max_bytes: u64, floor: u64, free: u64, used: u64) -> u64 {
+    let room = (free + used).saturating_sub(floor);
     max_bytes.min(room.max(LEAST))
 }
 
@@ -66,9 +66,9 @@ mod tests {
     #[test]
     fn the_queue_leaves_room_on_its_disk() {
         const GIB: u64 = 1 << 30;
-        assert_eq!(fit(10 * GIB, 100 * GIB, 50 * GIB, 0), 10 * GIB);
-        assert_eq!(fit(10 * GIB, 5 * GIB, 4 * GIB, 0), 4 * GIB - MOST_LEFT_FREE);
-        assert_eq!(fit(10 * GIB, GIB, 0, GIB / 2), GIB / 2 - GIB / 10, "what it has taken already counts");
+        assert_eq!(fit(10 * GIB, GIB, 50 * GIB, 0), 10 * GIB);
+        assert_eq!(fit(10 * GIB, GIB / 4, 4 * GIB, 0), 4 * GIB - GIB / 4);
+        assert_eq!(fit(10 * GIB, GIB / 20, 0, GIB / 2), GIB / 2 - GIB / 20, "what it has taken already counts");
         assert_eq!(fit(10 * GIB, 1 << 20, 0, 0), LEAST);
     }
 

@@ -6,7 +6,7 @@ use super::signals::Signal;
 use crate::admin::control::{self, Control};
 use crate::admin::{self, Admin, SinkStatus, Status, StatusFn};
 use crate::config::Config;
-use crate::queue::{DeadLetterWriter, Queue, Subscription};
+use crate::queue::{DeadLetterWriter, Overwriting, Queue, Subscription};
 use crate::sink::Sink;
 use crate::source::file::FileSources;
 use crate::source::push::{PushSources, Surroundings};
@@ -61,10 +61,7 @@ impl Running {
             sinks.insert(options.name.clone(), sink);
         }
         for group in queue.absent_groups() {
-            tracing::warn!(
-                group,
-                "no sink has this name any more; its offsets hold retention for 7 days after its last delivery. If the sink was renamed, set `previous_name: {group}` at the new one"
-            );
+            tracing::warn!(group = group.group, "{group}. If the sink was renamed, set `previous_name: {}` at the new one", group.group);
         }
         let parts = Arc::new(Parts {
             queue: queue.clone(),
@@ -92,7 +89,7 @@ impl Running {
         *parts.pushed.lock().unwrap_or_else(|e| e.into_inner()) = Some(pushed);
         let sources = FileSources::start(config.sources, agent_id, queue)?;
         *parts.sources.lock().unwrap_or_else(|e| e.into_inner()) = Some(sources);
-        let control = serve_control(&data_dir, &parts.queue, runtime);
+        let control = serve_control(&data_dir, &parts, runtime);
         Ok(Running { parts, _admin: admin, _control: control })
     }
 }
@@ -129,9 +126,18 @@ impl Parts {
 }
 
 /// Without the socket everything goes on but `forebay groups` and its like.
-fn serve_control(dir: &Path, queue: &Arc<Queue>, runtime: &Handle) -> Option<Control> {
-    let queue = queue.clone();
-    let handler: control::Handler = Arc::new(move |request| control::handle(&queue.manage(), request));
+fn serve_control(dir: &Path, parts: &Arc<Parts>, runtime: &Handle) -> Option<Control> {
+    let (parts, inside) = (parts.clone(), runtime.clone());
+    let handler: control::Handler = Arc::new(move |request| {
+        let target = |name: &str| {
+            let asked = parts.sinks.lock().unwrap_or_else(|e| e.into_inner()).get(name).map(Sink::overwriting);
+            match asked {
+                Some(asked) => inside.block_on(asked),
+                None => Overwriting::Unknown("no sink of this name runs; if its target is a data stream, nothing is replaced".into()),
+            }
+        };
+        control::handle(&parts.queue.manage(), request, &target)
+    });
     match control::serve(dir, handler, runtime) {
         Ok(control) => Some(control),
         Err(e) => {

@@ -71,13 +71,15 @@ queue:
   batch_size: 256KiB
   linger: 10ms
   acks: written
+  intent: synced
   compression: lz4
   sync_interval: 50ms
   buffer_memory: 8MiB
   max_block: 1m
   max_bytes: 1GiB
-  on_full: block
-  retention: {bytes: 100MB, age: 1d}
+  min_free_bytes: 2GiB
+  on_full: drop_newest
+  retention: {bytes: 100MB, age: 1d, dead_letters: {bytes: 10MB, age: 2d}, absent_groups: 36h}
   partitions: 4
 sources:
   app:
@@ -127,9 +129,12 @@ shutdown: {drain: 1m30s}
     );
     assert_eq!((config.agent_id.as_deref(), config.host_name.as_str()), (Some("web-7"), "web"));
     let queue = &config.queue;
-    assert_eq!(queue.compression, crate::queue::Compression::Lz4);
+    assert_eq!((queue.compression, queue.intent), (crate::queue::Compression::Lz4, crate::queue::Intent::Synced));
     assert_eq!((queue.acks, queue.segment_bytes, queue.batch_size, queue.partitions), (Acks::Written, 16 << 20, 256 << 10, 4));
     assert_eq!((queue.retention.bytes, queue.retention.age), (100_000_000, Duration::from_secs(86_400)));
+    assert_eq!((queue.dead_letters.bytes, queue.dead_letters.age), (10_000_000, Duration::from_secs(2 * 86_400)));
+    assert_eq!((queue.min_free_bytes, queue.on_full), (Some(2 << 30), crate::queue::OnFull::DropNewest));
+    assert_eq!(queue.absent_groups, Duration::from_secs(36 * 3600));
     let app = &config.sources[0];
     assert_eq!((app.start_at, app.max_line_bytes, app.ignore_older), (StartAt::End, 64 << 10, Some(Duration::from_secs(7 * 86_400))));
     assert!(app.multiline.as_ref().unwrap().start_pattern.starts_with('^'));

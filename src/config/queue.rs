@@ -1,7 +1,7 @@
 //! `queue:`.
 
 use super::decode::Field;
-use crate::queue::{Acks, Compression, QueueOptions};
+use crate::queue::{Acks, Compression, Intent, OnFull, QueueOptions};
 use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
@@ -31,6 +31,9 @@ pub(crate) fn queue(field: &Field<'_>, options: &mut QueueOptions) {
     }
     if let Some(acks) = map.get("acks").and_then(|f| acks(&f)) {
         options.acks = acks;
+    }
+    if let Some(intent) = map.get("intent").and_then(|f| intent(&f)) {
+        options.intent = intent;
     }
     if let Some(compression) = map.get("compression").and_then(|f| compression(&f)) {
         options.compression = compression;
@@ -62,8 +65,11 @@ pub(crate) fn queue(field: &Field<'_>, options: &mut QueueOptions) {
             "room for at least four segments, since space is freed by whole segments",
         );
     }
-    if let Some(full) = map.get("on_full") {
-        on_full(&full);
+    if let Some(bytes) = map.get("min_free_bytes").and_then(|f| f.size(0..=1 << 49)) {
+        options.min_free_bytes = Some(bytes);
+    }
+    if let Some(policy) = map.get("on_full").and_then(|f| on_full(&f)) {
+        options.on_full = policy;
     }
     if let Some(field) = map.get("retention")
         && let Some(mut kept) = field.map()
@@ -78,6 +84,21 @@ pub(crate) fn queue(field: &Field<'_>, options: &mut QueueOptions) {
         }
         if let Some(age) = kept.get("age").and_then(|f| f.duration(Duration::ZERO..=seconds(3650 * 86_400))) {
             options.retention.age = age;
+        }
+        if let Some(field) = kept.get("dead_letters")
+            && let Some(mut letters) = field.map()
+        {
+            if let Some(bytes) = letters.get("bytes").and_then(|f| f.size(MIB..=1 << 49)) {
+                options.dead_letters.bytes = bytes;
+            }
+            if let Some(age) = letters.get("age").and_then(|f| f.duration(seconds(60)..=seconds(3650 * 86_400))) {
+                options.dead_letters.age = age;
+            }
+            letters.finish(&[]);
+        }
+        // Not shorter: between a start and the last sink's joining every group is absent.
+        if let Some(time) = kept.get("absent_groups").and_then(|f| f.duration(seconds(60)..=seconds(3650 * 86_400))) {
+            options.absent_groups = time;
         }
         kept.finish(&[]);
     }
@@ -106,6 +127,19 @@ fn acks(field: &Field<'_>) -> Option<Acks> {
     None
 }
 
+/// `intent:`, what a batch waits for before it is sent.
+fn intent(field: &Field<'_>) -> Option<Intent> {
+    let expected = "one of: `written`, `synced`";
+    let value = field.value(expected)?;
+    let meant = match &*value.text {
+        "written" => return Some(Intent::Written),
+        "synced" => return Some(Intent::Synced),
+        other => super::suggest::nearest(other, ["written", "synced"]),
+    };
+    field.report(field.is(&value).expected(expected).help_if(meant.map(|word| format!("did you mean `{word}`?"))));
+    None
+}
+
 /// `compression:`, by which record batches are stored.
 fn compression(field: &Field<'_>) -> Option<Compression> {
     let expected = "one of: `none`, `lz4`, `zstd`";
@@ -121,15 +155,17 @@ fn compression(field: &Field<'_>) -> Option<Compression> {
     None
 }
 
-/// `on_full:` has one value in this version; it is checked and changes nothing.
-fn on_full(field: &Field<'_>) {
-    let Some(value) = field.value("`block`") else { return };
+/// `on_full:`, what happens when there is no room.
+fn on_full(field: &Field<'_>) -> Option<OnFull> {
+    let expected = "one of: `block`, `drop_oldest`, `drop_newest`";
+    let value = field.value(expected)?;
     match &*value.text {
-        "block" => {}
-        "drop_oldest" | "drop_newest" => {
-            let problem = field.is(&value).expected("`block`");
-            field.report(problem.help("dropping is not in this version; with `block` files simply wait on disk and nothing is lost"));
-        }
-        _ => field.report(field.is(&value).expected("`block`")),
+        "block" => return Some(OnFull::Block),
+        "drop_oldest" => return Some(OnFull::DropOldest),
+        "drop_newest" => return Some(OnFull::DropNewest),
+        _ => {}
     }
+    let meant = super::suggest::nearest(&value.text, ["block", "drop_oldest", "drop_newest"]);
+    field.report(field.is(&value).expected(expected).help_if(meant.map(|word| format!("did you mean `{word}`?"))));
+    None
 }

@@ -13,6 +13,8 @@ pub struct Document {
     pub message: String,
     /// The whole document, JSON.
     pub source: String,
+    /// How often it was stored: 1, and one more each time that it was replaced.
+    pub version: u64,
 }
 
 /// A request that was no bulk request, as an HTTP sink sends it.
@@ -38,6 +40,8 @@ pub struct Account {
     pub collisions: u64,
     /// Documents without an `_id`, which a retry would double.
     pub without_id: u64,
+    /// Documents that replaced one under their ID (`index`).
+    pub replaced: u64,
     /// Documents refused with 400 because they contain the poison.
     pub refused: u64,
     /// Requests that were applied, but whose connection was cut before the answer.
@@ -55,6 +59,8 @@ pub(super) struct ItemFaults {
     pub(super) busy_every: u64,
     /// Documents that contain this get 400.
     pub(super) poison: Option<String>,
+    /// Each index is a data stream, which takes only `create`.
+    pub(super) data_streams: bool,
 }
 
 #[derive(Deserialize)]
@@ -128,6 +134,10 @@ impl Account {
         source: &[u8],
         faults: &ItemFaults,
     ) -> (u16, Option<(&'static str, String)>) {
+        if faults.data_streams && op != "create" {
+            let reason = "only write ops with an op_type of create are allowed in data streams";
+            return (400, Some(("illegal_argument_exception", reason.into())));
+        }
         let malformed = |reason: String| (400, Some(("document_parsing_exception", reason)));
         let Ok(text) = std::str::from_utf8(source) else { return malformed("Invalid UTF-8".into()) };
         let line = match serde_json::from_str::<Line>(text) {
@@ -145,20 +155,23 @@ impl Account {
                 format!("without-id-{}", self.without_id)
             }
         };
+        let mut version = 1;
         if let Some(there) = self.documents.get(&id) {
+            self.collisions += u64::from(there.message != line);
+            version = there.version + 1;
             if op == "create" {
                 self.conflicts += 1;
-                self.collisions += u64::from(there.message != line);
-                let reason = format!("[{id}]: version conflict, document already exists (current version [1])");
+                let reason = format!("[{id}]: version conflict, document already exists (current version [{}])", there.version);
                 return (409, Some(("version_conflict_engine_exception", reason)));
             }
+            self.replaced += 1;
             if let Some(n) = self.lines.get_mut(&there.message) {
                 *n -= 1;
             }
         }
         *self.lines.entry(line.clone()).or_default() += 1;
-        self.documents.insert(id, Document { index: index.into(), message: line, source: text.into() });
-        (201, None)
+        self.documents.insert(id, Document { index: index.into(), message: line, source: text.into(), version });
+        (if version > 1 { 200 } else { 201 }, None)
     }
 
     /// Takes a post that is no bulk request.
@@ -189,7 +202,7 @@ mod tests {
         let (status, answer) = account.bulk("logs", body.as_bytes(), faults);
         let answer: Value = serde_json::from_str(&answer).unwrap();
         let items = answer["items"].as_array().cloned().unwrap_or_default();
-        (status, items.iter().map(|i| i["create"]["status"].as_u64().unwrap()).collect())
+        (status, items.iter().map(|i| i.as_object().unwrap().values().next().unwrap()["status"].as_u64().unwrap()).collect())
     }
 
     fn create(id: &str, message: &str) -> String {
@@ -210,6 +223,17 @@ mod tests {
     }
 
     #[test]
+    fn an_index_replaces_and_counts_versions_but_not_in_a_data_stream() {
+        let (mut account, none) = (Account::default(), ItemFaults::default());
+        let index = |id: &str, message: &str| create(id, message).replace("create", "index");
+        assert_eq!(bulk(&mut account, &(create("1", "a") + &index("1", "a") + &index("2", "b")), &none), (200, vec![201, 200, 201]));
+        assert_eq!((account.documents()["1"].version, account.documents()["2"].version, account.replaced), (2, 1, 1));
+        assert_eq!((account.lines()["a"], account.conflicts, account.collisions), (1, 0, 0));
+        let streams = ItemFaults { data_streams: true, ..ItemFaults::default() };
+        assert_eq!(bulk(&mut account, &(index("1", "a") + &create("3", "c")), &streams), (200, vec![400, 201]));
+    }
+
+    #[test]
     fn one_line_under_two_ids_is_counted_twice() {
         let mut account = Account::default();
         bulk(&mut account, &(create("1", "a") + &create("2", "a")), &ItemFaults::default());
@@ -223,7 +247,7 @@ mod tests {
         assert_eq!(bulk(&mut account, create("1", "a").trim_end(), &none).0, 400, "no newline at the end");
         assert_eq!(bulk(&mut account, &(create("1", "a") + "{\"frobnicate\":{}}\n{}\n"), &none).0, 400);
         assert_eq!(account.documents().len(), 0, "nothing of it is stored");
-        let faults = ItemFaults { busy_every: 2, poison: Some("bad".into()) };
+        let faults = ItemFaults { busy_every: 2, poison: Some("bad".into()), ..ItemFaults::default() };
         let body = create("1", "a") + &create("2", "b") + &create("3", "bad line");
         assert_eq!(bulk(&mut account, &body, &faults), (200, vec![201, 429, 400]));
         assert_eq!((account.documents().len(), account.refused), (1, 1));

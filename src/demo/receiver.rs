@@ -34,6 +34,7 @@ struct Control {
     mode: Mode,
     lose_acks: u64,
     poison: Option<String>,
+    data_streams: bool,
 }
 
 #[derive(Default)]
@@ -91,6 +92,11 @@ impl Receiver {
     /// Documents whose `message` contains `text` get a 400 from now on, as after a mapping conflict.
     pub fn refuse_documents_with(&self, text: &str) {
         lock(&self.shared.control).poison = Some(text.into());
+    }
+
+    /// Every index is a data stream from now on, which takes only `create`.
+    pub fn be_data_streams(&self) {
+        lock(&self.shared.control).data_streams = true;
     }
 
     /// Looks at the account.
@@ -173,6 +179,12 @@ fn answer(request: Request, shared: &Shared) -> Option<(u16, String)> {
     if request.method == "GET" || request.method == "HEAD" {
         let info = r#"{"name":"receiver","version":{"number":"8.19.0"},"tagline":"You Know, for Search"}"#;
         let empty = request.method == "HEAD";
+        if let Some(name) = request.path.strip_prefix("/_resolve/index/") {
+            let control = lock(&shared.control);
+            let streams = if control.data_streams { format!(r#"{{"name":"{name}","backing_indices":[]}}"#) } else { String::new() };
+            let found = format!(r#"{{"indices":[],"aliases":[],"data_streams":[{streams}]}}"#);
+            return (control.mode != Mode::Down).then_some((200, found));
+        }
         return (lock(&shared.control).mode != Mode::Down)
             .then(|| if request.path == "/" { (200, if empty { "" } else { info }.to_string()) } else { (404, String::new()) });
     }
@@ -189,7 +201,11 @@ fn answer(request: Request, shared: &Shared) -> Option<(u16, String)> {
         Mode::TooManyRequests => return refusal(429, "es_rejected_execution_exception"),
         Mode::Unauthorized => return refusal(401, "security_exception"),
     }
-    let faults = ItemFaults { busy_every: if control.mode == Mode::TooManyItems { 3 } else { 0 }, poison: control.poison.clone() };
+    let faults = ItemFaults {
+        busy_every: if control.mode == Mode::TooManyItems { 3 } else { 0 },
+        poison: control.poison.clone(),
+        data_streams: control.data_streams,
+    };
     let (status, body) = match request.path.trim_start_matches('/').split('/').collect::<Vec<_>>()[..] {
         ["_bulk"] => account.bulk("", &request.body, &faults),
         [index, "_bulk"] => account.bulk(index, &request.body, &faults),

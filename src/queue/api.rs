@@ -1,6 +1,6 @@
 //! The two sides of the queue as traits, so that another queue (Kafka) can stand in their place.
 
-use super::{Block, Buffer, Events, RecordBatch, Stream, StreamSpec};
+use super::{Block, Buffer, Events, RecordBatch, Settled, Stream, StreamSpec, Wanted};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +50,22 @@ pub trait Producer: Send + Sync {
     /// Waits at most `wait` until all of the stream before byte `end` counts as done under the configured `acks`;
     /// whether it does. Who asks shares the syncs that happen anyway: nothing is forced.
     fn acked(&self, stream: &Arc<Stream>, end: u64, wait: Duration) -> bool;
+
+    /// Whether the queue has lost anything that is to be read again; asked at every step, so it must cost nothing.
+    fn any_wanted(&self) -> bool {
+        false
+    }
+
+    /// What is to be read again, and handed over in blocks with [`super::RunFlags::REPAIR`].
+    fn wanted(&self) -> Vec<Wanted> {
+        Vec::new()
+    }
+
+    /// Says how the reading again of these spans ended. What was handed over for them is durable before they count as
+    /// settled; `false` when that was not to be had now: then it is to be asked again, and nothing has changed.
+    fn settle(&self, _settled: &[Settled]) -> bool {
+        true
+    }
 }
 
 /// What a consumer wants in one batch.
@@ -65,7 +81,31 @@ pub struct Limits {
     pub linger: Duration,
 }
 
+/// Why a batch is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum BatchKind {
+    /// It is the group's turn; or its events are redriven from where they stand in the queue.
+    #[default]
+    Events,
+    /// Its events replace what the receiver has of them: `forebay groups reset --overwrite`.
+    Overwrite {
+        /// When that was asked for, ms since the Unix epoch.
+        asked_ms: u64,
+    },
+    /// Its events are redriven from their dead letters, since their topic no longer has them. The offsets of the
+    /// batch are those of the dead-letter topic; the events keep theirs.
+    Letters {
+        /// They were refused when they were to replace what the receiver has.
+        overwrite: bool,
+    },
+}
+
 /// Names one batch, the same at every retry, also after a restart and after `kill -9`.
+///
+/// A batch that overwrites has another name than the one that shipped the same events before: it is another
+/// request, and a receiver that knows batches by their names must not take it for the one that it has. For the same
+/// reason each `reset --overwrite` gives new names (by its time, which is in the group's journal, so retries keep
+/// theirs). A plain reset keeps the names: what it ships again is the same request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BatchId {
     /// UUID of the queue.
@@ -87,6 +127,15 @@ pub struct BatchId {
     /// How often the group was reset in this process before: an ack from before a reset must not move the commit.
     /// No part of the name, since the same events under the same name are the same batch.
     pub reset: u32,
+    /// See [`BatchKind`].
+    pub kind: BatchKind,
+}
+
+impl BatchId {
+    /// Whether its events replace what the receiver has of them, where the receiver can do that.
+    pub fn overwrites(&self) -> bool {
+        matches!(self.kind, BatchKind::Overwrite { .. } | BatchKind::Letters { overwrite: true })
+    }
 }
 
 impl fmt::Display for BatchId {
@@ -95,7 +144,13 @@ impl fmt::Display for BatchId {
             f,
             "{:032x}-{}-{}-{}-{}-{}-{}-{:08x}",
             self.queue, self.group, self.topic, self.partition, self.epoch, self.first, self.last, self.pipeline
-        )
+        )?;
+        match self.kind {
+            BatchKind::Events => Ok(()),
+            BatchKind::Overwrite { asked_ms } => write!(f, "-overwrite-{asked_ms}"),
+            BatchKind::Letters { overwrite: false } => f.write_str("-letters"),
+            BatchKind::Letters { overwrite: true } => f.write_str("-letters-overwrite"),
+        }
     }
 }
 
@@ -169,6 +224,12 @@ pub enum FetchError {
     /// The queue is closing.
     #[error("the queue is closing")]
     Closed,
+    /// The range of the batch could not be recorded, so it may not be sent; the consumer may try again.
+    #[error("cannot write the groups' journal: {source}")]
+    Journal {
+        /// The cause.
+        source: std::io::Error,
+    },
     /// The disk failed; the consumer may try again.
     #[error("cannot read {what}: {source}")]
     Io {

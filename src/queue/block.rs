@@ -18,10 +18,14 @@ impl RunFlags {
     pub const CUT: u32 = 1 << 2;
     /// The stream has no positions of its own; start and end are sequence numbers.
     pub const NO_POSITION: u32 = 1 << 3;
+    /// The run was read again because the queue had lost it: it says nothing of how far its stream was read.
+    pub const REPAIR: u32 = 1 << 4;
     /// Each event is a syslog message.
-    pub const SYSLOG: u32 = 1 << 4;
+    pub const SYSLOG: u32 = 1 << 5;
     /// Each event is an entry of the systemd journal in its export format.
-    pub const JOURNAL: u32 = 1 << 5;
+    pub const JOURNAL: u32 = 1 << 6;
+    /// The events from start to end were dropped when the queue was full (`on_full: drop_newest`): the run has none.
+    pub const DROPPED: u32 = 1 << 8;
 
     /// Whether all bits of `flag` are set.
     pub fn has(self, flag: u32) -> bool {
@@ -168,8 +172,10 @@ impl Drop for Buffer {
     fn drop(&mut self) {
         let mut state = self.pool.state.lock().unwrap_or_else(|e| e.into_inner());
         state.used -= self.charged;
-        // A few idle buffers are worth keeping; more would be memory that nobody counts.
-        if self.bytes.len() == self.pool.block && state.free.len() < 4 {
+        // A sync frees many at once, and fresh memory costs as much as filling it: as many idle ones are worth keeping
+        // as are in use, within the cap; when little is in use only a few.
+        let keep = (state.used.min(self.pool.cap.saturating_sub(state.used)) / self.pool.block.max(1)).max(4);
+        if self.bytes.len() == self.pool.block && state.free.len() < keep {
             state.free.push(std::mem::take(&mut self.bytes));
         }
         drop(state);

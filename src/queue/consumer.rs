@@ -2,10 +2,11 @@
 
 use super::clock::Clock;
 use super::fetch::{Fetched, Fetcher};
-use super::groups::{GroupState, Groups, Key};
+use super::groups::{Again, GroupState, Groups, Key};
+use super::letter::Letter;
 use super::partition::Notifier;
 use super::record::cut_events;
-use super::{Acker, Batch, BatchId, Consumer, FetchError, Limits, Part, RecordBatch};
+use super::{Acker, Batch, BatchId, BatchKind, Consumer, FetchError, Limits, Part, RecordBatch};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,8 +23,10 @@ pub(crate) struct Cursor {
     next: u64,
     /// Ranges above the commit that need not be taken again: acked, or about to be sent again as they were.
     done: VecDeque<(u64, u64)>,
-    /// Ranges (first, last) that were in flight when an earlier process ended.
-    resend: VecDeque<(u64, u64)>,
+    /// Ranges that are redriven, or (`true`) were in flight when an earlier process ended.
+    resend: VecDeque<(Again, bool)>,
+    /// Events below this offset replace what the receiver has (0: none), and when that was asked for.
+    overwrite: (u64, u64),
     current: Option<Arc<RecordBatch>>,
     parts: Vec<Part>,
     bytes: usize,
@@ -38,9 +41,13 @@ pub(crate) struct Cursor {
 impl Cursor {
     pub(crate) fn new(key: Key, fetcher: Fetcher, state: &GroupState, generation: u32) -> Cursor {
         let under_way = state.in_flight.iter().filter(|(_, l)| **l >= state.committed);
-        let resend: VecDeque<(u64, u64)> = state.again.iter().chain(under_way).map(|(f, l)| (*f, *l)).collect();
-        let mut done: Vec<(u64, u64)> = state.acked.iter().map(|(s, e)| (*s, *e)).chain(resend.iter().map(|(f, l)| (*f, l + 1))).collect();
+        let resent = state.again.iter().chain(under_way.clone()).map(|(f, l)| (*f, l + 1));
+        let mut done: Vec<(u64, u64)> = state.acked.iter().map(|(s, e)| (*s, *e)).chain(resent).collect();
         done.sort_unstable();
+        let under_way = under_way.map(|(f, l)| (Again::Events(*f, *l), true));
+        let again = state.again.iter().map(|(f, l)| (Again::Events(*f, *l), false));
+        let letters = state.letters.iter().map(|(f, l)| (Again::Letters(*f, *l), false));
+        let resend = again.chain(under_way).chain(letters).collect();
         Cursor {
             key,
             fetcher,
@@ -48,6 +55,7 @@ impl Cursor {
             next: state.committed,
             done: done.into(),
             resend,
+            overwrite: (state.overwrite_until, state.overwrite_ms),
             current: None,
             parts: Vec::new(),
             bytes: 0,
@@ -88,7 +96,12 @@ impl Cursor {
                 (self.next, self.gap_to) = (end, None);
                 continue;
             }
-            let stop = self.done.front().map_or(u64::MAX, |(start, _)| *start);
+            if self.next == self.overwrite.0 && !self.parts.is_empty() {
+                // What replaces and what does not never share a batch.
+                return Ok(true);
+            }
+            let boundary = if self.next < self.overwrite.0 { self.overwrite.0 } else { u64::MAX };
+            let stop = self.done.front().map_or(boundary, |(start, _)| boundary.min(*start));
             let held = self.current.take().filter(|b| b.base_offset <= self.next && self.next < b.end_offset());
             let fetched = match held {
                 Some(batch) => Fetched::Batch(batch),
@@ -143,25 +156,35 @@ impl Cursor {
         }
     }
 
+    /// What a batch that begins at `first` is for, where it is the group's turn.
+    fn kind(&self, first: u64) -> BatchKind {
+        if first < self.overwrite.0 { BatchKind::Overwrite { asked_ms: self.overwrite.1 } } else { BatchKind::Events }
+    }
+
     /// A range that was in flight, cut exactly as it was.
     fn again(&mut self, first: u64, last: u64) -> Result<Vec<Part>, FetchError> {
-        let (mut parts, mut next) = (Vec::new(), first);
-        while next <= last {
-            let batch = match self.fetcher.fetch(next)? {
-                Fetched::Batch(batch) => batch,
-                Fetched::Gap(end) => {
-                    next = end;
-                    continue;
-                }
-                Fetched::Nothing => break,
-            };
-            let skip = (next - batch.base_offset) as u32;
-            let count = (batch.end_offset().min(last + 1) - next) as u32;
-            next += u64::from(count);
-            parts.push(Part { batch, skip, count });
-        }
-        Ok(parts)
+        range(&mut self.fetcher, first, last)
     }
+}
+
+/// The events of a range, as far as they are there.
+fn range(fetcher: &mut Fetcher, first: u64, last: u64) -> Result<Vec<Part>, FetchError> {
+    let (mut parts, mut next) = (Vec::new(), first);
+    while next <= last {
+        let batch = match fetcher.fetch(next)? {
+            Fetched::Batch(batch) => batch,
+            Fetched::Gap(end) => {
+                next = end;
+                continue;
+            }
+            Fetched::Nothing => break,
+        };
+        let skip = (next - batch.base_offset) as u32;
+        let count = (batch.end_offset().min(last + 1) - next) as u32;
+        next += u64::from(count);
+        parts.push(Part { batch, skip, count });
+    }
+    Ok(parts)
 }
 
 /// The group's handle on all its partitions.
@@ -169,6 +192,8 @@ pub(crate) struct GroupConsumer {
     pub(crate) queue: u128,
     pub(crate) pipeline: u32,
     pub(crate) cursors: Vec<Cursor>,
+    /// Reads the dead letters that are redriven; `None` where there is no such topic.
+    pub(crate) letters: Option<Fetcher>,
     pub(crate) turn: usize,
     /// [`Groups::changes`] at the last look.
     pub(crate) changes: u64,
@@ -180,19 +205,58 @@ pub(crate) struct GroupConsumer {
 }
 
 impl GroupConsumer {
-    fn emit(&mut self, at: usize, parts: Vec<Part>, first: u64, last: u64) -> Result<Option<Batch>, FetchError> {
+    fn emit(&mut self, at: usize, parts: Vec<Part>, (first, last): (u64, u64), kind: BatchKind) -> Result<Option<Batch>, FetchError> {
         let cursor = &self.cursors[at];
-        let (key, reset) = (cursor.key.clone(), cursor.generation);
-        let begun = self.groups.begin(&key, reset, first, last, self.clock.now_ms());
-        if !begun.map_err(|source| FetchError::Io { what: "the groups' journal".into(), source })? {
+        let begun = self.groups.begin(&cursor.key, cursor.generation, first, last, self.clock.age_ms());
+        if !begun.map_err(|source| FetchError::Journal { source })? {
             return Ok(None);
         }
         let epoch = parts.first().map_or(0, |p| p.batch.epoch);
+        Ok(Some(self.batch(at, parts, epoch, (first, last), kind)))
+    }
+
+    fn batch(&self, at: usize, parts: Vec<Part>, epoch: u32, (first, last): (u64, u64), kind: BatchKind) -> Batch {
+        let (key, reset) = (self.cursors[at].key.clone(), self.cursors[at].generation);
         let (queue, pipeline) = (self.queue, self.pipeline);
-        let id = BatchId { queue, group: key.0, topic: key.1, partition: key.2, epoch, first, last, pipeline, reset };
+        let id = BatchId { queue, group: key.0, topic: key.1, partition: key.2, epoch, first, last, pipeline, reset, kind };
         let events = parts.iter().map(|p| p.count).sum();
         let bytes = parts.iter().map(|p| (p.batch.data_len() as u64 * u64::from(p.count) / u64::from(p.batch.count.max(1))) as usize).sum();
-        Ok(Some(Batch { id, parts, events, bytes }))
+        Batch { id, parts, events, bytes }
+    }
+
+    /// A batch of the events in these dead letters. The range stands in the journal already.
+    fn of_letters(&mut self, at: usize, first: u64, last: u64) -> Result<Option<Batch>, FetchError> {
+        let key = self.cursors[at].key.clone();
+        if self.groups.state(&key).is_none_or(|state| state.letters.get(&first) != Some(&last)) {
+            // It was delivered before a reset.
+            return Ok(None);
+        }
+        let stored = match &mut self.letters {
+            Some(fetcher) => range(fetcher, first, last)?,
+            None => Vec::new(),
+        };
+        let (mut parts, mut overwrite) = (Vec::new(), false);
+        for event in stored.iter().flat_map(Part::runs).flat_map(|run| run.events) {
+            if let Ok(letter) = serde_json::from_slice::<Letter>(event.bytes)
+                && let Ok(part) = letter.part()
+            {
+                overwrite = letter.overwrite;
+                parts.push(part);
+            }
+        }
+        let missing = (last + 1 - first).saturating_sub(parts.len() as u64);
+        if missing > 0 {
+            tracing::error!(
+                group = &*key.0,
+                "{missing} of the dead letters {first}-{last} are not in their topic any more, so that they cannot be sent again"
+            );
+        }
+        if parts.is_empty() {
+            let _ = self.groups.ack_letters(&key, first, last, self.clock.age_ms());
+            return Ok(None);
+        }
+        let epoch = stored.first().map_or(0, |p| p.batch.epoch);
+        Ok(Some(self.batch(at, parts, epoch, (first, last), BatchKind::Letters { overwrite })))
     }
 
     /// Takes up where a reset has put the group, and what it is to send once more.
@@ -207,12 +271,17 @@ impl GroupConsumer {
             if let Some((state, generation)) = change.reset {
                 cursor.restart(&state, generation);
             }
-            cursor.resend.extend(change.again);
+            cursor.resend.extend(change.again.into_iter().map(|again| (again, false)));
         }
     }
 
     fn try_cut(&mut self, at: usize, limits: &Limits, now: Instant) -> Result<Option<Batch>, FetchError> {
-        if let Some((first, last)) = self.cursors[at].resend.front().copied() {
+        if let Some((Again::Letters(first, last), _)) = self.cursors[at].resend.front().copied() {
+            let batch = self.of_letters(at, first, last)?;
+            self.cursors[at].resend.pop_front();
+            return Ok(batch);
+        }
+        if let Some((Again::Events(first, last), under_way)) = self.cursors[at].resend.front().copied() {
             let parts = self.cursors[at].again(first, last)?;
             if parts.is_empty() {
                 tracing::warn!(
@@ -221,17 +290,18 @@ impl GroupConsumer {
                 );
                 self.cursors[at].resend.pop_front();
                 let key = self.cursors[at].key.clone();
-                let _ = self.groups.ack(&key, self.cursors[at].generation, first, last, self.clock.now_ms());
+                let _ = self.groups.ack(&key, self.cursors[at].generation, first, last, self.clock.age_ms());
                 return Ok(None);
             }
-            let batch = self.emit(at, parts, first, last)?;
+            let kind = if under_way { self.cursors[at].kind(first) } else { BatchKind::Events };
+            let batch = self.emit(at, parts, (first, last), kind)?;
             self.cursors[at].resend.pop_front();
             return Ok(batch);
         }
         let ready = self.cursors[at].fill(limits, now)?;
         for (first, last) in std::mem::take(&mut self.cursors[at].gaps) {
             let key = self.cursors[at].key.clone();
-            let _ = self.groups.ack(&key, self.cursors[at].generation, first, last, self.clock.now_ms());
+            let _ = self.groups.ack(&key, self.cursors[at].generation, first, last, self.clock.age_ms());
         }
         if !ready || self.cursors[at].parts.is_empty() {
             return Ok(None);
@@ -241,7 +311,7 @@ impl GroupConsumer {
             (cursor.parts.clone(), cursor.next - 1)
         };
         let first = last + 1 - parts.iter().map(|p| u64::from(p.count)).sum::<u64>();
-        let batch = self.emit(at, parts, first, last)?;
+        let batch = self.emit(at, parts, (first, last), self.cursors[at].kind(first))?;
         let cursor = &mut self.cursors[at];
         (cursor.parts, cursor.bytes, cursor.events, cursor.since) = (Vec::new(), 0, 0, None);
         Ok(batch)
@@ -289,7 +359,12 @@ pub(crate) struct GroupAcker {
 impl Acker for GroupAcker {
     fn ack(&self, id: &BatchId) {
         let key = (id.group.clone(), id.topic.clone(), id.partition);
-        if let Err(e) = self.groups.ack(&key, id.reset, id.first, id.last, self.clock.now_ms()) {
+        let now = self.clock.age_ms();
+        let acked = match id.kind {
+            BatchKind::Letters { .. } => self.groups.ack_letters(&key, id.first, id.last, now),
+            BatchKind::Events | BatchKind::Overwrite { .. } => self.groups.ack(&key, id.reset, id.first, id.last, now),
+        };
+        if let Err(e) = acked {
             tracing::warn!("cannot write the groups' journal: {e}; the offset is in memory, a crash now would only deliver again");
         }
     }

@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,6 +23,17 @@ pub trait DiskFile: Send + Sync + Debug {
     /// The system's.
     fn read_at(&self, buf: &mut [u8], pos: u64) -> io::Result<usize>;
 
+    /// Reads like [`DiskFile::read_at`], with zeros in place of blocks that cannot be read any more; also tells how many bytes those are.
+    ///
+    /// # Errors
+    /// The system's, where it is not the medium that fails (see [`is_medium_error`]), or where it gives nothing at all.
+    fn read_around(&self, buf: &mut [u8], pos: u64) -> io::Result<(usize, u64)> {
+        match self.read_at(buf, pos) {
+            Err(e) if is_medium_error(&e) => blocks_around(self, buf, pos, e),
+            read => Ok((read?, 0)),
+        }
+    }
+
     /// Makes what was written durable (`fdatasync`). After an error nothing that was written since
     /// the last success may be trusted, even if a later call succeeds.
     ///
@@ -35,6 +46,54 @@ pub trait DiskFile: Send + Sync + Debug {
     /// # Errors
     /// The system's.
     fn len(&self) -> io::Result<u64>;
+
+    /// Whether the file still has a name; without one it is gone when the process ends.
+    ///
+    /// # Errors
+    /// The system's.
+    fn is_linked(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+}
+
+/// Blocks in which [`DiskFile::read_around`] passes over what cannot be read: pages, since the system reads no less.
+const BLOCK: usize = 4096;
+
+/// Whether the medium has lost what was asked for, so that other places may still be read (a bad sector), in
+/// contrast to a permission, a limit, or a file that is not there.
+pub(crate) fn is_medium_error(e: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let medium = [Errno::IO, Errno::BADMSG, Errno::UCLEAN, Errno::NODATA, Errno::ILSEQ];
+    e.raw_os_error().is_some_and(|code| medium.iter().any(|m| m.raw_os_error() == code))
+}
+
+/// [`DiskFile::read_around`] block by block, after `error`.
+fn blocks_around<F: DiskFile + ?Sized>(file: &F, buf: &mut [u8], pos: u64, error: io::Error) -> io::Result<(usize, u64)> {
+    let len = (file.len()?.saturating_sub(pos)).min(buf.len() as u64) as usize;
+    let (mut done, mut bad) = (0, 0);
+    while done < len {
+        let size = (BLOCK - (pos + done as u64) as usize % BLOCK).min(len - done);
+        let block = &mut buf[done..done + size];
+        match file.read_at(block, pos + done as u64) {
+            Ok(n) => block[n..].fill(0),
+            Err(e) if is_medium_error(&e) => {
+                block.fill(0);
+                bad += size;
+            }
+            Err(e) => return Err(e),
+        }
+        done += size;
+    }
+    if bad == len { Err(error) } else { Ok((len, bad as u64)) }
+}
+
+/// Bytes of a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// All of them.
+    pub total: u64,
+    /// Those that this user may still take.
+    pub free: u64,
 }
 
 /// The file operations that the queue needs; errors are the system's.
@@ -55,11 +114,25 @@ pub trait Disk: Send + Sync + Debug {
     /// Makes creations, renames and deletions in a folder durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
+    /// Lets two existing files of one folder change their names, at once. Not every file system can.
+    fn exchange(&self, _a: &Path, _b: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// How large the disk is on which a folder lies, and how much of it is free.
+    fn space(&self, _dir: &Path) -> io::Result<Space> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// The whole content of a small file.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let file = self.open(path)?;
         let mut bytes = vec![0; file.len()? as usize];
-        let n = file.read_at(&mut bytes, 0)?;
+        // Checksums tell where something is missing, and whoever reads can do without: one bad sector must not keep the queue shut.
+        let n = match file.read_around(&mut bytes, 0) {
+            Err(e) if is_medium_error(&e) => bytes.len(),
+            read => read?.0,
+        };
         bytes.truncate(n);
         Ok(bytes)
     }
@@ -129,6 +202,10 @@ impl DiskFile for StdFile {
 
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+
+    fn is_linked(&self) -> io::Result<bool> {
+        Ok(self.0.metadata()?.nlink() > 0)
     }
 }
 
@@ -216,5 +293,14 @@ impl Disk for StdDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
+    }
+
+    fn exchange(&self, a: &Path, b: &Path) -> io::Result<()> {
+        Ok(rustix::fs::renameat_with(rustix::fs::CWD, a, rustix::fs::CWD, b, rustix::fs::RenameFlags::EXCHANGE)?)
+    }
+
+    fn space(&self, dir: &Path) -> io::Result<Space> {
+        let disk = rustix::fs::statvfs(dir)?;
+        Ok(Space { total: disk.f_blocks.saturating_mul(disk.f_frsize), free: disk.f_bavail.saturating_mul(disk.f_frsize) })
     }
 }

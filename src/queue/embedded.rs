@@ -5,6 +5,7 @@ use super::clock::Clock;
 use super::consumer::{Cursor, GroupAcker, GroupConsumer};
 use super::fetch::Fetcher;
 use super::groups::{Groups, Key};
+use super::holes::Holes;
 use super::log::Message;
 use super::manage::Managed;
 use super::meta::Lock;
@@ -13,7 +14,10 @@ use super::recovery::RecoveryReport;
 use super::registry::Registry;
 use super::stats::QueueStats;
 use super::writer::Shared;
-use super::{Acks, AppendError, Block, Buffer, BufferPool, Consumer, Producer, QueueOptions, Stream, StreamSpec};
+use super::{
+    AbsentGroup, Acks, AppendError, Block, Buffer, BufferPool, Consumer, Losses, Producer, QueueOptions, Settled, Stream, StreamSpec,
+    Wanted,
+};
 use crate::admin::{GroupPartition, PartitionStatus, QueueStatus};
 use std::collections::BTreeSet;
 use std::io;
@@ -28,6 +32,9 @@ pub const DEAD_LETTER_TOPIC: &str = "dead-letter";
 
 /// Bytes of the blocks that files are read in; the pool keeps buffers of this size.
 pub const BLOCK_BYTES: usize = 256 << 10;
+
+/// How long the source waits for what it has read again to become durable, before it does something else.
+const SETTLE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What a sink asks for when it joins.
 #[derive(Clone, Debug)]
@@ -73,6 +80,8 @@ pub struct Queue {
     pub(super) admission: Arc<Admission>,
     pub(super) pool: Arc<BufferPool>,
     pub(super) stats: Arc<QueueStats>,
+    pub(super) losses: Arc<Losses>,
+    pub(super) holes: Arc<Holes>,
     pub(super) closed: Arc<AtomicBool>,
     pub(super) messages: Sender<Message>,
     pub(super) threads: Mutex<Option<Threads>>,
@@ -117,7 +126,7 @@ impl Queue {
             }
             let key: Key = (group.clone(), partition.topic.clone(), partition.number);
             let generation = self.groups.generation(&key);
-            let state = self.groups.join(&key, wanted.previous.as_deref(), partition.first(), self.clock.now_ms())?;
+            let state = self.groups.join(&key, wanted.previous.as_deref(), partition.first(), self.clock.age_ms())?;
             cursors.push(Cursor::new(key.clone(), self.fetcher(partition), &state, generation));
             places.push((key, partition.clone()));
         }
@@ -129,6 +138,7 @@ impl Queue {
             queue: self.uuid,
             pipeline: wanted.pipeline,
             cursors,
+            letters: self.partitions.iter().find(|p| *p.topic == *DEAD_LETTER_TOPIC).map(|p| self.fetcher(p)),
             turn: 0,
             changes,
             groups: self.groups.clone(),
@@ -155,12 +165,12 @@ impl Queue {
     }
 
     fn fetcher(&self, partition: &Arc<Partition>) -> Fetcher {
-        Fetcher::new(self.shared.disk.clone(), self.registry.clone(), self.stats.clone(), partition.clone())
+        Fetcher::new(self.shared.disk.clone(), self.registry.clone(), self.stats.clone(), Some(self.holes.clone()), partition.clone())
     }
 
     /// Groups that the journal knows but no sink has joined: they hold retention for a while.
-    pub fn absent_groups(&self) -> Vec<String> {
-        self.groups.absent().iter().map(|g| g.to_string()).collect()
+    pub fn absent_groups(&self) -> Vec<AbsentGroup> {
+        super::absent::absent_groups(&self.groups, &self.partitions, self.clock.age_ms())
     }
 
     /// What a group is behind.
@@ -171,13 +181,14 @@ impl Queue {
             let Some(state) = self.groups.state(&key) else { continue };
             let end = partition.visible();
             let acked: u64 = state.acked.iter().map(|(s, e)| e - s).sum();
-            let again: u64 = state.again.iter().map(|(first, last)| last + 1 - first).sum();
+            let again: u64 = state.again.iter().chain(&state.letters).map(|(first, last)| last + 1 - first).sum();
             let behind = end.saturating_sub(state.committed).saturating_sub(acked) + again;
             lag.partitions.push(GroupPartition {
                 topic: partition.topic.to_string(),
                 partition: partition.number,
                 committed: state.committed,
                 end,
+                overwrite_until: state.overwrite_until,
             });
             lag.events += behind;
             if behind == 0 {
@@ -218,7 +229,14 @@ impl Queue {
                     segments: p.segments().len() as u64,
                 })
                 .collect(),
+            losses: self.losses.status(),
+            wanted: self.losses.wanted_status(),
         }
+    }
+
+    /// What the queue has lost, and what became of it.
+    pub fn losses(&self) -> &Arc<Losses> {
+        &self.losses
     }
 
     /// Appends dead letters: they have reserved space, since a sink that cannot put them cannot get on.
@@ -318,9 +336,8 @@ impl Producer for Queue {
         }
         let len = block.data.len();
         if !self.admission.acquire(len, self.options.max_block) {
-            let (state, reason) = self.stats.state();
-            let reason = if state == "ok" { "the disk is slower than the sources".to_string() } else { reason };
-            return Err(AppendError::TimedOut { waited_ms: self.options.max_block.as_millis() as u64, reason });
+            let waited_ms = self.options.max_block.as_millis() as u64;
+            return Err(AppendError::TimedOut { waited_ms, reason: self.stats.why_waiting() });
         }
         self.hand_over(block)
     }
@@ -343,6 +360,28 @@ impl Producer for Queue {
                 return done;
             }
             self.notifier.wait(seen, left);
+        }
+    }
+
+    fn any_wanted(&self) -> bool {
+        self.losses.any_wanted()
+    }
+
+    fn wanted(&self) -> Vec<Wanted> {
+        self.losses.wanted()
+    }
+
+    fn settle(&self, settled: &[Settled]) -> bool {
+        if settled.iter().any(|s| s.outcome.is_ok()) && !self.flush(SETTLE_PATIENCE) {
+            return false;
+        }
+        match self.losses.settle(settled, self.clock.now_ms()) {
+            Ok(()) => true,
+            Err(e) => {
+                self.stats.disk_errors.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!("cannot note what was read again: {e}; tried again");
+                false
+            }
         }
     }
 }

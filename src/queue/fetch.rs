@@ -1,11 +1,14 @@
 //! Reads a partition in order: from the tail cache where it can, else from the segments.
 
-use super::disk::{Disk, DiskFile};
+use super::disk::{Disk, DiskFile, is_medium_error};
+use super::holes::Holes;
 use super::partition::Partition;
 use super::registry::Registry;
 use super::segment::{self, Found, Segment};
+use super::spare::Spare;
 use super::stats::QueueStats;
 use super::{FetchError, RecordBatch};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -36,18 +39,27 @@ pub(crate) struct Fetcher {
     disk: Arc<dyn Disk>,
     registry: Arc<Registry>,
     stats: Arc<QueueStats>,
+    /// Absent where one only looks.
+    holes: Option<Arc<Holes>>,
     pub(crate) partition: Arc<Partition>,
     place: Option<Place>,
+    spare: Arc<Spare>,
 }
 
 impl Fetcher {
-    pub(crate) fn new(disk: Arc<dyn Disk>, registry: Arc<Registry>, stats: Arc<QueueStats>, partition: Arc<Partition>) -> Fetcher {
-        Fetcher { disk, registry, stats, partition, place: None }
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        registry: Arc<Registry>,
+        stats: Arc<QueueStats>,
+        holes: Option<Arc<Holes>>,
+        partition: Arc<Partition>,
+    ) -> Fetcher {
+        Fetcher { disk, registry, stats, holes, partition, place: None, spare: Arc::default() }
     }
 
     /// Another reader of the same partition, which stands nowhere yet.
     pub(crate) fn renewed(&self) -> Fetcher {
-        Fetcher::new(self.disk.clone(), self.registry.clone(), self.stats.clone(), self.partition.clone())
+        Fetcher::new(self.disk.clone(), self.registry.clone(), self.stats.clone(), self.holes.clone(), self.partition.clone())
     }
 
     /// What is at `offset`.
@@ -65,13 +77,13 @@ impl Fetcher {
                 None => match self.seek(wanted)? {
                     Some(place) => place,
                     // No segment is left up to where recovery began: nobody will write there any more.
-                    None if wanted < self.partition.opened_end => return Ok(self.gap(offset, self.partition.opened_end)),
+                    None if wanted < self.partition.opened_end => return self.gap(offset, self.partition.opened_end),
                     None => break,
                 },
             };
             if let Some(batch) = self.next(&mut place, wanted, visible)? {
                 if batch.base_offset > offset {
-                    return Ok(self.gap(offset, batch.base_offset));
+                    return self.gap(offset, batch.base_offset);
                 }
                 place.offset = batch.end_offset();
                 self.place = Some(place);
@@ -84,34 +96,25 @@ impl Fetcher {
             }
             wanted = wanted.max(end);
         }
-        Ok(if wanted > offset { self.gap(offset, wanted) } else { Fetched::Nothing })
+        if wanted > offset { self.gap(offset, wanted) } else { Ok(Fetched::Nothing) }
     }
 
-    fn gap(&self, from: u64, to: u64) -> Fetched {
-        let untold = self.partition.lose(from, to);
-        if untold == 0 {
-            return Fetched::Gap(to);
-        }
+    /// The events before `to` are not there: that is on record before anybody can ack them.
+    fn gap(&self, from: u64, to: u64) -> Result<Fetched, FetchError> {
+        let untold = self.holes.as_ref().map_or(Ok(0), |h| h.found(&self.partition, from..to))?;
         self.stats.lost_events.fetch_add(untold, Ordering::Relaxed);
-        tracing::error!(
-            topic = &*self.partition.topic,
-            partition = self.partition.number,
-            "events with offsets {from} to {} are not in the queue any more (damaged, or deleted by hand): {} events lost here",
-            to - 1,
-            to - from
-        );
-        Fetched::Gap(to)
+        Ok(Fetched::Gap(to))
     }
 
     fn seek(&self, offset: u64) -> Result<Option<Place>, FetchError> {
         while let Some(segment) = self.partition.segment_at(offset) {
-            match segment.file(&*self.disk) {
+            match segment.file(&self.disk) {
                 Ok(file) => {
                     let pos = segment.seek(offset);
                     return Ok(Some(Place { segment, file, pos, offset }));
                 }
                 // Waiting would not bring it back; what was in it is a gap, told when it is met.
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
                     tracing::error!(
                         "{} was deleted by somebody else; what was in it is lost to the sinks that had not read it",
                         segment.path.display()
@@ -124,16 +127,46 @@ impl Fetcher {
         Ok(None)
     }
 
+    /// What was read; or `rot` where the medium has failed at this place for good: the fresh tries are over, and
+    /// the disk reads elsewhere. A disk that gives nothing at all may come back, so there the consumer waits.
+    fn or_rot<T>(&self, segment: &Segment, wanted: u64, pos: u64, read: io::Result<T>, rot: T) -> Result<T, FetchError> {
+        match read {
+            Err(e) if is_medium_error(&e) && self.disk_answers(segment) => {
+                self.stats.disk_errors.fetch_add(1, Ordering::Relaxed);
+                if !self.partition.is_lost(wanted) {
+                    tracing::error!(
+                        "{}: cannot be read near byte {pos}: {e}; tried several times, and the rest of the disk can be read: the bad place \
+                         is passed over, and the events in it are counted as lost. Check the disk",
+                        segment.path.display()
+                    );
+                }
+                Ok(rot)
+            }
+            read => read.map_err(|e| io_error(segment, e)),
+        }
+    }
+
+    /// Whether the disk takes writes, and the head of this segment or of one of the newest can be read.
+    fn disk_answers(&self, segment: &Segment) -> bool {
+        let reads = |s: &Segment| {
+            let mut head = [0; 64];
+            s.file(&self.disk).is_ok_and(|f| f.read_at(&mut head, 0).is_ok())
+        };
+        self.stats.state().0 != "degraded" && (reads(segment) || self.partition.segments().iter().rev().take(3).any(|s| reads(s)))
+    }
+
     /// The first sound batch of the segment that ends after `wanted`; `None` at the segment's end.
     fn next(&self, place: &mut Place, wanted: u64, visible: u64) -> Result<Option<RecordBatch>, FetchError> {
         loop {
-            let found = segment::locate(&*place.file, place.segment.id, place.pos).map_err(|e| io_error(&place.segment, e))?;
+            let found = segment::locate(&*place.file, place.segment.id, place.pos);
+            let found = self.or_rot(&place.segment, wanted, place.pos, found, Found::Damage)?;
             let located = match found {
                 Found::Batch(located) => located,
                 Found::End | Found::Damage if place.pos >= place.segment.size() => return Ok(None),
                 Found::End | Found::Damage => {
                     tracing::error!("{}: damage at byte {}; looking for the next sound batch", place.segment.path.display(), place.pos);
-                    match segment::search(&*place.file, place.segment.id, place.pos + 8, wanted).map_err(|e| io_error(&place.segment, e))? {
+                    let found = segment::search(&*place.file, place.segment.id, place.pos + 8, wanted);
+                    match self.or_rot(&place.segment, wanted, place.pos + 8, found, None)? {
                         Some(located) => located,
                         None => return Ok(None),
                     }
@@ -144,10 +177,11 @@ impl Fetcher {
                 return Ok(None);
             }
             place.pos = located.next_pos();
-            if !segment::is_data(&located) || located.end_offset() <= wanted {
+            if !segment::holds_events(&located) || located.end_offset() <= wanted {
                 continue;
             }
-            let payload = segment::payload(&*place.file, &located).map_err(|e| io_error(&place.segment, e))?;
+            let payload = segment::payload_in(&*place.file, &located, &self.spare);
+            let payload = self.or_rot(&place.segment, wanted, located.pos, payload, None)?;
             match payload.map(|p| segment::record_batch(&located, &p, &self.registry)) {
                 Some(Ok(batch)) => return Ok(Some(batch)),
                 Some(Err(stream)) => tracing::error!(
@@ -163,11 +197,11 @@ impl Fetcher {
     /// Position in its segment and append time of the batch that holds `offset`.
     pub(crate) fn place_of(&self, offset: u64) -> Option<(Arc<Segment>, u64, u64)> {
         let segment = self.partition.segment_at(offset)?;
-        let file = segment.file(&*self.disk).ok()?;
+        let file = segment.file(&self.disk).ok()?;
         let (mut pos, mut append_ms) = segment.place(offset)?;
         while let Ok(Found::Batch(located)) = segment::locate(&*file, segment.id, pos) {
             append_ms = located.header.append_ms;
-            if segment::is_data(&located) && located.end_offset() > offset {
+            if segment::holds_events(&located) && located.end_offset() > offset {
                 break;
             }
             pos = located.next_pos();
@@ -176,6 +210,6 @@ impl Fetcher {
     }
 }
 
-fn io_error(segment: &Segment, source: std::io::Error) -> FetchError {
+fn io_error(segment: &Segment, source: io::Error) -> FetchError {
     FetchError::Io { what: segment.path.display().to_string(), source }
 }

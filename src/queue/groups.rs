@@ -3,18 +3,23 @@
 //! Each record of the journal is the whole state of one group in one partition, so the last sound one
 //! counts, and losing the newest only delivers again what was delivered: event IDs remove that.
 
+use super::ballast::is_full;
 use super::codec::{Reader, Writer};
-use super::disk::{Disk, DiskFile};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use super::disk::Disk;
+use super::embedded::DEAD_LETTER_TOPIC;
+use super::journal::Journal;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"FBG1");
 
-/// The journal is written anew when it has grown beyond this many bytes.
-const COMPACT_BYTES: u64 = 1 << 20;
+/// How often it is recorded that a group's sink is there, ms.
+const SEEN_MS: u64 = 3_600_000;
 
 /// Names a group's place: group, topic, partition.
 pub(crate) type Key = (Arc<str>, Arc<str>, u32);
@@ -32,9 +37,58 @@ pub(crate) struct GroupState {
     pub(crate) again: BTreeMap<u64, u64>,
     /// When the state last changed, ms since the Unix epoch.
     pub(crate) updated_ms: u64,
+    /// Events below this offset are sent to replace what the receiver has; 0: none.
+    pub(crate) overwrite_until: u64,
+    /// When that was asked for, ms since the Unix epoch; part of the batches' names.
+    pub(crate) overwrite_ms: u64,
+    /// Dead letters below this offset of their topic were handed over by a redrive.
+    pub(crate) redriven_until: u64,
+    /// Ranges of the dead-letter topic whose letters are themselves to be sent, first → last (inclusive).
+    pub(crate) letters: BTreeMap<u64, u64>,
+    /// Names that the group had before: its dead letters may bear them.
+    pub(crate) earlier: BTreeSet<Arc<str>>,
+}
+
+/// A range (first, last) that is to be sent once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// Offsets of the place itself.
+    Events(u64, u64),
+    /// Offsets of the dead-letter topic: the originals are in the letters.
+    Letters(u64, u64),
 }
 
 impl GroupState {
+    /// Nothing from here on may be deleted.
+    fn low(&self) -> u64 {
+        self.again.keys().next().map_or(self.committed, |first| self.committed.min(*first))
+    }
+
+    /// The offset after the highest one that was delivered, or may have been.
+    pub(crate) fn high_end(&self) -> u64 {
+        let acked = self.acked.values().max().copied().unwrap_or(0);
+        let sent = self.in_flight.values().max().map_or(0, |last| last + 1);
+        self.committed.max(acked).max(sent).max(self.overwrite_until)
+    }
+
+    /// The state after a move to `offset`: what was acked or in flight is forgotten, what is to be redriven is not.
+    fn moved(&self, offset: u64, overwrite: bool, now_ms: u64) -> GroupState {
+        let until = self.high_end();
+        let overwrites = overwrite && until > offset;
+        GroupState {
+            committed: offset,
+            updated_ms: now_ms,
+            // What is not below is before the group anyway.
+            again: self.again.range(..offset).map(|(first, last)| (*first, (*last).min(offset - 1))).collect(),
+            overwrite_until: if overwrites { until } else { 0 },
+            overwrite_ms: if overwrites { now_ms } else { 0 },
+            redriven_until: self.redriven_until,
+            letters: self.letters.clone(),
+            earlier: self.earlier.clone(),
+            ..GroupState::default()
+        }
+    }
+
     fn ack(&mut self, first: u64, last: u64) {
         if self.in_flight.get(&first) == Some(&last) {
             self.in_flight.remove(&first);
@@ -62,6 +116,9 @@ impl GroupState {
             self.acked.remove(&s);
             self.committed = self.committed.max(e);
         }
+        if self.committed >= self.overwrite_until {
+            (self.overwrite_until, self.overwrite_ms) = (0, 0);
+        }
     }
 }
 
@@ -79,6 +136,16 @@ fn encode(key: &Key, state: &GroupState) -> Vec<u8> {
             w.u64(*b);
         }
     }
+    w.u64(state.overwrite_until);
+    w.u64(state.overwrite_ms);
+    w.u64(state.redriven_until);
+    w.u32(state.letters.len() as u32);
+    for (first, last) in &state.letters {
+        w.u64(*first);
+        w.u64(*last);
+    }
+    w.u32(state.earlier.len() as u32);
+    state.earlier.iter().for_each(|name| w.bytes(name.as_bytes()));
     let mut out = Writer::default();
     out.u32(MAGIC);
     out.u32(w.0.len() as u32);
@@ -96,13 +163,37 @@ fn decode(payload: &[u8]) -> Option<(Key, GroupState)> {
             map.insert(r.u64()?, r.u64()?);
         }
     }
+    // Earlier programs wrote no more than this.
+    if !r.0.is_empty() {
+        (state.overwrite_until, state.overwrite_ms, state.redriven_until) = (r.u64()?, r.u64()?, r.u64()?);
+        for _ in 0..r.u32()? {
+            state.letters.insert(r.u64()?, r.u64()?);
+        }
+        for _ in 0..r.u32()? {
+            state.earlier.insert(r.string()?.into());
+        }
+    }
     Some((key, state))
 }
 
-/// All sound records of a journal, and how many bytes were passed over to find them.
-pub(crate) fn replay(bytes: &[u8]) -> (HashMap<Key, GroupState>, usize) {
-    let (mut states, mut at, mut skipped) = (HashMap::new(), 0, 0);
-    while at < bytes.len() {
+/// What a journal holds.
+#[derive(Debug, Default)]
+pub(crate) struct Replayed {
+    /// The newest sound record of each place.
+    pub(crate) states: HashMap<Key, GroupState>,
+    /// Bytes that were passed over between sound records: damage.
+    pub(crate) damaged: usize,
+    /// Bytes after the last sound record that are not zero: a torn tail, which a process leaves that was killed.
+    pub(crate) torn: usize,
+    /// Where the last sound record ends.
+    pub(crate) end: usize,
+}
+
+/// All sound records of a journal. Behind them stand the zeros of a file that has its blocks in advance.
+pub(crate) fn replay(bytes: &[u8]) -> Replayed {
+    let (mut found, mut at) = (Replayed::default(), 0);
+    let written = bytes.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
+    while at < written {
         let mut r = Reader(&bytes[at..]);
         let record = (|| {
             (r.u32()? == MAGIC).then_some(())?;
@@ -113,31 +204,34 @@ pub(crate) fn replay(bytes: &[u8]) -> (HashMap<Key, GroupState>, usize) {
         })();
         match record {
             Some(((key, state), len)) => {
-                states.insert(key, state);
+                found.states.insert(key, state);
+                found.damaged += at - found.end;
                 at += len;
+                found.end = at;
             }
-            None => {
-                at += 1;
-                skipped += 1;
-            }
+            None => at += 1,
         }
     }
-    (states, skipped)
+    found.torn = at.saturating_sub(found.end);
+    found
 }
 
 #[derive(Debug)]
 struct Inner {
     states: HashMap<Key, GroupState>,
     registered: HashSet<Arc<str>>,
-    file: Arc<dyn DiskFile>,
-    len: u64,
+    journal: Journal,
     dirty: bool,
-    /// Since when absent groups are known to be absent is their `updated_ms`; this is how long they hold retention.
+    /// A sync has failed: what the file holds cannot be trusted, whatever a later sync answers.
+    suspect: bool,
+    /// How long a group holds retention after its sink was last there, which is its `updated_ms` …
     absent_hold_ms: u64,
+    /// … and at least until then, so that nothing goes before somebody could read the warning of this start.
+    absent_grace_ms: u64,
     /// How often each place was reset in this process: what was begun before a reset says nothing about the time after it.
     generations: HashMap<Key, u32>,
-    /// Ranges of `again` that the running consumer does not know of yet.
-    news: HashMap<Key, Vec<(u64, u64)>>,
+    /// Ranges of `again` and `letters` that the running consumer does not know of yet.
+    news: HashMap<Key, Vec<Again>>,
 }
 
 /// What has happened to a place since its consumer last looked.
@@ -146,19 +240,19 @@ pub(crate) struct Change {
     /// Its state and generation, where it was reset.
     pub(crate) reset: Option<(GroupState, u32)>,
     /// Ranges to send once more.
-    pub(crate) again: Vec<(u64, u64)>,
+    pub(crate) again: Vec<Again>,
 }
 
 /// The groups of a queue.
 #[derive(Debug)]
 pub(crate) struct Groups {
-    disk: Arc<dyn Disk>,
-    path: PathBuf,
     inner: Mutex<Inner>,
     /// Counts resets and redrives, so that consumers see cheaply that there was one.
     changes: AtomicU64,
     /// Held while retention deletes and while a group is moved back, so that neither acts on what the other changes.
     retention: Mutex<()>,
+    /// Whether a range in flight is durable before it is sent (`intent: synced`), or only written.
+    pub(crate) intent_synced: bool,
 }
 
 impl Groups {
@@ -166,24 +260,29 @@ impl Groups {
     pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path) -> io::Result<(Groups, usize)> {
         disk.create_dir_all(dir)?;
         let path = dir.join("journal");
-        let (states, skipped) = match disk.read(&path) {
-            Ok(bytes) => replay(&bytes),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => (HashMap::new(), 0),
+        let (found, end) = match disk.read(&path) {
+            Ok(bytes) => {
+                let found = replay(&bytes);
+                let end = found.end as u64;
+                (found, Some(end))
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => (Replayed::default(), None),
             Err(e) => return Err(e),
         };
-        let (file, len) = compact(&*disk, &path, &states)?;
+        let journal = Journal::open(disk, path, &compact(&found.states), end)?;
         let inner = Inner {
-            states,
+            states: found.states,
             registered: HashSet::new(),
-            file,
-            len,
+            journal,
             dirty: false,
-            absent_hold_ms: 7 * 86_400_000,
+            suspect: false,
+            absent_hold_ms: u64::MAX,
+            absent_grace_ms: 0,
             generations: HashMap::new(),
             news: HashMap::new(),
         };
         let (changes, retention) = (AtomicU64::new(0), Mutex::new(()));
-        Ok((Groups { disk, path, inner: Mutex::new(inner), changes, retention }, skipped))
+        Ok((Groups { inner: Mutex::new(inner), changes, retention, intent_synced: false }, found.damaged))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -199,7 +298,15 @@ impl Groups {
             let state = inherited.unwrap_or(GroupState { committed: earliest, ..GroupState::default() });
             inner.states.insert(key.clone(), state);
         }
-        self.change(&mut inner, key, |state| state.updated_ms = now_ms)?;
+        let before = previous.filter(|p| **p != *key.0);
+        let mut earlier: BTreeSet<Arc<str>> = before.map(Into::into).into_iter().collect();
+        if let Some(state) = before.and_then(|p| inner.states.get(&(p.into(), key.1.clone(), key.2))) {
+            earlier.extend(state.earlier.iter().cloned());
+        }
+        self.change(&mut inner, key, |state| {
+            state.updated_ms = now_ms;
+            state.earlier.extend(earlier);
+        })?;
         Ok(inner.states.get(key).cloned().unwrap_or_default())
     }
 
@@ -213,6 +320,11 @@ impl Groups {
             state.in_flight.insert(first, last);
             state.updated_ms = now_ms;
         })?;
+        drop(inner);
+        if self.intent_synced {
+            // Also when another sync is under way: it may have begun before this record was written.
+            self.sync_now()?;
+        }
         Ok(true)
     }
 
@@ -225,6 +337,18 @@ impl Groups {
         }
         self.change(&mut inner, key, |state| {
             state.ack(first, last);
+            state.updated_ms = now_ms;
+        })
+    }
+
+    /// Records that the letters of a range are delivered; also when the place was reset meanwhile, since these ranges
+    /// outlive a reset.
+    pub(crate) fn ack_letters(&self, key: &Key, first: u64, last: u64, now_ms: u64) -> io::Result<()> {
+        let mut inner = self.lock();
+        self.change(&mut inner, key, |state| {
+            if state.letters.get(&first) == Some(&last) {
+                state.letters.remove(&first);
+            }
             state.updated_ms = now_ms;
         })
     }
@@ -250,17 +374,37 @@ impl Groups {
         Change { reset: None, again: news }
     }
 
+    /// Sets how long absent groups hold retention; without it, for ever.
+    pub(crate) fn hold_absent(&self, hold: Duration, now_ms: u64) {
+        let mut inner = self.lock();
+        inner.absent_hold_ms = hold.as_millis() as u64;
+        inner.absent_grace_ms = now_ms + inner.absent_hold_ms.min(SEEN_MS);
+    }
+
+    /// Records that the groups' sinks are there, once an hour: an absent group is one that was not seen for a time, however
+    /// long ago it delivered something.
+    pub(crate) fn seen(&self, now_ms: u64) -> io::Result<()> {
+        let mut inner = self.lock();
+        let old = |(key, state): (&Key, &GroupState)| {
+            (inner.registered.contains(&key.0) && state.updated_ms + SEEN_MS <= now_ms).then(|| key.clone())
+        };
+        let keys: Vec<Key> = inner.states.iter().filter_map(old).collect();
+        keys.iter().try_for_each(|key| self.change(&mut inner, key, |state| state.updated_ms = now_ms))
+    }
+
     /// While this is held, retention deletes nothing.
     pub(crate) fn hold_retention(&self) -> MutexGuard<'_, ()> {
         self.retention.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     /// Moves places to other offsets, all or none of them, durably. What was acked or in flight is forgotten.
-    pub(crate) fn reset(&self, moves: &[(Key, u64)], now_ms: u64) -> io::Result<()> {
+    /// With `overwrite`, what lies between an offset and the highest that was delivered replaces what the receiver has.
+    pub(crate) fn reset(&self, moves: &[(Key, u64)], overwrite: bool, now_ms: u64) -> io::Result<()> {
         let mut inner = self.lock();
         self.rewrite(&mut inner, |states| {
             for (key, offset) in moves {
-                states.insert(key.clone(), GroupState { committed: *offset, updated_ms: now_ms, ..GroupState::default() });
+                let state = states.entry(key.clone()).or_default();
+                *state = state.moved(*offset, overwrite, now_ms);
             }
         })?;
         for (key, _) in moves {
@@ -271,16 +415,24 @@ impl Groups {
         Ok(())
     }
 
-    /// Has ranges (first, last) sent once more, durably.
-    pub(crate) fn redrive(&self, ranges: &[(Key, u64, u64)]) -> io::Result<()> {
+    /// Has ranges sent once more, durably, and notes up to which dead letter this was done for each place.
+    pub(crate) fn redrive(&self, ranges: &[(Key, Again)], until: &[(Key, u64)]) -> io::Result<()> {
         let mut inner = self.lock();
         self.rewrite(&mut inner, |states| {
-            for (key, first, last) in ranges {
-                states.entry(key.clone()).or_default().again.insert(*first, *last);
+            for (key, range) in ranges {
+                let state = states.entry(key.clone()).or_default();
+                match *range {
+                    Again::Events(first, last) => state.again.insert(first, last),
+                    Again::Letters(first, last) => state.letters.insert(first, last),
+                };
+            }
+            for (key, until) in until {
+                let state = states.entry(key.clone()).or_default();
+                state.redriven_until = state.redriven_until.max(*until);
             }
         })?;
-        for (key, first, last) in ranges {
-            inner.news.entry(key.clone()).or_default().push((*first, *last));
+        for (key, range) in ranges {
+            inner.news.entry(key.clone()).or_default().push(*range);
         }
         self.changes.fetch_add(1, Ordering::Release);
         Ok(())
@@ -290,13 +442,18 @@ impl Groups {
         let state = inner.states.entry(key.clone()).or_default();
         f(state);
         let record = encode(key, state);
-        if inner.len + record.len() as u64 > COMPACT_BYTES {
-            (inner.file, inner.len) = compact(&*self.disk, &self.path, &inner.states)?;
-            inner.dirty = false;
+        if inner.journal.is_full(record.len()) {
+            return inner.write_anew();
+        }
+        if let Err(e) = inner.journal.append(&record) {
+            // Without room behind the records there may be room for a file of the newest ones alone; and the file may
+            // belong to a file system that is gone: a fresh one tells whether the folder can be written to.
+            inner.write_anew().map_err(|anew| if is_full(&e) { anew } else { io::Error::new(e.kind(), e.to_string()) })?;
+            if !is_full(&e) {
+                tracing::warn!("cannot write to {}: {e}; it was written anew, nothing is lost", inner.journal.path().display());
+            }
             return Ok(());
         }
-        inner.file.write_all_at(&[&record], inner.len)?;
-        inner.len += record.len() as u64;
         inner.dirty = true;
         Ok(())
     }
@@ -305,25 +462,39 @@ impl Groups {
     fn rewrite(&self, inner: &mut Inner, f: impl FnOnce(&mut HashMap<Key, GroupState>)) -> io::Result<()> {
         let mut states = inner.states.clone();
         f(&mut states);
-        (inner.file, inner.len) = compact(&*self.disk, &self.path, &states)?;
-        (inner.states, inner.dirty) = (states, false);
+        inner.journal.rewrite(&compact(&states))?;
+        (inner.states, inner.dirty, inner.suspect) = (states, false, false);
         Ok(())
     }
 
     /// Syncs the journal if it has changed.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        let mut inner = self.lock();
-        if !inner.dirty {
+        if !self.lock().dirty {
             return Ok(());
         }
-        let file = inner.file.clone();
-        inner.dirty = false;
-        drop(inner);
-        if let Err(e) = file.sync() {
-            // What was written since the last sync may be gone: write the whole state to a fresh file.
+        self.sync_now()
+    }
+
+    fn sync_now(&self) -> io::Result<()> {
+        let (file, suspect) = {
             let mut inner = self.lock();
-            let (file, len) = compact(&*self.disk, &self.path, &inner.states).map_err(|_| e)?;
-            (inner.file, inner.len) = (file, len);
+            inner.dirty = false;
+            (inner.journal.file(), inner.suspect)
+        };
+        let synced = if suspect { Err(io::Error::other("an earlier sync of the groups' journal failed")) } else { file.sync() };
+        let gone = synced.is_ok() && matches!(file.is_linked(), Ok(false));
+        if synced.is_err() || gone {
+            let mut inner = self.lock();
+            if gone {
+                let path = inner.journal.path().display();
+                tracing::warn!("{path} was deleted by somebody else; it is written anew from memory, nothing is lost");
+            }
+            // What was written since the last sync may be gone: write the whole state to a fresh file.
+            inner.journal.distrust();
+            if let Err(e) = inner.write_anew() {
+                (inner.dirty, inner.suspect) = (true, true);
+                return Err(synced.err().filter(|_| !suspect).unwrap_or(e));
+            }
         }
         Ok(())
     }
@@ -334,38 +505,63 @@ impl Groups {
 
     /// The lowest committed offset among the groups that hold a partition; `None` when none does.
     pub(crate) fn low_water(&self, topic: &str, partition: u32, now_ms: u64) -> Option<u64> {
+        self.low_water_without("", topic, partition, now_ms)
+    }
+
+    /// [`Groups::low_water`] as if there were no group of that name.
+    pub(crate) fn low_water_without(&self, without: &str, topic: &str, partition: u32, now_ms: u64) -> Option<u64> {
         let inner = self.lock();
-        inner
-            .states
-            .iter()
-            .filter(|((group, t, p), state)| {
-                &**t == topic && *p == partition && (inner.registered.contains(group) || state.updated_ms + inner.absent_hold_ms > now_ms)
-            })
-            .map(|(_, state)| state.again.keys().next().map_or(state.committed, |first| state.committed.min(*first)))
-            .min()
+        let low = |((group, t, p), state): (&Key, &GroupState)| {
+            let own = (&**t == topic && *p == partition).then(|| state.low());
+            // Letters that are to be sent hold the topic they are in.
+            let letters = if topic == DEAD_LETTER_TOPIC { state.letters.keys().next().copied() } else { None };
+            let holds = &**group != without && (inner.registered.contains(group) || inner.until(state) > now_ms);
+            own.into_iter().chain(letters).min().filter(|_| holds)
+        };
+        inner.states.iter().filter_map(low).min()
+    }
+
+    /// How many of these offsets each group of a partition has not acked, where it is any.
+    pub(crate) fn unread(&self, topic: &str, partition: u32, offsets: Range<u64>) -> Vec<(String, u64)> {
+        let inner = self.lock();
+        let at_place = inner.states.iter().filter(|((_, t, p), _)| &**t == topic && *p == partition);
+        let unread = |(key, state): (&Key, &GroupState)| {
+            let from = offsets.start.max(state.committed).min(offsets.end);
+            let acked: u64 = state.acked.iter().map(|(s, e)| e.min(&offsets.end).saturating_sub(*s.max(&from))).sum();
+            (key.0.to_string(), (offsets.end - from).saturating_sub(acked))
+        };
+        at_place.map(unread).filter(|(_, n)| *n > 0).collect()
+    }
+
+    /// What a group holds a partition from.
+    pub(crate) fn low_of(&self, group: &str, topic: &str, partition: u32) -> Option<u64> {
+        let inner = self.lock();
+        inner.states.iter().find(|((g, t, p), _)| &**g == group && &**t == topic && *p == partition).map(|(_, s)| s.low())
     }
 
     /// The offset after the highest one that any group has seen in a partition: none below is given out again.
     pub(crate) fn high_water(&self, topic: &str, partition: u32) -> u64 {
         let inner = self.lock();
-        let states = inner.states.iter().filter(|((_, t, p), _)| &**t == topic && *p == partition);
-        states
-            .map(|(_, s)| {
-                let acked = s.acked.values().max().copied().unwrap_or(0);
-                let sent = s.in_flight.values().max().map_or(0, |last| last + 1);
-                s.committed.max(acked).max(sent)
-            })
-            .max()
-            .unwrap_or(0)
+        let own = inner.states.iter().filter(|((_, t, p), _)| &**t == topic && *p == partition).map(|(_, s)| s.high_end());
+        // A letter that was redriven has stood in its topic.
+        let letters = inner.states.values().filter(|_| topic == DEAD_LETTER_TOPIC).map(|s| s.redriven_until);
+        own.chain(letters).max().unwrap_or(0)
     }
 
-    /// Groups that the journal knows but nobody joined.
-    pub(crate) fn absent(&self) -> Vec<Arc<str>> {
+    /// Groups that the journal knows but nobody joined, and until when each holds retention, ms since the Unix epoch.
+    pub(crate) fn absent(&self) -> BTreeMap<Arc<str>, u64> {
         let inner = self.lock();
-        let mut absent: Vec<Arc<str>> = inner.states.keys().map(|k| k.0.clone()).filter(|g| !inner.registered.contains(g)).collect();
-        absent.sort();
-        absent.dedup();
+        let mut absent = BTreeMap::new();
+        for (key, state) in inner.states.iter().filter(|(key, _)| !inner.registered.contains(&key.0)) {
+            let until: &mut u64 = absent.entry(key.0.clone()).or_default();
+            *until = (*until).max(inner.until(state));
+        }
         absent
+    }
+
+    /// Groups that somebody has joined.
+    pub(crate) fn joined(&self) -> Vec<Arc<str>> {
+        self.lock().registered.iter().cloned().collect()
     }
 
     /// Forgets a group (its sink was renamed and the new name has inherited its offsets; or it was deleted).
@@ -381,17 +577,28 @@ impl Groups {
 }
 
 impl Inner {
+    /// Replaces the journal by the newest records alone, durably.
+    fn write_anew(&mut self) -> io::Result<()> {
+        self.journal.rewrite(&compact(&self.states))?;
+        (self.dirty, self.suspect) = (false, false);
+        Ok(())
+    }
+
+    /// Until when a group holds retention once its sink is gone.
+    fn until(&self, state: &GroupState) -> u64 {
+        state.updated_ms.saturating_add(self.absent_hold_ms).max(self.absent_grace_ms)
+    }
+
     fn generation(&self, key: &Key) -> u32 {
         self.generations.get(key).copied().unwrap_or(0)
     }
 }
 
-fn compact(disk: &dyn Disk, path: &Path, states: &HashMap<Key, GroupState>) -> io::Result<(Arc<dyn DiskFile>, u64)> {
+/// The newest record of each place.
+fn compact(states: &HashMap<Key, GroupState>) -> Vec<u8> {
     let mut keys: Vec<&Key> = states.keys().collect();
     keys.sort();
-    let content: Vec<u8> = keys.iter().flat_map(|k| encode(k, &states[*k])).collect();
-    disk.replace(path, &content)?;
-    Ok((disk.open(path)?, content.len() as u64))
+    keys.iter().flat_map(|k| encode(k, &states[*k])).collect()
 }
 
 #[cfg(test)]
@@ -432,10 +639,25 @@ mod tests {
             } else {
                 bytes.truncate(cut);
             }
-            if let Some(found) = replay(&bytes).0.get(&key()) {
+            if let Some(found) = replay(&bytes).states.get(&key()) {
                 prop_assert!(states.contains(found));
             }
         }
+    }
+
+    #[test]
+    fn a_torn_tail_is_normal_and_a_hole_is_damage() {
+        let record = |n| encode(&key(), &GroupState { committed: n, ..GroupState::default() });
+        let (first, second) = (record(1), record(2));
+        let torn = [&first[..], &second[..second.len() - 1]].concat();
+        let found = replay(&torn);
+        assert_eq!((found.states[&key()].committed, found.damaged, found.end), (1, 0, first.len()), "kill -9 leaves this");
+        assert_eq!(found.torn, torn.iter().rposition(|b| *b != 0).unwrap() + 1 - first.len());
+        let found = replay(&[&first[..], b"garbage", &second].concat());
+        assert_eq!((found.states[&key()].committed, found.damaged), (2, 7));
+        let mut flipped = [first.clone(), second].concat();
+        flipped[first.len() - 1] ^= 1;
+        assert_eq!(replay(&flipped).damaged, first.len());
     }
 
     #[test]
@@ -465,7 +687,7 @@ mod tests {
         let (groups, _) = Groups::open(disk.clone(), dir.path()).unwrap();
         groups.join(&key(), None, 0, 1).unwrap();
         assert!(groups.begin(&key(), 0, 0, 9, 2).unwrap());
-        groups.reset(&[(key(), 5)], 3).unwrap();
+        groups.reset(&[(key(), 5)], false, 3).unwrap();
         assert!(!groups.begin(&key(), 0, 10, 19, 4).unwrap(), "it is from the time before");
         groups.ack(&key(), 0, 0, 9, 4).unwrap();
         let change = groups.changed(&key(), 0);
@@ -484,13 +706,62 @@ mod tests {
         let disk: Arc<dyn Disk> = Arc::new(StdDisk);
         let (groups, _) = Groups::open(disk.clone(), dir.path()).unwrap();
         groups.join(&key(), None, 100, 1).unwrap();
-        groups.redrive(&[(key(), 7, 9)]).unwrap();
-        assert_eq!(groups.changed(&key(), 0).again, [(7, 9)]);
+        groups.redrive(&[(key(), Again::Events(7, 9))], &[]).unwrap();
+        assert_eq!(groups.changed(&key(), 0).again, [Again::Events(7, 9)]);
         assert!(groups.changed(&key(), 0).again.is_empty(), "told once");
         drop(groups);
         let (groups, _) = Groups::open(disk, dir.path()).unwrap();
         assert_eq!(groups.low_water("logs", 0, 1), Some(7));
         groups.ack(&key(), 0, 7, 9, 2).unwrap();
         assert_eq!(groups.state(&key()).unwrap(), GroupState { committed: 100, updated_ms: 2, ..GroupState::default() });
+    }
+
+    #[test]
+    fn an_overwrite_lasts_until_the_commit_has_passed_what_was_delivered() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(StdDisk);
+        let (groups, _) = Groups::open(disk.clone(), dir.path()).unwrap();
+        groups.join(&key(), None, 0, 1).unwrap();
+        groups.ack(&key(), 0, 0, 9, 2).unwrap();
+        assert!(groups.begin(&key(), 0, 20, 29, 2).unwrap(), "it may have arrived");
+        groups.redrive(&[(key(), Again::Events(1, 7)), (key(), Again::Letters(3, 4))], &[(key(), 5)]).unwrap();
+        groups.reset(&[(key(), 4)], true, 77).unwrap();
+        let moved = |state: GroupState| (state.committed, state.overwrite_until, state.overwrite_ms, state.redriven_until);
+        drop(groups);
+        let (groups, _) = Groups::open(disk.clone(), dir.path()).unwrap();
+        let state = groups.state(&key()).unwrap();
+        assert_eq!((moved(state.clone()), state.in_flight.len()), ((4, 30, 77, 5), 0));
+        assert_eq!((state.again, state.letters), (BTreeMap::from([(1, 3)]), BTreeMap::from([(3, 4)])), "redriven still");
+        groups.reset(&[(key(), 2)], true, 88).unwrap();
+        assert_eq!(groups.state(&key()).unwrap().overwrite_until, 30, "from before");
+        groups.ack(&key(), 0, 2, 29, 90).unwrap();
+        assert_eq!(groups.state(&key()).unwrap().overwrite_until, 30, "it is from the time before the reset");
+        groups.ack(&key(), 1, 10, 40, 90).unwrap();
+        assert_eq!(groups.state(&key()).unwrap().overwrite_until, 30, "below it something is missing");
+        groups.ack(&key(), 1, 2, 9, 91).unwrap();
+        assert_eq!(moved(groups.state(&key()).unwrap()), (41, 0, 0, 5));
+        groups.reset(&[(key(), 60)], true, 99).unwrap();
+        assert_eq!(groups.state(&key()).unwrap().overwrite_until, 0, "there is nothing to overwrite");
+        assert_eq!((groups.low_water(DEAD_LETTER_TOPIC, 0, 99), groups.high_water(DEAD_LETTER_TOPIC, 0)), (Some(3), 5));
+        groups.ack_letters(&key(), 3, 4, 100).unwrap();
+        assert_eq!(groups.low_water(DEAD_LETTER_TOPIC, 0, 100), None);
+    }
+
+    #[test]
+    fn journals_of_earlier_programs_are_read_and_names_are_remembered() {
+        let state = GroupState { committed: 7, acked: BTreeMap::from([(9, 12)]), ..GroupState::default() };
+        let bytes = encode(&key(), &state);
+        // Three numbers and two empty lists came later.
+        let content = &bytes[12..bytes.len() - 32];
+        let old = [&bytes[..4], &(content.len() as u32).to_le_bytes(), &crc32c::crc32c(content).to_le_bytes(), content].concat();
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("journal"), old).unwrap();
+        let (groups, skipped) = Groups::open(Arc::new(StdDisk), dir.path()).unwrap();
+        assert_eq!((skipped, groups.state(&key())), (0, Some(state)));
+        for (name, before) in [("find", "search"), ("found", "find"), ("found", "found")] {
+            groups.join(&(name.into(), "logs".into(), 0), Some(before), 0, 1).unwrap();
+        }
+        let found = groups.state(&("found".into(), "logs".into(), 0)).unwrap();
+        assert_eq!((found.committed, found.earlier), (7, BTreeSet::from(["find".into(), "search".into()])));
     }
 }

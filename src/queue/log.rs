@@ -3,15 +3,20 @@
 //! One thread writes, another syncs, so that appending goes on while the disk works. Consumers see a
 //! record only when it is durable (or, with `acks: none|written`, when it is written).
 
+use super::absent::who_is_behind;
 use super::admission::Admission;
+use super::ballast::is_full;
 use super::clock::Clock;
 use super::embedded::DEAD_LETTER_TOPIC;
-use super::partition::Notifier;
+use super::floor::{Floor, Shortage};
+use super::groups::Groups;
+use super::partition::{Notifier, Partition};
 use super::snapshot::Mark;
-use super::stats::QueueStats;
+use super::stats::{QueueStats, Stall};
 use super::syncer::{Job, SyncResult};
-use super::writer::{PartitionWriter, Shared};
-use super::{Acks, Block};
+use super::writer::{Dropped, PartitionWriter, Shared};
+use super::{Acks, Block, Cause, Loss, LostPart, LostStream, OnFull, RunFlags, Span};
+use crate::admin::human::bytes;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
@@ -25,6 +30,9 @@ const SYNC_BYTES: usize = 4 << 20;
 /// How long to wait before a failed write is tried again.
 const RETRY: Duration = Duration::from_millis(200);
 
+/// How often it is looked whether there is room again, and what was dropped is recorded.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// How long a failing disk is tried again when the agent stops.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -34,12 +42,22 @@ pub(crate) enum Message {
     Append(Block),
     /// Write and sync everything that came before, of this partition or of all; then answer.
     Flush(Option<(String, u32)>, Sender<()>),
+    /// What was dropped of the partition with this index is in the ledger now, or could not be entered.
+    Recorded(usize, bool),
+    /// So many bytes were freed where room was wanted.
+    Reclaimed(u64),
     /// A sync has ended.
     Synced(Vec<SyncResult>),
     /// Write and sync everything, then end.
     Close,
     /// End at once: what is not durable stays in its source.
     Abandon,
+}
+
+/// What keeps the queue from growing.
+enum Limit {
+    MaxBytes,
+    Floor(Shortage),
 }
 
 /// The log thread's state.
@@ -49,6 +67,13 @@ pub(crate) struct Log {
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) stats: Arc<QueueStats>,
+    pub(crate) groups: Arc<Groups>,
+    pub(crate) partitions: Vec<Arc<Partition>>,
+    pub(crate) floor: Floor,
+    /// When room was asked for last.
+    pub(crate) asked: Option<Instant>,
+    /// Whether there was nothing to delete the last time.
+    pub(crate) exhausted: bool,
     pub(crate) writers: Vec<PartitionWriter>,
     /// (topic, partition) → index in `writers`.
     pub(crate) route: HashMap<(String, u32), usize>,
@@ -124,6 +149,13 @@ impl Log {
                 self.flushes.push((at, done));
             }
             Message::Synced(results) => self.synced(results),
+            Message::Recorded(at, in_ledger) => self.recorded(at, in_ledger),
+            Message::Reclaimed(freed) => {
+                self.exhausted = freed == 0;
+                if freed > 0 || self.shared.options.on_full == OnFull::DropNewest {
+                    (self.retry_at, self.asked) = (None, self.asked.filter(|_| freed == 0));
+                }
+            }
             Message::Abandon => {}
             Message::Close => {
                 self.closing.get_or_insert_with(Instant::now);
@@ -137,9 +169,12 @@ impl Log {
             return Some(at);
         }
         let linger = self.shared.options.linger;
-        let flush = self.writers.iter().filter_map(|w| w.since).min().map(|since| since + linger);
+        // One whose drops are on their way through the ledger waits for that.
+        let free = || self.writers.iter().filter(|w| !w.is_recording());
+        let flush = free().filter_map(|w| w.since).min().map(|since| since + linger);
+        let dropped = free().filter_map(|w| w.dropped_since).min().map(|since| since + LOOK);
         let sync = if self.sync_under_way { None } else { self.dirty_since.map(|since| since + self.shared.options.sync_interval) };
-        [flush, sync].into_iter().flatten().min()
+        [flush, dropped, sync].into_iter().flatten().min()
     }
 
     fn work(&mut self) {
@@ -154,6 +189,9 @@ impl Log {
             let ripe = |w: &PartitionWriter| w.has_pending() && (hurry || w.is_full() || w.since.is_none_or(|s| now >= s + linger));
             // One that is stalled holds up no other.
             while ripe(&self.writers[at]) && self.flush(at) {}
+            if self.writers[at].dropped_since.is_some_and(|since| hurry || now >= since + LOOK) {
+                self.ask_ledger(at);
+            }
         }
         let dirty: usize = self.writers.iter().map(|w| w.dirty_bytes()).sum();
         let due = self.dirty_since.is_some_and(|s| now >= s + self.shared.options.sync_interval);
@@ -177,25 +215,26 @@ impl Log {
 
     /// Writes the next record batch of a partition; `false` when it has to wait.
     fn flush(&mut self, at: usize) -> bool {
-        let cost = self.writers[at].next_cost();
-        let options = &self.shared.options;
         // Dead letters pass: a full queue must not lock up on them, since delivering is what makes room.
-        let bounded = self.closing.is_none() && *self.writers[at].partition.topic != *DEAD_LETTER_TOPIC;
-        if bounded && self.stats.disk_bytes.load(Ordering::Relaxed) + cost > options.max_bytes {
-            self.stats.stall(
-                "full",
-                format!(
-                    "max_bytes ({} bytes) is reached; sources wait, nothing is lost, and all goes on when sinks have acknowledged more",
-                    options.max_bytes
-                ),
-            );
-            let _ = self.jobs.send(Job::Reclaim);
-            self.retry_at = Some(Instant::now() + RETRY);
+        let reserved = *self.writers[at].partition.topic == *DEAD_LETTER_TOPIC;
+        let cost = self.writers[at].next_cost();
+        if !reserved
+            && self.closing.is_none()
+            && let Some(limit) = self.no_room(cost)
+        {
+            return self.make_room(at, limit);
+        }
+        // The positions of what was dropped come first: what follows of a stream covers them.
+        self.ask_ledger(at);
+        if self.writers[at].is_recording() {
             return false;
         }
+        let options = &self.shared.options;
         match self.writers[at].flush(self.clock.now_ms()) {
             Ok(written) => {
-                self.stats.disk_bytes.fetch_add(written as u64, Ordering::Relaxed);
+                if !reserved {
+                    self.stats.disk_bytes.fetch_add(written as u64, Ordering::Relaxed);
+                }
                 self.stats.recovered();
                 self.dirty_since.get_or_insert_with(Instant::now);
                 if options.acks != Acks::Synced {
@@ -212,20 +251,119 @@ impl Log {
         }
     }
 
+    /// What happens at a limit, by the policy; `true` when the partition goes on at once.
+    fn make_room(&mut self, at: usize, limit: Limit) -> bool {
+        let options = &self.shared.options;
+        let now = Instant::now();
+        let what = match limit {
+            Limit::MaxBytes => format!("queue.max_bytes ({}) is reached", bytes(options.max_bytes)),
+            Limit::Floor(Shortage { free, floor }) => format!(
+                "the disk of {} has {} free, and {} are to stay free (queue.min_free_bytes)",
+                options.dir.display(),
+                bytes(free),
+                bytes(floor)
+            ),
+        };
+        let policy = options.on_full;
+        let dropping = policy == OnFull::DropNewest && self.exhausted;
+        // Once it is known that nothing can go, asking each second finds what was acknowledged since.
+        if self.asked.is_none_or(|asked| now >= asked + if dropping { LOOK } else { RETRY }) {
+            self.asked = Some(now);
+            let _ = self.jobs.send(Job::Reclaim(Some(format!("{what} (on_full: drop_oldest)"))));
+        }
+        if dropping {
+            self.drop_newest(at, now, &what);
+            return true;
+        }
+        if policy == OnFull::Block || self.exhausted {
+            let (groups, partitions, now_ms) = (&self.groups, &self.partitions, self.clock.age_ms());
+            let why = if matches!(limit, Limit::MaxBytes) { Stall::Full } else { Stall::Floor };
+            self.stats.stall(why, || {
+                let behind = who_is_behind(groups, partitions, now_ms);
+                format!("{what}; sources wait, nothing is lost, and all goes on when sinks have acknowledged more or there is room{behind}")
+            });
+        }
+        self.retry_at = Some(now + RETRY);
+        false
+    }
+
+    fn drop_newest(&mut self, at: usize, now: Instant, what: &str) {
+        let gone = self.writers[at].drop_pending(now);
+        let why = format!("{what} (on_full: drop_newest)");
+        for one in &gone {
+            self.admission.release(one.bytes as usize);
+            let path = one.run.stream.spec().path.to_string_lossy().into_owned();
+            self.stats.drops.add(now, Cause::DroppedNewest, &path, one.events, one.bytes, &why);
+        }
+        self.stats.tell_drops();
+    }
+
+    /// Has what was dropped entered in the ledger. Only then the positions move: after a crash in between more is told than
+    /// was dropped, never less.
+    fn ask_ledger(&mut self, at: usize) {
+        let part = |d: &Dropped| {
+            let bare = d.run.flags.0 & RunFlags::NO_POSITION != 0;
+            let span = if bare { Span::default() } else { Span::new(d.run.source_start, d.run.source_end) };
+            let span = Span { events: Some(d.events), ..span };
+            LostPart {
+                stream: LostStream::of(&d.run.stream),
+                span,
+                bytes: if bare { d.bytes } else { 0 },
+                wanted: false,
+                why: String::new(),
+            }
+        };
+        let at_ms = self.clock.now_ms();
+        let (topic, partition) = (self.writers[at].partition.topic.to_string(), self.writers[at].partition.number);
+        if let Some(dropped) = self.writers[at].begin_recording() {
+            let parts = dropped.iter().map(part).collect();
+            let loss = Loss { cause: Cause::DroppedNewest, topic, partition, offsets: 0..0, at_ms, parts };
+            let _ = self.jobs.send(Job::Dropped(at, loss));
+        }
+    }
+
+    /// What was dropped of a partition is in the ledger, or is not.
+    fn recorded(&mut self, at: usize, in_ledger: bool) {
+        let now = Instant::now();
+        if !in_ledger {
+            self.writers[at].not_recorded(now);
+            self.retry_at = Some(now + RETRY);
+            return;
+        }
+        match self.writers[at].record_dropped(self.clock.now_ms()) {
+            Ok(written) => {
+                self.stats.disk_bytes.fetch_add(written as u64, Ordering::Relaxed);
+                self.dirty_since.get_or_insert(now);
+            }
+            Err(e) => {
+                self.writers[at].not_recorded(now);
+                self.write_failed(at, &e);
+            }
+        }
+    }
+
+    /// The limit that `cost` more bytes would pass.
+    fn no_room(&mut self, cost: u64) -> Option<Limit> {
+        if self.stats.disk_bytes.load(Ordering::Relaxed) + cost > self.shared.options.max_bytes {
+            return Some(Limit::MaxBytes);
+        }
+        self.floor.short(cost, Instant::now()).map(Limit::Floor)
+    }
+
     fn write_failed(&mut self, at: usize, e: &io::Error) {
         self.stats.disk_errors.fetch_add(1, Ordering::Relaxed);
         let writer = &mut self.writers[at];
         if e.kind() != io::ErrorKind::StorageFull {
             writer.abandon();
         }
-        self.stats.stall(
-            "degraded",
+        self.stats.stall(Stall::Disk, || {
             format!(
                 "cannot write to {}: {e}; sources wait, nothing that was acknowledged is touched, and it is tried again until it succeeds",
                 writer.partition.dir.display()
-            ),
-        );
-        let _ = self.jobs.send(Job::Reclaim);
+            )
+        });
+        // A disk that fails gets no better when events are dropped.
+        let _ = self.jobs.send(Job::Reclaim(is_full(e).then(|| format!("{e} (on_full: drop_oldest)"))));
         self.retry_at = Some(Instant::now() + RETRY);
     }
 
@@ -237,13 +375,12 @@ impl Log {
                 Ok(end) => writer.synced(end),
                 Err(e) => {
                     self.stats.disk_errors.fetch_add(1, Ordering::Relaxed);
-                    self.stats.stall(
-                        "degraded",
+                    self.stats.stall(Stall::Disk, || {
                         format!(
                             "a sync of {} failed: {e}; what was not durable is kept in memory and written to a fresh segment",
                             writer.partition.dir.display()
-                        ),
-                    );
+                        )
+                    });
                     if let Err(e) = writer.rewrite_unsynced(result.bytes) {
                         // Come back to it as if that sync had failed once more.
                         let again = SyncResult { writer: result.writer, outcome: Err(e), bytes: result.bytes };

@@ -54,6 +54,9 @@ pub struct GroupPlace {
     pub in_flight: u64,
     /// Events above the commit that are delivered already.
     pub acked_above: u64,
+    /// Events below this offset are sent to replace what the receiver has; 0: none.
+    #[serde(default)]
+    pub overwrite_until: u64,
     /// When the place last changed, ms since the Unix epoch.
     pub updated_ms: u64,
 }
@@ -116,8 +119,24 @@ pub struct Reset {
     pub topic: Option<String>,
     /// Only this partition.
     pub partition: Option<u32>,
+    /// What was delivered is to replace what the receiver has.
+    #[serde(default)]
+    pub overwrite: bool,
     /// Only say what would be done.
     pub dry_run: bool,
+}
+
+/// What the target of a sink makes of events that are to replace what it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Overwriting {
+    /// It replaces documents.
+    Replaces,
+    /// It knows no documents, so all is simply sent again; why, in words.
+    SendsAgain(String),
+    /// It takes no replacements; why, in words.
+    Refuses(String),
+    /// It could not be asked; why, in words.
+    Unknown(String),
 }
 
 /// How one place of a group moves.
@@ -131,6 +150,19 @@ pub struct Move {
     pub from: u64,
     /// The commit after.
     pub to: u64,
+    /// Events from there to below this offset replace what the receiver has; 0: none.
+    #[serde(default)]
+    pub overwrite_until: u64,
+    /// An earlier overwrite that was not finished ends: it would have gone on to below this offset; 0: there was none.
+    #[serde(default)]
+    pub overwrite_ended: u64,
+}
+
+impl Move {
+    /// Events that replace what the receiver has.
+    pub fn overwrites(&self) -> u64 {
+        self.overwrite_until.saturating_sub(self.to)
+    }
 }
 
 /// What a reset has done, or would do.
@@ -144,6 +176,12 @@ pub struct Moved {
     pub dry_run: bool,
     /// Its places.
     pub moves: Vec<Move>,
+    /// Of an overwrite: whether the target replaces what it has; `None` where it could not be asked.
+    #[serde(default)]
+    pub replaces: Option<bool>,
+    /// What is to be known of overwriting at this sink, in words.
+    #[serde(default)]
+    pub note: Option<String>,
 }
 
 /// Why something cannot be done. Nothing was changed.
@@ -174,6 +212,17 @@ pub enum ManageError {
     Active {
         /// The group.
         group: String,
+    },
+    /// The target of the sink takes no replacements.
+    #[error(
+        "group `{group}` was not moved: {reason}. A reset without --overwrite ships again without changing what is indexed; to store what is \
+         shipped again anew, give the pipeline a new sink with a new target (it begins at the earliest retained record)"
+    )]
+    TakesNoOverwrite {
+        /// The group.
+        group: String,
+        /// Why, in words.
+        reason: String,
     },
     /// This side only looks.
     #[error("the data directory was opened for looking only")]
@@ -234,7 +283,7 @@ impl Managed<'_> {
 
     fn place(&self, key: &Key, state: &GroupState) -> GroupPlace {
         let acked_above: u64 = state.acked.iter().map(|(start, end)| end - start).sum();
-        let again: u64 = state.again.iter().map(|(first, last)| last + 1 - first).sum();
+        let again: u64 = state.again.iter().chain(&state.letters).map(|(first, last)| last + 1 - first).sum();
         let mut place = GroupPlace {
             topic: key.1.to_string(),
             partition: key.2,
@@ -242,6 +291,7 @@ impl Managed<'_> {
             end: state.committed,
             in_flight: state.in_flight.values().filter(|last| **last >= state.committed).count() as u64,
             acked_above,
+            overwrite_until: state.overwrite_until,
             updated_ms: state.updated_ms,
             ..GroupPlace::default()
         };
@@ -251,7 +301,7 @@ impl Managed<'_> {
         if place.lag_events == 0 {
             return place;
         }
-        let fetcher = Fetcher::new(self.disk.clone(), Arc::new(Registry::new(1)), Arc::default(), partition.clone());
+        let fetcher = Fetcher::new(self.disk.clone(), Arc::new(Registry::new(1)), Arc::default(), None, partition.clone());
         if let Some((segment, pos, append_ms)) = fetcher.place_of(state.committed.max(partition.first())) {
             let later: u64 = partition.segments().iter().filter(|s| s.id > segment.id).map(|s| s.size()).sum();
             place.lag_bytes = segment.size().saturating_sub(pos) + later;
@@ -273,27 +323,44 @@ impl Managed<'_> {
     /// Moves a group, or says how it would move.
     ///
     /// A sink that runs takes up the new place at once; batches that it began before are finished, but no longer
-    /// move the commit. Event IDs are the same as the first time.
+    /// move the commit. Event IDs are the same as the first time. `target` tells what the sink's target makes of events
+    /// that overwrite.
     ///
     /// # Errors
     /// [`ManageError`].
-    pub fn reset(&self, wanted: &Reset) -> Result<Moved, ManageError> {
+    pub fn reset(&self, wanted: &Reset, target: &dyn Fn(&str) -> Overwriting) -> Result<Moved, ManageError> {
+        self.keys_of(&wanted.group)?;
+        let group = wanted.group.clone();
+        // It may take a while to ask, which nobody else is to wait for.
+        let (replaces, note) = match wanted.overwrite.then(|| target(&group)) {
+            Some(Overwriting::Refuses(reason)) => return Err(ManageError::TakesNoOverwrite { group, reason }),
+            Some(Overwriting::SendsAgain(note)) => (Some(false), Some(note)),
+            Some(Overwriting::Unknown(note)) => (None, Some(note)),
+            Some(Overwriting::Replaces) => (Some(true), None),
+            None => (None, None),
+        };
         // What the new place is to have must not be deleted before the group is known to stand there.
         let _hold = self.groups.map(Groups::hold_retention);
-        let (keys, mut moves) = (self.keys_of(&wanted.group)?, Vec::new());
+        let (keys, mut targets, mut moves) = (self.keys_of(&wanted.group)?, Vec::new(), Vec::new());
         let listed = |key: &&Key| wanted.topic.as_deref().is_none_or(|t| *t == *key.1) && wanted.partition.is_none_or(|p| p == key.2);
         for key in keys.iter().copied().filter(listed) {
             let Some(partition) = self.partition(&key.1, key.2) else { continue };
-            let (first, end, from) = (partition.first(), partition.visible(), self.states[key].committed);
+            let state = &self.states[key];
+            let (first, end, from) = (partition.first(), partition.visible(), state.committed);
             let to = match wanted.to {
                 ResetTo::Earliest => first,
                 ResetTo::Latest => end,
                 ResetTo::Offset(offset) => offset,
                 ResetTo::ShiftBy(by) => from.saturating_add_signed(by),
-                ResetTo::Time(ms) => offset_at_time(&*self.disk, partition, ms)
+                ResetTo::Time(ms) => offset_at_time(&self.disk, partition, ms)
                     .map_err(|source| ManageError::Io { what: "look for the time in the segments", source })?,
             };
-            moves.push((key.clone(), from, to.clamp(first, end)));
+            let to = to.clamp(first, end);
+            let until = if wanted.overwrite && state.high_end() > to { state.high_end() } else { 0 };
+            let ended = if until == 0 { state.overwrite_until } else { 0 };
+            let (topic, partition) = (key.1.to_string(), key.2);
+            targets.push((key.clone(), to));
+            moves.push(Move { topic, partition, from, to, overwrite_until: until, overwrite_ended: ended });
         }
         if moves.is_empty() {
             let what = match (&wanted.topic, wanted.partition) {
@@ -307,15 +374,18 @@ impl Managed<'_> {
         }
         if !wanted.dry_run {
             let groups = self.groups.ok_or(ManageError::ReadOnly)?;
-            let targets: Vec<(Key, u64)> = moves.iter().map(|(key, _, to)| (key.clone(), *to)).collect();
-            groups.reset(&targets, self.now_ms).map_err(|source| ManageError::Io { what: "write the groups' journal", source })?;
+            groups
+                .reset(&targets, wanted.overwrite, self.now_ms)
+                .map_err(|source| ManageError::Io { what: "write the groups' journal", source })?;
             self.wake();
         }
         Ok(Moved {
             group: wanted.group.clone(),
             active: self.joined.contains(&*wanted.group),
             dry_run: wanted.dry_run,
-            moves: moves.into_iter().map(|(k, from, to)| Move { topic: k.1.to_string(), partition: k.2, from, to }).collect(),
+            moves,
+            replaces,
+            note,
         })
     }
 
@@ -361,10 +431,10 @@ fn topic_place(p: &Partition) -> TopicPlace {
 }
 
 /// Offset of the first record batch that was appended at or after `ms`; the end where there is none.
-pub(crate) fn offset_at_time(disk: &dyn Disk, partition: &Partition, ms: u64) -> io::Result<u64> {
+pub(crate) fn offset_at_time(disk: &Arc<dyn Disk>, partition: &Partition, ms: u64) -> io::Result<u64> {
     let mut segments = partition.segments();
     segments.sort_by_key(|s| s.base);
-    // Append times never go back within a partition.
+    // Append times never go back within a segment, and in a partition only when a false jump of the clock was put right.
     for s in segments.iter().filter(|s| s.end() > s.base && s.newest_ms() >= ms) {
         let file = s.file(disk)?;
         let before = s.index.lock().unwrap_or_else(|e| e.into_inner()).before(ms);

@@ -1,5 +1,6 @@
 //! Who may open a data directory, and the queue's UUID and epoch.
 
+use super::ballast::is_full;
 use super::disk::Disk;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -17,6 +18,9 @@ pub(crate) struct Meta {
     /// Counts openings; part of segment IDs, so that none is used twice.
     pub(crate) epoch: u32,
 }
+
+/// Bytes of the file, spaces at its end included.
+const FIXED: usize = 128;
 
 /// The file: the fields, and the CRC32C of `FORMAT QUEUE EPOCH` in eight hexadecimal digits. A later
 /// format may add fields; these four stay, so that a flipped bit never passes for a newer version.
@@ -43,7 +47,19 @@ impl Meta {
 
     pub(crate) fn write(&self, disk: &dyn Disk, dir: &Path) -> io::Result<()> {
         let stored = Stored { meta: self.clone(), crc: self.crc() };
-        disk.replace(&Self::path(dir), &serde_json::to_vec(&stored).map_err(io::Error::other)?)
+        let mut text = serde_json::to_vec(&stored).map_err(io::Error::other)?;
+        // Of one length whatever the epoch, so that it can be written over in place.
+        text.resize(text.len().max(FIXED), b' ');
+        let path = Self::path(dir);
+        match disk.replace(&path, &text) {
+            // One sector is written whole or not at all; and what is damaged is made anew from the segments.
+            Err(e) if is_full(&e) => {
+                let file = disk.open(&path).map_err(|_| e)?;
+                file.write_all_at(&[&text], 0)?;
+                file.sync()
+            }
+            done => done,
+        }
     }
 
     fn crc(&self) -> String {

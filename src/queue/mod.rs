@@ -6,9 +6,11 @@
 //! in one sync: the queue is the registry. A sink is a consumer group: it polls
 //! [`Batch`]es, each a range of offsets with a stable [`BatchId`], and acks them.
 
+mod absent;
 mod admission;
 mod api;
 mod append;
+mod ballast;
 mod block;
 mod clock;
 mod codec;
@@ -16,21 +18,29 @@ mod compression;
 mod consumer;
 mod dead_letter;
 mod disk;
+mod drops;
 mod embedded;
+mod fail_point;
 mod fetch;
 mod findings;
+mod floor;
 mod format;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod groups;
+mod holes;
 mod index;
+mod journal;
+mod letter;
 mod log;
+mod losses;
 mod manage;
 mod meta;
 mod open;
 mod options;
 mod partition;
+mod patient;
 mod ranges;
 mod reader;
 mod record;
@@ -40,7 +50,9 @@ mod registry;
 mod repair;
 mod retention;
 mod segment;
+mod shed;
 mod snapshot;
+mod spare;
 mod stats;
 mod stream;
 mod syncer;
@@ -48,14 +60,17 @@ mod verify;
 mod view;
 mod writer;
 
-pub use api::{Acker, AppendError, Batch, BatchId, Consumer, DeadLetters, FetchError, Limits, Part, Producer, RunSlice};
+pub use absent::AbsentGroup;
+pub use api::{Acker, AppendError, Batch, BatchId, BatchKind, Consumer, DeadLetters, FetchError, Limits, Part, Producer, RunSlice};
 pub use block::{Block, Buffer, BufferPool, RunFlags, Tail, put_varint};
 pub use dead_letter::DeadLetterWriter;
 pub use embedded::{BLOCK_BYTES, DEAD_LETTER_TOPIC, GroupLag, Queue, Subscription};
 pub use findings::{Finding, Severity, Verification};
-pub use manage::{GroupInfo, GroupPlace, Inventory, ManageError, Managed, Move, Moved, Reset, ResetTo, TopicPlace};
+pub(crate) use floor::floor;
+pub use losses::{Cause, Loss, LossEntry, LossState, LossTotals, Losses, LossesError, LostPart, LostStream, Settled, Span, Wanted};
+pub use manage::{GroupInfo, GroupPlace, Inventory, ManageError, Managed, Move, Moved, Overwriting, Reset, ResetTo, TopicPlace};
 pub use open::OpenError;
-pub use options::{Acks, Compression, OnFull, QueueOptions, Retention};
+pub use options::{Acks, Compression, Intent, OnFull, QueueOptions, Retention};
 pub use reader::{Reader, Start};
 pub use record::{Event, Events, RecordBatch, Run};
 pub use recovery::{Lost, RecoveryError, RecoveryReport};

@@ -1,21 +1,26 @@
 //! Opening the queue: who may, what recovery finds, and the threads.
 
+use super::absent::Watch;
 use super::admission::Admission;
+use super::ballast::Ballasted;
 use super::clock::{Clock, SystemClock};
-use super::disk::{Disk, StdDisk};
+use super::disk::Disk;
 use super::embedded::{BLOCK_BYTES, DEAD_LETTER_TOPIC, Queue, Threads};
+use super::fail_point;
+use super::floor::Floor;
 use super::format::{FormatError, SegmentHeader};
 use super::groups::Groups;
+use super::holes::Holes;
 use super::log::Log;
 use super::meta::{Lock, LockError, Meta};
-use super::partition::{Notifier, Partition};
-use super::recovery::{Recovery, RecoveryError, RecoveryReport};
+use super::partition::{Notifier, Partition, bounded_bytes};
+use super::recovery::{Lost, Recovery, RecoveryError, RecoveryReport};
 use super::registry::Registry;
-use super::snapshot::Snapshots;
+use super::snapshot::{Mark, Snapshots};
 use super::stats::QueueStats;
 use super::syncer::Syncer;
 use super::writer::{PartitionWriter, Shared};
-use super::{BufferPool, QueueOptions};
+use super::{BufferPool, Intent, Losses, LossesError, QueueOptions};
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -61,6 +66,9 @@ pub enum OpenError {
     },
 }
 
+/// Bytes of the smallest segments that a small `max_bytes` leads to.
+const LEAST_SEGMENT: u64 = 16 << 10;
+
 fn at(path: &Path) -> impl Fn(io::Error) -> OpenError + '_ {
     move |source| OpenError::Io { path: path.to_path_buf(), source }
 }
@@ -71,11 +79,11 @@ impl Queue {
     /// # Errors
     /// [`OpenError`]; nothing is changed when the directory belongs to another process or a newer version.
     pub fn open(options: QueueOptions, topics: &[String]) -> Result<Arc<Queue>, OpenError> {
-        Self::open_on(options, topics, Arc::new(StdDisk), Arc::new(SystemClock::default()))
+        Self::open_on(options, topics, fail_point::real_disk(), Arc::new(SystemClock::default()))
     }
 
     pub(crate) fn open_on(
-        options: QueueOptions,
+        mut options: QueueOptions,
         topics: &[String],
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
@@ -86,6 +94,8 @@ impl Queue {
             LockError::Held(pid) => OpenError::InUse { dir: dir.clone(), pid },
             LockError::Io(source) => OpenError::Io { path: dir.join("LOCK"), source },
         })?;
+        let ballast = Arc::new(Ballasted::new(disk, &dir, options.min_free_bytes));
+        let disk: Arc<dyn Disk> = ballast.clone();
         let (snapshots, newest, damaged) = Snapshots::open(&*disk, &dir).map_err(at(&dir))?;
         let mut report = RecoveryReport::default();
         let meta = open_meta(&*disk, &dir, snapshots_epoch(newest.as_ref()), &mut report)?;
@@ -97,12 +107,24 @@ impl Queue {
             registry.reserve(snapshot.next_stream);
             snapshot.streams.into_iter().for_each(|s| registry.load(s));
         }
+        let (losses, unsound) = Losses::open(disk.clone(), &dir).map_err(|e| match e {
+            LossesError::Newer { version, .. } => OpenError::Newer { dir: dir.clone(), format: version },
+            LossesError::Io { path, source } => OpenError::Io { path, source },
+        })?;
+        if unsound > 0 {
+            report.damaged.push(format!(
+                "{}: {unsound} lines are damaged; what they told of earlier losses is forgotten, the others count",
+                Losses::path(&dir).display()
+            ));
+        }
         let journal = dir.join("groups").join("journal");
         let journal_lost = matches!(disk.open(&journal), Err(e) if e.kind() == io::ErrorKind::NotFound);
-        let (groups, skipped) = Groups::open(disk.clone(), &dir.join("groups")).map_err(at(&dir))?;
+        let (mut groups, skipped) = Groups::open(disk.clone(), &dir.join("groups")).map_err(at(&dir))?;
+        groups.hold_absent(options.absent_groups, clock.age_ms());
         report
             .damaged
             .extend(damaged.iter().map(|p| format!("{}: checksum differs; another snapshot and the record batches are used", p.display())));
+        groups.intent_synced = options.intent == Intent::Synced;
         if skipped > 0 {
             report.damaged.push(format!(
                 "{skipped} bytes of the groups' journal; the last sound offsets are used, so some batches are sent again under the same IDs"
@@ -125,7 +147,7 @@ impl Queue {
                 disk.create_dir_all(&partition_dir).map_err(at(&partition_dir))?;
                 let mark = marks.iter().find(|m| m.topic == *topic && m.partition == number);
                 let mut recovery = Recovery {
-                    disk: &*disk,
+                    disk: &disk,
                     registry: &registry,
                     report: &mut report,
                     quarantine: &dir.join("quarantine"),
@@ -154,13 +176,31 @@ impl Queue {
                 dir.display()
             ));
         }
+        for partition in &partitions {
+            // Told already, and settled or to be settled.
+            for (first, end) in losses.offsets(&partition.topic, partition.number) {
+                partition.lose(first, end);
+            }
+        }
+        let (registry, groups, losses) = (Arc::new(registry), Arc::new(groups), Arc::new(losses));
+        let holes = Arc::new(Holes::new(disk.clone(), dir.clone(), registry.clone(), groups.clone(), losses.clone(), clock.clone()));
+        let partition_of = |l: &Lost| partitions.iter().find(|p| *p.topic == *l.topic && p.number == l.partition);
+        report.lost.retain(|l| partition_of(l).is_none_or(|p| p.not_known_lost(l.first, l.end) > 0));
         tell(&report);
         let stats = Arc::new(QueueStats::default());
-        stats.disk_bytes.store(partitions.iter().map(|p| p.disk_bytes()).sum(), Ordering::Relaxed);
+        stats.disk_bytes.store(bounded_bytes(&partitions), Ordering::Relaxed);
         for lost in &report.lost {
-            let partition = partitions.iter().find(|p| *p.topic == *lost.topic && p.number == lost.partition);
-            let untold = partition.map_or(0, |p| p.lose(lost.first, lost.end));
+            let Some(partition) = partition_of(lost) else { continue };
+            let untold = holes.found(partition, lost.first..lost.end);
+            let untold = untold.map_err(|e| OpenError::Io { path: Losses::path(&dir), source: io::Error::other(e.to_string()) })?;
             stats.lost_events.fetch_add(untold, Ordering::Relaxed);
+        }
+        // Active segments cannot go: they may not take all.
+        let active = options.max_bytes / (2 * partitions.len() as u64).max(1);
+        options.segment_bytes = options.segment_bytes.min(active.max(LEAST_SEGMENT));
+        for partition in &partitions {
+            let settled = holes.settle_what_is_there(partition);
+            settled.map_err(|e| OpenError::Io { path: Losses::path(&dir), source: io::Error::other(e.to_string()) })?;
         }
         // Half of the memory is for blocks (here), half for the bodies that sinks encode.
         let blocks = (options.buffer_memory / 2).max(4 * BLOCK_BYTES);
@@ -172,8 +212,15 @@ impl Queue {
             next_segment: AtomicU64::new(next_segment),
             cache_cap: blocks / 3,
         });
-        let (registry, groups, notifier) = (Arc::new(registry), Arc::new(groups), Arc::new(Notifier::default()));
+        let notifier = Arc::new(Notifier::default());
         let admission = Arc::new(Admission::new(blocks * 2 / 3));
+        // All that the segments tell is known by now.
+        let marks = partitions.iter().map(|p| Mark {
+            topic: p.topic.to_string(),
+            partition: p.number,
+            segment_id: next_segment,
+            next_offset: p.written(),
+        });
         let (messages, inbox) = channel();
         let (jobs, job_inbox) = channel();
         let route = partitions.iter().enumerate().map(|(i, p)| ((p.topic.to_string(), p.number), i)).collect::<HashMap<_, _>>();
@@ -183,6 +230,11 @@ impl Queue {
             notifier: notifier.clone(),
             admission: admission.clone(),
             stats: stats.clone(),
+            groups: groups.clone(),
+            partitions: partitions.clone(),
+            floor: Floor::new(disk.clone(), dir.clone(), options.min_free_bytes),
+            asked: None,
+            exhausted: false,
             writers: partitions.iter().map(|p| PartitionWriter::new(shared.clone(), p.clone())).collect(),
             route,
             jobs,
@@ -192,6 +244,7 @@ impl Queue {
             flushes: Vec::new(),
             closing: None,
         };
+        ballast.fill();
         let syncer = Syncer {
             shared: shared.clone(),
             clock: clock.clone(),
@@ -205,7 +258,11 @@ impl Queue {
             log: messages.clone(),
             last_housekeeping: Instant::now(),
             snapshot_failed: false,
-            last_marks: Vec::new(),
+            last_marks: marks.collect(),
+            absent: Watch::default(),
+            losses: losses.clone(),
+            floor: Floor::new(disk.clone(), dir.clone(), options.min_free_bytes),
+            ballast: ballast.clone(),
         };
         let sync = spawn("queue-sync", move || syncer.run(job_inbox)).map_err(at(&dir))?;
         let log = spawn("queue-log", move || log.run(inbox)).map_err(at(&dir))?;
@@ -221,6 +278,8 @@ impl Queue {
             notifier,
             admission,
             stats,
+            losses,
+            holes,
             closed: Arc::default(),
             messages,
             threads: Mutex::new(Some(Threads { log, sync })),

@@ -26,19 +26,33 @@ pub enum Compression {
     Zstd,
 }
 
-/// What happens when `max_bytes` is reached.
+/// What a batch waits for before it is sent: that the range in flight, which gives it its ID, stands in the group's journal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Intent {
+    /// Written: after `kill -9` exactly the same batches are sent again, after a power cut perhaps the same events in others.
+    #[default]
+    Written,
+    /// Synced: after a power cut, too. One sync more for each batch.
+    Synced,
+}
+
+/// What happens when `max_bytes` or the floor of free space is reached and nothing acknowledged is left to delete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFull {
     /// Sources wait; files simply stay on disk.
     Block,
+    /// The oldest segment goes, although some group has not read it.
+    DropOldest,
+    /// What comes is dropped.
+    DropNewest,
 }
 
-/// How long records are kept after every group has acknowledged them.
+/// How long records are kept that nobody waits for: after every group has acknowledged them, or, for dead letters, at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Acknowledged bytes to keep for a replay.
+    /// Bytes of them to keep.
     pub bytes: u64,
-    /// Keep acknowledged records no longer than this.
+    /// Keep them no longer than this.
     pub age: Duration,
 }
 
@@ -55,6 +69,8 @@ pub struct QueueOptions {
     pub linger: Duration,
     /// See [`Acks`].
     pub acks: Acks,
+    /// See [`Intent`].
+    pub intent: Intent,
     /// See [`Compression`].
     pub compression: Compression,
     /// Longest time from write to sync.
@@ -63,12 +79,18 @@ pub struct QueueOptions {
     pub buffer_memory: usize,
     /// How long a push input may wait for room.
     pub max_block: Duration,
-    /// Most bytes on disk, over all topics.
+    /// Most bytes on disk, over all topics but the dead letters.
     pub max_bytes: u64,
+    /// Bytes that are left free on the disk; `None`: a twentieth of it, at most 1 GiB.
+    pub min_free_bytes: Option<u64>,
     /// See [`OnFull`].
     pub on_full: OnFull,
-    /// See [`Retention`].
+    /// What is kept for a replay.
     pub retention: Retention,
+    /// What is kept of the dead-letter topic; beyond it the oldest are lost, which is counted and told.
+    pub dead_letters: Retention,
+    /// How long a group whose sink is not configured any more holds what it has not acknowledged.
+    pub absent_groups: Duration,
     /// Partitions of each topic.
     pub partitions: u32,
 }
@@ -81,13 +103,17 @@ impl Default for QueueOptions {
             batch_size: 1 << 20,
             linger: Duration::from_millis(5),
             acks: Acks::Synced,
+            intent: Intent::Written,
             compression: Compression::None,
             sync_interval: Duration::from_millis(25),
             buffer_memory: 24 << 20,
             max_block: Duration::from_secs(60),
             max_bytes: 10 << 30,
+            min_free_bytes: None,
             on_full: OnFull::Block,
             retention: Retention { bytes: 1 << 30, age: Duration::from_secs(7 * 86_400) },
+            dead_letters: Retention { bytes: 1 << 30, age: Duration::from_secs(30 * 86_400) },
+            absent_groups: Duration::from_secs(7 * 86_400),
             partitions: 1,
         }
     }

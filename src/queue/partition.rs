@@ -2,6 +2,7 @@
 //! and how far consumers may see.
 
 use super::RecordBatch;
+use super::embedded::DEAD_LETTER_TOPIC;
 use super::ranges::Ranges;
 use super::segment::Segment;
 use std::collections::VecDeque;
@@ -68,6 +69,16 @@ impl Partition {
     /// The offsets `from..to` are lost; gives how many of them were not known to be.
     pub(crate) fn lose(&self, from: u64, to: u64) -> u64 {
         self.lock().lost.insert(from, to)
+    }
+
+    /// How many of the offsets `from..to` are not known to be lost.
+    pub(crate) fn not_known_lost(&self, from: u64, to: u64) -> u64 {
+        self.lock().lost.clone().insert(from, to)
+    }
+
+    /// Whether an offset is known to be lost.
+    pub(crate) fn is_lost(&self, offset: u64) -> bool {
+        self.lock().lost.contains(offset)
     }
 
     /// First retained offset.
@@ -155,6 +166,11 @@ impl Partition {
     pub(crate) fn segment_at(&self, offset: u64) -> Option<Arc<Segment>> {
         self.lock().segments.iter().filter(|s| s.end() > offset.max(s.base)).min_by_key(|s| s.base).cloned()
     }
+}
+
+/// Bytes that count against `max_bytes`: dead letters have space of their own.
+pub(crate) fn bounded_bytes(partitions: &[Arc<Partition>]) -> u64 {
+    partitions.iter().filter(|p| *p.topic != *DEAD_LETTER_TOPIC).map(|p| p.disk_bytes()).sum()
 }
 
 impl State {

@@ -22,6 +22,10 @@ impl Ranges {
         self.0.insert(from, to);
         fresh
     }
+
+    pub(crate) fn contains(&self, offset: u64) -> bool {
+        self.0.range(..=offset).next_back().is_some_and(|(_, end)| offset < *end)
+    }
 }
 
 #[cfg(test)]
@@ -39,6 +43,7 @@ mod tests {
                 prop_assert_eq!(ranges.insert(start, start + len), fresh);
                 let held: BTreeSet<u64> = ranges.0.iter().flat_map(|(s, e)| *s..*e).collect();
                 prop_assert_eq!(&held, &all);
+                prop_assert!((0..90).all(|o| ranges.contains(o) == all.contains(&o)));
             }
         }
     }

@@ -66,7 +66,7 @@ impl Reader {
             Start::Latest => end,
             Start::Offset(offset) => offset.max(first),
             Start::Last(n) => end.saturating_sub(n).max(first),
-            Start::Time(ms) => offset_at_time(&*disk, partition, ms)?,
+            Start::Time(ms) => offset_at_time(&disk, partition, ms)?,
         };
         Ok(Reader {
             disk,
@@ -163,7 +163,8 @@ impl Reader {
             if located.header.base_offset >= place.bound {
                 return self.at_end(place);
             }
-            if located.header.count > 0 && located.end_offset() <= self.next {
+            let has_none = segment::is_data(&located) && located.header.count == 0;
+            if has_none || (located.header.count > 0 && located.end_offset() <= self.next) {
                 place.pos = located.next_pos();
                 continue;
             }

@@ -146,8 +146,9 @@ impl<'a> Iterator for Events<'a> {
         let (raw, rest) = self.data.split_at(len);
         let event = Event { offset: self.offset, position: self.position, bytes: without_delimiter(raw), raw };
         self.data = rest;
-        self.offset += 1;
-        self.position += len as u64;
+        // Numbers from a file: wrong ones may give wrong numbers, never a panic.
+        self.offset = self.offset.wrapping_add(1);
+        self.position = self.position.wrapping_add(len as u64);
         self.left -= 1;
         Some(event)
     }

@@ -5,15 +5,17 @@
 //! acknowledged, and its source still has it); damage before it is passed over, kept aside and reported.
 
 use super::append::{Declared, append};
+use super::ballast::is_full;
 use super::codec::Reader;
 use super::compression::Compressor;
-use super::disk::{Disk, DiskFile};
+use super::disk::{Disk, DiskFile, is_medium_error};
 use super::format::{FormatError, SEGMENT_HEADER, SegmentHeader};
+use super::holes::keep_aside;
 use super::index::{Index, Sealed};
 use super::registry::{Registry, StreamRecord};
 use super::segment::{self, Found, Located, Segment};
 use super::snapshot::Mark;
-use super::{Position, Tail};
+use super::{Position, RunFlags, Tail};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -71,7 +73,7 @@ pub enum RecoveryError {
 
 /// What recovery works with.
 pub(crate) struct Recovery<'a> {
-    pub(crate) disk: &'a dyn Disk,
+    pub(crate) disk: &'a Arc<dyn Disk>,
     pub(crate) registry: &'a Registry,
     pub(crate) report: &'a mut RecoveryReport,
     pub(crate) quarantine: &'a Path,
@@ -146,9 +148,18 @@ impl Recovery<'_> {
         if !copy.is_empty() {
             let id = *next_segment;
             *next_segment += 1;
-            let fresh = self.copy_forward(dir, id, &copy)?;
-            (end, taken_over) = (fresh.end(), fresh.base);
-            segments.push(Arc::new(fresh));
+            let copied = self.report.copied_events;
+            match self.copy_forward(dir, id, &copy) {
+                Ok(fresh) => {
+                    (end, taken_over) = (fresh.end(), fresh.base);
+                    segments.push(Arc::new(fresh));
+                }
+                Err(RecoveryError::Io { source, .. }) if is_full(&source) => {
+                    self.report.copied_events = copied;
+                    self.keep_in_place(dir, id, &copy)?;
+                }
+                Err(e) => return Err(e),
+            }
         }
         for s in &scanned {
             for batch in s.batches.iter().filter(|b| segment::is_data(b) && b.end_offset() <= s.segment.end().min(end)) {
@@ -176,8 +187,22 @@ impl Recovery<'_> {
         Ok((all, end.max(known_end)))
     }
 
+    /// What was read; or `damage`, loudly, where the medium gives it no more: one bad place must not keep the queue shut.
+    fn or_damaged<T>(&mut self, path: &Path, read: io::Result<T>, damage: T) -> Result<T, RecoveryError> {
+        match read {
+            Err(e) if is_medium_error(&e) => {
+                let told = format!("{}: {e}; what cannot be read is passed over like damage. Check the disk", path.display());
+                if !self.report.damaged.contains(&told) {
+                    self.report.damaged.push(told);
+                }
+                Ok(damage)
+            }
+            read => read.map_err(at(path)),
+        }
+    }
+
     fn seal(&mut self, segment: &Segment) {
-        if let Err(e) = segment.write_index(self.disk) {
+        if let Err(e) = segment.write_index(&**self.disk) {
             self.report
                 .damaged
                 .push(format!("{}: cannot write its index: {e}; the next start looks at the segment again", segment.path.display()));
@@ -191,9 +216,15 @@ impl Recovery<'_> {
     }
 
     fn open_segment(&mut self, id: u64, base: u64, path: &Path, scan: bool) -> Result<Option<Scanned>, RecoveryError> {
-        let file = self.disk.open(path).map_err(at(path))?;
+        let file = match super::patient::open(self.disk, path) {
+            Err(e) if is_medium_error(&e) => {
+                self.report.damaged.push(format!("{}: {e}; the disk cannot open it: it is left as it is and not read", path.display()));
+                return Ok(None);
+            }
+            file => file.map_err(at(path))?,
+        };
         let mut block = vec![0; SEGMENT_HEADER];
-        let n = file.read_at(&mut block, 0).map_err(at(path))?;
+        let n = self.or_damaged(path, file.read_at(&mut block, 0), block.len())?;
         let sealed = self
             .disk
             .read(&path.with_extension("idx"))
@@ -258,9 +289,9 @@ impl Recovery<'_> {
         let (mut batches, mut pos, mut expected) = (Vec::new(), SEGMENT_HEADER as u64, base);
         let len = file.len().map_err(at(path))?;
         while pos < len {
-            let batch = match segment::locate(file, id, pos).map_err(at(path))? {
+            let batch = match self.or_damaged(path, segment::locate(file, id, pos), Found::Damage)? {
                 Found::Batch(batch) => batch,
-                Found::End | Found::Damage => match segment::search(file, id, pos + 8, expected).map_err(at(path))? {
+                Found::End | Found::Damage => match self.or_damaged(path, segment::search(file, id, pos + 8, expected), None)? {
                     None => break,
                     Some(found) => {
                         self.keep_aside(file, id, pos, found.pos);
@@ -280,7 +311,7 @@ impl Recovery<'_> {
             pos = batch.next_pos();
             expected = batch.end_offset();
             if !segment::is_data(&batch)
-                && let Some(payload) = segment::payload(file, &batch).map_err(at(path))?
+                && let Some(payload) = self.or_damaged(path, segment::payload(file, &batch), None)?
             {
                 let mut reader = Reader(&payload);
                 while let Some(record) = StreamRecord::decode(&mut reader) {
@@ -299,15 +330,9 @@ impl Recovery<'_> {
 
     /// Copies damaged bytes to the quarantine folder, as far as the disk lets us.
     fn keep_aside(&mut self, file: &dyn DiskFile, id: u64, from: u64, to: u64) {
-        let name = format!("{}-{}-{id:016x}-{from}.bin", self.topic, self.number);
-        let mut bytes = vec![0; (to - from).min(64 << 20) as usize];
-        let kept = self
-            .disk
-            .create_dir_all(self.quarantine)
-            .and_then(|()| file.read_at(&mut bytes, from))
-            .and_then(|n| self.disk.replace(&self.quarantine.join(&name), &bytes[..n]));
+        let kept = keep_aside(&**self.disk, self.quarantine, (self.topic, self.number, id), file, from..to);
         if let Err(e) = kept {
-            self.report.damaged.push(format!("cannot keep the damaged bytes aside as {name}: {e}"));
+            self.report.damaged.push(format!("cannot keep damaged bytes of segment {id:016x} aside: {e}"));
         }
     }
 
@@ -324,7 +349,7 @@ impl Recovery<'_> {
                     continue;
                 }
                 let follows = end == batch.header.base_offset || (copy.is_empty() && batch.header.base_offset <= durable.max(end));
-                if !follows || segment::payload(&*s.file, batch).map_err(at(&s.segment.path))?.is_none() {
+                if !follows || self.or_damaged(&s.segment.path, segment::payload(&*s.file, batch), None)?.is_none() {
                     self.report.torn_events += u64::from(batch.header.count);
                     continue;
                 }
@@ -336,13 +361,28 @@ impl Recovery<'_> {
     }
 
     fn advance(&self, batch: &Located) {
-        for run in &batch.runs {
+        for run in batch.runs.iter().filter(|r| !RunFlags(r.flags).has(RunFlags::REPAIR)) {
             if let Some(stream) = self.registry.get(run.stream)
                 && run.source_end > stream.durable().end
             {
                 stream.set_durable(Position { end: run.source_end, tail: Tail { len: run.tail_len, crc: run.tail_crc } });
             }
         }
+    }
+
+    /// Makes the unsure batches durable where they are, on a disk without room for a copy: they are written once more over
+    /// themselves, since a sync alone says nothing of pages that an earlier failed one has dropped.
+    fn keep_in_place(&mut self, dir: &Path, id: u64, copy: &[Unsure<'_>]) -> Result<(), RecoveryError> {
+        let base = copy.first().map_or(0, |(_, b)| b.header.base_offset);
+        let _ = self.disk.remove(&dir.join(segment::file_name(base, id)).with_extension("tmp"));
+        for (s, located) in copy {
+            let mut bytes = vec![0; (located.next_pos() - located.pos) as usize];
+            let read = s.file.read_at(&mut bytes, located.pos);
+            let kept = read.and_then(|n| s.file.write_all_at(&[&bytes[..n]], located.pos)).and_then(|()| s.file.sync());
+            kept.map_err(at(&s.segment.path))?;
+            self.report.copied_events += u64::from(located.header.count);
+        }
+        Ok(())
     }
 
     /// Writes the unsure batches, with their offsets and epochs, to a fresh segment that appears only when it is whole and durable.
@@ -359,7 +399,7 @@ impl Recovery<'_> {
         let fresh = Segment::new(id, base_offset, path.clone(), base_offset, SEGMENT_HEADER as u64, 0, Index::default());
         let (mut pos, mut declared, mut compressor) = (SEGMENT_HEADER as u64, Declared::new(), Compressor::default());
         for (s, located) in copy {
-            let payload = segment::payload(&*s.file, located).map_err(at(&s.segment.path))?;
+            let payload = self.or_damaged(&s.segment.path, segment::payload(&*s.file, located), None)?;
             let Some(batch) = payload.and_then(|p| segment::record_batch(located, &p, self.registry).ok()) else { break };
             let start = pos;
             let compress = (located.header.codec, &mut compressor);

@@ -100,7 +100,7 @@ impl Registry {
 
     /// Takes a record from disk: a later record of a stream replaces what an earlier one said.
     pub(crate) fn load(&self, record: StreamRecord) {
-        self.next.fetch_max(record.id + 1, Ordering::Relaxed);
+        self.next.fetch_max(record.id.saturating_add(1), Ordering::Relaxed);
         let mut streams = self.lock();
         match streams.get(&record.id) {
             Some(stream) => {
@@ -170,6 +170,14 @@ pub(crate) mod tests {
                 position: Position { end, tail: Tail { len: tail.0, crc: tail.1 } },
             }
         }
+    }
+
+    #[test]
+    fn the_last_number_of_all_is_loaded_as_any_other() {
+        let registry = Registry::new(1);
+        let spec = StreamSpec::default();
+        registry.load(StreamRecord { id: u64::MAX, partition: 0, spec, position: Position::default() });
+        assert_eq!((registry.all().len(), registry.next_id()), (1, u64::MAX));
     }
 
     proptest! {

@@ -1,11 +1,12 @@
 //! A segment file: its name, its header, and the batches in it by position.
 
 use super::compression::decompress;
-use super::disk::{Disk, DiskFile};
+use super::disk::{Disk, DiskFile, is_medium_error};
 use super::format::{BATCH_HEADER, BatchHeader, Kind, RUN_ENTRY, RunEntry, SEGMENT_HEADER, SegmentHeader, padded};
 use super::index::{Index, Sealed};
 use super::registry::Registry;
-use super::{RecordBatch, Run, RunFlags, Tail};
+use super::spare::Spare;
+use super::{Compression, RecordBatch, Run, RunFlags, Tail};
 use bytes::Bytes;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -78,8 +79,12 @@ pub(crate) fn locate(file: &dyn DiskFile, segment_id: u64, pos: u64) -> io::Resu
 
 /// Reads the payload of a batch as it is stored and checks it; `None` when it is damaged or cut short.
 pub(crate) fn stored(file: &dyn DiskFile, batch: &Located) -> io::Result<Option<Vec<u8>>> {
+    stored_in(file, batch, vec![0; batch.header.stored_len()])
+}
+
+/// Like [`stored`], into memory of the right length.
+fn stored_in(file: &dyn DiskFile, batch: &Located, mut body: Vec<u8>) -> io::Result<Option<Vec<u8>>> {
     let table = batch.runs.len() * RUN_ENTRY;
-    let mut body = vec![0; batch.header.stored_len()];
     let n = file.read_at(&mut body, batch.pos + (BATCH_HEADER + table) as u64)?;
     let whole = n == body.len() && crc32c::crc32c(&body) == batch.header.payload_crc;
     Ok(whole.then_some(body))
@@ -91,20 +96,45 @@ pub(crate) fn payload(file: &dyn DiskFile, batch: &Located) -> io::Result<Option
     Ok(decompress(batch.header.codec, body, batch.header.payload_len()).map(Bytes::from))
 }
 
+/// Like [`payload`], in memory that was used before.
+pub(crate) fn payload_in(file: &dyn DiskFile, batch: &Located, spare: &Arc<Spare>) -> io::Result<Option<Bytes>> {
+    if batch.header.codec != Compression::None {
+        return payload(file, batch);
+    }
+    Ok(stored_in(file, batch, spare.take(batch.header.stored_len()))?.map(|body| spare.share(body)))
+}
+
 /// Searches from `from` to the end of the file for the next sound batch header that reaches `min_offset`
-/// or begins after it; headers stand at multiples of 8.
+/// or begins after it; headers stand at multiples of 8. What cannot be read is passed over.
+///
+/// # Errors
+/// The disk's, where it gives nothing at all.
 pub(crate) fn search(file: &dyn DiskFile, segment_id: u64, from: u64, min_offset: u64) -> io::Result<Option<Located>> {
     const CHUNK: usize = 1 << 20;
     let mut pos = from.next_multiple_of(8);
     let mut chunk = vec![0; CHUNK + BATCH_HEADER];
+    let (mut failed, mut readable) = (None, false);
     loop {
-        let n = file.read_at(&mut chunk, pos)?;
+        let n = match file.read_around(&mut chunk, pos) {
+            Ok((n, _)) => n,
+            Err(e) if is_medium_error(&e) && pos < file.len()? => {
+                failed = Some(e);
+                pos += CHUNK as u64;
+                continue;
+            }
+            Err(e) => return Err(e),
+        };
         if n < BATCH_HEADER {
-            return Ok(None);
+            return failed.filter(|_| !readable).map_or(Ok(None), Err);
         }
+        readable = true;
         for at in (0..n.saturating_sub(BATCH_HEADER - 1).min(CHUNK)).step_by(8) {
             if BatchHeader::looks_like(&chunk[at..n]) {
-                match locate(file, segment_id, pos + at as u64)? {
+                let found = match locate(file, segment_id, pos + at as u64) {
+                    Err(e) if is_medium_error(&e) => Found::Damage,
+                    found => found?,
+                };
+                match found {
                     Found::Batch(found) if found.header.base_offset.max(found.end_offset().saturating_sub(1)) >= min_offset => {
                         return Ok(Some(found));
                     }
@@ -157,6 +187,8 @@ pub(crate) struct Segment {
     newest_ms: AtomicU64,
     pub(crate) index: Mutex<Index>,
     open: Mutex<Weak<dyn DiskFile>>,
+    /// The file where it was deleted by somebody else: consumers still read it while the process lives.
+    kept: Mutex<Option<Arc<dyn DiskFile>>>,
 }
 
 #[derive(Debug)]
@@ -188,6 +220,7 @@ impl Segment {
             newest_ms: AtomicU64::new(newest_ms),
             index: Mutex::new(index),
             open: Mutex::new(open),
+            kept: Mutex::default(),
         }
     }
 
@@ -222,13 +255,19 @@ impl Segment {
         *self.open.lock().unwrap_or_else(|e| e.into_inner()) = Arc::downgrade(file);
     }
 
+    /// Keeps the file open for as long as the segment counts.
+    pub(crate) fn keep(&self, file: Arc<dyn DiskFile>) {
+        self.remember(&file);
+        *self.kept.lock().unwrap_or_else(|e| e.into_inner()) = Some(file);
+    }
+
     /// The file, shared by all who have it open.
-    pub(crate) fn file(&self, disk: &dyn Disk) -> io::Result<Arc<dyn DiskFile>> {
+    pub(crate) fn file(&self, disk: &Arc<dyn Disk>) -> io::Result<Arc<dyn DiskFile>> {
         let mut open = self.open.lock().unwrap_or_else(|e| e.into_inner());
         if let Some(file) = open.upgrade() {
             return Ok(file);
         }
-        let file = disk.open(&self.path)?;
+        let file = super::patient::open(disk, &self.path)?;
         *open = Arc::downgrade(&file);
         Ok(file)
     }
@@ -268,7 +307,12 @@ impl Segment {
     }
 }
 
-/// Whether a located batch holds events.
+/// Whether a located batch holds events; one without any only moves its streams' positions.
+pub(crate) fn holds_events(batch: &Located) -> bool {
+    is_data(batch) && batch.header.count > 0
+}
+
+/// Whether a located batch is one of events, perhaps of dropped ones alone.
 pub(crate) fn is_data(batch: &Located) -> bool {
     batch.header.kind == Kind::Data
 }

@@ -4,6 +4,7 @@
 //! stream is stored in the queue beside its records, so that no second registry
 //! can disagree with the data.
 
+use crate::process::identity::ID_LEN;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
@@ -20,7 +21,7 @@ pub struct FileIdentity {
 }
 
 /// Fingerprint of a file's first bytes; it grows with the file, up to [`Head::MAX`] bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Head {
     /// How many bytes, from byte 0, the hash covers.
     pub len: u32,
@@ -87,17 +88,28 @@ pub struct Stream {
     spec: RwLock<Arc<StreamSpec>>,
     durable: Mutex<Position>,
     written: AtomicU64,
+    /// See [`Stream::event_id`].
+    event_id: Option<[u8; ID_LEN]>,
 }
 
 impl Stream {
     pub(crate) fn new(id: u64, partition: u32, spec: StreamSpec, durable: Position) -> Arc<Stream> {
-        Arc::new(Stream {
-            id,
-            partition,
-            spec: RwLock::new(Arc::new(spec)),
-            written: AtomicU64::new(durable.end),
-            durable: Mutex::new(durable),
-        })
+        Self::with(id, partition, spec, durable, None)
+    }
+
+    /// The stream of one event that was made of a dead letter.
+    pub(crate) fn of_letter(partition: u32, spec: StreamSpec, event_id: [u8; ID_LEN]) -> Arc<Stream> {
+        Self::with(u64::MAX, partition, spec, Position::default(), Some(event_id))
+    }
+
+    fn with(id: u64, partition: u32, spec: StreamSpec, durable: Position, event_id: Option<[u8; ID_LEN]>) -> Arc<Stream> {
+        let (spec, written) = (RwLock::new(Arc::new(spec)), AtomicU64::new(durable.end));
+        Arc::new(Stream { id, partition, spec, written, durable: Mutex::new(durable), event_id })
+    }
+
+    /// The ID under which its only event was sent the first time, where it was made of a dead letter.
+    pub fn event_id(&self) -> Option<[u8; ID_LEN]> {
+        self.event_id
     }
 
     /// What is known of the stream now.

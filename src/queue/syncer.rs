@@ -1,16 +1,21 @@
 //! The sync thread: makes what was written durable, several partitions at once, then tells consumers;
 //! seals segments, writes snapshots, and deletes what retention no longer holds.
 
+use super::absent::Watch;
 use super::admission::Admission;
+use super::ballast::Ballasted;
 use super::clock::Clock;
+use super::floor::Floor;
 use super::groups::Groups;
-use super::partition::{Notifier, Partition};
+use super::partition::{Notifier, Partition, bounded_bytes};
 use super::registry::Registry;
 use super::retention;
 use super::segment::Segment;
+use super::shed;
 use super::snapshot::{Mark, Snapshots};
 use super::stats::QueueStats;
 use super::writer::{Shared, SyncPart};
+use super::{Cause, Loss, Losses, OnFull};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -31,8 +36,11 @@ pub(crate) enum Job {
         parts: Vec<(usize, SyncPart)>,
         marks: Vec<Mark>,
     },
-    /// Room is wanted: delete what may be deleted, now.
-    Reclaim,
+    /// Room is wanted: delete what may be deleted, now; where that is nothing, and `on_full` allows it, what somebody has
+    /// not read, for this reason.
+    Reclaim(Option<String>),
+    /// Enter in the ledger what was dropped of a partition, by its writer's index.
+    Dropped(usize, Loss),
     /// Hand these results back after a while.
     Later(Vec<SyncResult>, Duration),
     /// Everything is synced: write the last snapshot and end.
@@ -66,6 +74,10 @@ pub(crate) struct Syncer {
     pub(crate) snapshot_failed: bool,
     /// Marks of the last sync that was whole.
     pub(crate) last_marks: Vec<Mark>,
+    pub(crate) absent: Watch,
+    pub(crate) losses: Arc<Losses>,
+    pub(crate) floor: Floor,
+    pub(crate) ballast: Arc<Ballasted>,
 }
 
 impl Syncer {
@@ -73,7 +85,20 @@ impl Syncer {
         loop {
             match jobs.recv_timeout(IDLE) {
                 Ok(Job::Sync { parts, marks }) => self.sync(parts, marks),
-                Ok(Job::Reclaim) => self.housekeep(true),
+                Ok(Job::Reclaim(why)) => {
+                    let mut freed = self.housekeep(true);
+                    if let (0, OnFull::DropOldest, Some(why)) = (freed, self.shared.options.on_full, why) {
+                        freed = self.drop_oldest(&why);
+                    }
+                    let _ = self.log.send(super::log::Message::Reclaimed(freed));
+                }
+                Ok(Job::Dropped(writer, loss)) => {
+                    let added = self.losses.add(&[loss]);
+                    if let Err(e) = &added {
+                        tracing::warn!("what was dropped cannot be recorded: {e}; it is tried again, and sources wait");
+                    }
+                    let _ = self.log.send(super::log::Message::Recorded(writer, added.is_ok()));
+                }
                 Ok(Job::Later(results, wait)) => {
                     std::thread::sleep(wait);
                     let _ = self.log.send(super::log::Message::Synced(results));
@@ -82,7 +107,7 @@ impl Syncer {
                     self.close(marks);
                     return;
                 }
-                Err(RecvTimeoutError::Timeout) => self.housekeep(false),
+                Err(RecvTimeoutError::Timeout) => _ = self.housekeep(false),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             if self.last_housekeeping.elapsed() >= HOUSEKEEPING {
@@ -159,8 +184,57 @@ impl Syncer {
         written.is_ok()
     }
 
-    fn housekeep(&mut self, urgent: bool) {
+    /// Makes room although not everybody has read what goes; gives the bytes.
+    fn drop_oldest(&mut self, why: &str) -> u64 {
+        let shed = shed::drop_oldest(&self.retention(true), &self.registry, &self.losses);
+        let shed = match shed {
+            Ok(Some(shed)) => shed,
+            Ok(None) => return 0,
+            Err(e) => {
+                tracing::warn!("nothing is dropped, since it cannot be recorded: {e}");
+                return 0;
+            }
+        };
+        let (now, drops) = (Instant::now(), &self.stats.drops);
+        let counted: u64 = shed.loss.parts.iter().filter_map(|p| p.span.events).sum();
+        for part in &shed.loss.parts {
+            let bytes = part.span.bytes().max(part.bytes);
+            drops.add(now, Cause::DroppedOldest, &part.stream.path, part.span.events.unwrap_or(0), bytes, why);
+        }
+        let offsets = shed.loss.offsets.end - shed.loss.offsets.start;
+        if offsets > counted {
+            drops.add(now, Cause::DroppedOldest, "streams that are not known", offsets - counted, 0, why);
+        }
+        shed.unread.iter().for_each(|(group, events)| drops.unread(group, *events));
+        self.stats.tell_drops();
+        self.stats.disk_bytes.store(bounded_bytes(&self.partitions), Ordering::Relaxed);
+        shed.bytes
+    }
+
+    fn retention(&self, urgent: bool) -> retention::Context<'_> {
+        retention::Context {
+            disk: &self.shared.disk,
+            options: &self.shared.options,
+            partitions: &self.partitions,
+            groups: &self.groups,
+            snapshots: &self.snapshots,
+            stats: &self.stats,
+            now_ms: self.clock.age_ms(),
+            urgent,
+        }
+    }
+
+    /// Gives the bytes that were freed.
+    fn housekeep(&mut self, urgent: bool) -> u64 {
         self.last_housekeeping = Instant::now();
+        // What nobody waits for makes room also where it was somebody else who took it.
+        let urgent = urgent || self.floor.short(0, self.last_housekeeping).is_some();
+        let now_ms = self.clock.age_ms();
+        for gone in self.absent.look(&self.groups, &self.partitions, now_ms) {
+            tracing::warn!(group = gone.group, "{gone}");
+        }
+        // A record that is not written is written the next time.
+        let _ = self.groups.seen(now_ms);
         if let Err(e) = self.groups.sync() {
             tracing::warn!("cannot sync the groups' journal: {e}; offsets are in memory, a crash now would only deliver again");
         }
@@ -170,23 +244,17 @@ impl Syncer {
                 break;
             }
         }
-        let freed = retention::enforce(&retention::Context {
-            disk: &*self.shared.disk,
-            options: &self.shared.options,
-            partitions: &self.partitions,
-            groups: &self.groups,
-            snapshots: &self.snapshots,
-            stats: &self.stats,
-            now_ms: self.clock.now_ms(),
-            urgent,
-        });
+        let freed = retention::enforce(&self.retention(urgent));
         if freed > 0 {
             self.registry.expire(|stream| {
                 let spec = stream.spec();
                 self.partitions.iter().find(|p| *p.topic == *spec.topic && p.number == stream.partition).map(|p| p.first())
             });
         }
-        self.stats.disk_bytes.store(self.partitions.iter().map(|p| p.disk_bytes()).sum(), Ordering::Relaxed);
+        self.stats.disk_bytes.store(bounded_bytes(&self.partitions), Ordering::Relaxed);
+        self.ballast.fill();
+        self.stats.tell_drops();
+        freed
     }
 
     fn close(&mut self, marks: Vec<Mark>) {
@@ -210,5 +278,16 @@ impl Syncer {
 }
 
 fn sync_files(part: &SyncPart) -> io::Result<()> {
-    part.files.iter().try_for_each(|f| f.sync())
+    part.files.iter().try_for_each(|f| {
+        f.sync()?;
+        // Synced, and yet gone when the process ends: as good as not synced.
+        if f.is_linked()? {
+            Ok(())
+        } else {
+            Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "its file was deleted by somebody else; sinks read on in it until this process ends",
+            ))
+        }
+    })
 }

@@ -120,8 +120,8 @@ impl View {
         };
         let (_, snapshot, _) = Snapshots::open(&*disk, dir).map_err(at(dir))?;
         let journal = dir.join("groups").join("journal");
-        let (states, _) = match disk.read(&journal) {
-            Ok(bytes) => replay(&bytes),
+        let states = match disk.read(&journal) {
+            Ok(bytes) => replay(&bytes).states,
             Err(e) if e.kind() == io::ErrorKind::NotFound => Default::default(),
             Err(e) => return Err(at(&journal)(e)),
         };

@@ -2,12 +2,14 @@
 //! writes what was not durable again into a fresh segment.
 
 use super::append::{Declared, append};
+use super::clock::STEP_BACK_MS;
 use super::compression::Compressor;
 use super::disk::{Disk, DiskFile};
 use super::format::{BATCH_HEADER, MAX_RUNS, RUN_ENTRY, SEGMENT_HEADER, SegmentHeader};
 use super::partition::Partition;
 use super::segment::Segment;
-use super::{Block, Position, QueueOptions, RecordBatch, Run, Stream};
+use super::{Block, Position, QueueOptions, RecordBatch, Run, RunFlags, Stream};
+use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
@@ -45,6 +47,23 @@ pub(crate) struct SyncPart {
     pub(crate) bytes: usize,
 }
 
+/// Consecutive events of a stream that were dropped.
+#[derive(Clone, Debug)]
+pub(crate) struct Dropped {
+    /// The run that stands in the queue for them.
+    pub(crate) run: Run,
+    pub(crate) events: u64,
+    pub(crate) bytes: u64,
+}
+
+impl From<Block> for Dropped {
+    fn from(block: Block) -> Dropped {
+        let (events, bytes) = (u64::from(block.count), block.data.len() as u64);
+        let flags = RunFlags(RunFlags::DROPPED | block.flags.0 & RunFlags::NO_POSITION);
+        Dropped { run: Run { count: 0, flags, lens: Bytes::new(), data: Bytes::new(), ..Run::from(&block) }, events, bytes }
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct PartitionWriter {
@@ -63,6 +82,13 @@ pub(crate) struct PartitionWriter {
     dirty_files: Vec<Arc<dyn DiskFile>>,
     to_seal: Vec<Arc<Segment>>,
     syncing: bool,
+    /// How many of the unsynced batches the sync under way makes durable.
+    in_sync: usize,
+    /// What was dropped and is not recorded yet, and since when.
+    dropped: Vec<Dropped>,
+    /// What of it is on its way through the ledger.
+    recording: Vec<Dropped>,
+    pub(crate) dropped_since: Option<Instant>,
     compressor: Compressor,
 }
 
@@ -85,6 +111,10 @@ impl PartitionWriter {
             dirty_files: Vec::new(),
             to_seal: Vec::new(),
             syncing: false,
+            in_sync: 0,
+            dropped: Vec::new(),
+            recording: Vec::new(),
+            dropped_since: None,
             compressor: Compressor::default(),
         }
     }
@@ -115,7 +145,12 @@ impl PartitionWriter {
     }
 
     pub(crate) fn is_clean(&self) -> bool {
-        self.pending.is_empty() && self.unsynced.is_empty() && self.dirty_files.is_empty() && !self.syncing
+        self.pending.is_empty()
+            && self.dropped.is_empty()
+            && !self.is_recording()
+            && self.unsynced.is_empty()
+            && self.dirty_files.is_empty()
+            && !self.syncing
     }
 
     /// How many of the pending blocks make the next record batch.
@@ -140,6 +175,13 @@ impl PartitionWriter {
         if self.pending.is_empty() {
             return Ok(0);
         }
+        if self.last_ms.saturating_sub(now_ms) > STEP_BACK_MS {
+            // A clock that was far ahead has been put right. Times follow, but never go back within a segment.
+            if self.active.is_some() {
+                self.roll(self.next_offset)?;
+            }
+            self.last_ms = now_ms;
+        }
         let take = self.next_batch();
         let runs: Vec<Run> = self.pending[..take].iter().map(Run::from).collect();
         let count = runs.iter().map(|r| r.count).sum();
@@ -158,6 +200,61 @@ impl PartitionWriter {
         let batch = Arc::new(batch);
         self.unsynced.push_back(batch.clone());
         self.partition.wrote(batch, self.shared.cache_cap);
+        Ok(written)
+    }
+
+    /// Drops what is pending (`on_full: drop_newest`); gives what it was, by run. The bytes need no memory any more.
+    pub(crate) fn drop_pending(&mut self, now: Instant) -> Vec<Dropped> {
+        let gone: Vec<Dropped> = self.pending.drain(..).map(Dropped::from).collect();
+        (self.pending_bytes, self.since) = (0, None);
+        for one in &gone {
+            match self.dropped.iter_mut().rfind(|d| d.run.stream.id == one.run.stream.id) {
+                Some(last) if last.run.source_end == one.run.source_start => {
+                    (last.run.source_end, last.run.tail) = (one.run.source_end, one.run.tail);
+                    (last.events, last.bytes) = (last.events + one.events, last.bytes + one.bytes);
+                }
+                _ => self.dropped.push(one.clone()),
+            }
+        }
+        self.dropped_since.get_or_insert(now);
+        gone
+    }
+
+    /// Takes what was dropped to be entered in the ledger; `None` where there is nothing, or the last is under way still.
+    pub(crate) fn begin_recording(&mut self) -> Option<&[Dropped]> {
+        if self.is_recording() || self.dropped.is_empty() {
+            return None;
+        }
+        (self.recording, self.dropped_since) = (std::mem::take(&mut self.dropped), None);
+        Some(&self.recording)
+    }
+
+    /// Whether what was dropped is on its way through the ledger: nothing may be appended before it.
+    pub(crate) fn is_recording(&self) -> bool {
+        !self.recording.is_empty()
+    }
+
+    /// The ledger did not take it: later.
+    pub(crate) fn not_recorded(&mut self, now: Instant) {
+        let later = std::mem::replace(&mut self.dropped, std::mem::take(&mut self.recording));
+        self.dropped.extend(later);
+        self.dropped_since = Some(now);
+    }
+
+    /// Writes runs without events for what is in the ledger now, so that the streams' positions move on. On an error it
+    /// begins anew; what is not written when the process ends is read again from its source.
+    pub(crate) fn record_dropped(&mut self, now_ms: u64) -> io::Result<usize> {
+        let mut written = 0;
+        while self.is_recording() {
+            let take = self.recording.len().min(MAX_RUNS);
+            let runs = self.recording[..take].iter().map(|d| d.run.clone()).collect();
+            let append_ms = now_ms.max(self.last_ms);
+            let batch = RecordBatch { base_offset: self.next_offset, count: 0, epoch: self.shared.epoch, append_ms, runs };
+            written += self.write(&batch)?;
+            self.recording.drain(..take);
+            self.last_ms = append_ms;
+            self.unsynced.push_back(Arc::new(batch));
+        }
         Ok(written)
     }
 
@@ -217,9 +314,9 @@ impl PartitionWriter {
 
     /// What a sync has to do now.
     pub(crate) fn begin_sync(&mut self) -> SyncPart {
-        self.syncing = true;
+        (self.syncing, self.in_sync) = (true, self.unsynced.len());
         let mut latest: HashMap<u64, (Arc<Stream>, Position)> = HashMap::new();
-        for run in self.unsynced.iter().flat_map(|b| &b.runs) {
+        for run in self.unsynced.iter().flat_map(|b| &b.runs).filter(|r| !r.flags.has(RunFlags::REPAIR)) {
             latest.insert(run.stream.id, (run.stream.clone(), Position { end: run.source_end, tail: run.tail }));
         }
         SyncPart {
@@ -236,9 +333,7 @@ impl PartitionWriter {
     pub(crate) fn synced(&mut self, end: u64) {
         self.syncing = false;
         self.durable = end;
-        while self.unsynced.front().is_some_and(|b| b.end_offset() <= end) {
-            self.unsynced.pop_front();
-        }
+        self.unsynced.drain(..self.in_sync);
     }
 
     /// A sync has failed: the pages may be gone although they still read well, and another sync would
@@ -247,6 +342,9 @@ impl PartitionWriter {
     pub(crate) fn rewrite_unsynced(&mut self, bytes: usize) -> io::Result<()> {
         let batches: Vec<Arc<RecordBatch>> = self.unsynced.iter().cloned().collect();
         let durable = self.durable;
+        if let Some(active) = self.active.as_ref().filter(|a| matches!(a.file.is_linked(), Ok(false))) {
+            active.segment.keep(active.file.clone());
+        }
         self.roll(durable)?;
         self.dirty_files.clear();
         for batch in &batches {

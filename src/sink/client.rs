@@ -1,7 +1,7 @@
 //! What a kind of sink is: an [`Encoder`] and a [`Client`]. All else (batching, retries, splitting,
 //! dead letters, acks, counters) is the delivery engine's.
 
-use crate::queue::Batch;
+use crate::queue::{Batch, Overwriting};
 use bytes::Bytes;
 use std::future::Future;
 use std::pin::Pin;
@@ -74,6 +74,11 @@ pub(crate) enum Outcome {
         /// The receiver's words.
         reason: String,
     },
+    /// The target takes no replacements: the body is to be sent again as [`Client::without_overwrite`] makes it.
+    TakesNoOverwrite {
+        /// The receiver's words.
+        reason: String,
+    },
     /// The receiver refuses the body as a whole, because of one or more of its items.
     Refused {
         /// Status of the answer.
@@ -96,6 +101,18 @@ pub(crate) trait Client: Send + Sync + 'static {
         for &item in pick {
             out.extend_from_slice(&body[item_range(items, item as usize)]);
         }
+    }
+
+    /// Appends to `out` the body that `body` would be if its events replaced nothing, and the length of `out` after each
+    /// item to `ends`. Only for a body of a batch that overwrites, from a client that answers [`Outcome::TakesNoOverwrite`].
+    fn without_overwrite(&self, body: &[u8], _items: &[u32], out: &mut Vec<u8>, _ends: &mut Vec<u32>) {
+        out.extend_from_slice(body);
+    }
+
+    /// What the target makes of events that are to replace what it has.
+    fn overwriting<'a>(&'a self) -> Pin<Box<dyn Future<Output = Overwriting> + Send + 'a>> {
+        let note = "its target knows no documents that could be replaced: all is simply sent again (under new batch names)";
+        Box::pin(std::future::ready(Overwriting::SendsAgain(note.into())))
     }
 
     /// What is sent for `body`, if it is not `body` itself: compression.

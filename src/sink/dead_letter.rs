@@ -4,13 +4,15 @@ use super::client::Rejection;
 use super::event_id::RunIds;
 use crate::process::identity::ID_LEN;
 use crate::process::timestamp::rfc3339;
-use crate::queue::{Batch, RunFlags};
+use crate::queue::{Batch, RunFlags, StreamSpec};
 use serde_json::{Map, Value, json};
 
 /// The records for `rejected`, whose items are indices of events of `batch`, ascending; and the bytes of these events.
 ///
 /// Each is one JSON object: `sink`, `event_id`, `batch_id`, `status`, `type`, `reason`, `topic`, `partition`, `offset`,
-/// `appended`, `path` and `position` where the stream has them, and the event as `original` (UTF-8) or `original_base64`.
+/// `appended`, `path`, `position` and `fields` where the stream has them, `cut` and `overwrite` where they are true, and
+/// the event as `original` (UTF-8) or `original_base64`. All that its document is made of is in it, so that a redrive
+/// can send the event from its letter when its topic no longer has it: see `crate::queue::letter`.
 pub(crate) fn dead_letters(scope: &str, sink: &str, batch: &Batch, rejected: &[Rejection]) -> (Vec<Vec<u8>>, usize) {
     let (mut records, mut bytes, mut index) = (Vec::with_capacity(rejected.len()), 0, 0);
     let mut wanted = rejected.iter().peekable();
@@ -38,6 +40,14 @@ pub(crate) fn dead_letters(scope: &str, sink: &str, batch: &Batch, rejected: &[R
                 if !slice.run.flags.has(RunFlags::NO_POSITION) {
                     put("position", json!(event.position));
                 }
+                if let Some(fields) = fields(&spec) {
+                    put("fields", Value::Object(fields));
+                }
+                for (name, holds) in [("cut", slice.run.flags.has(RunFlags::CUT)), ("overwrite", batch.id.overwrites())] {
+                    if holds {
+                        put(name, json!(true));
+                    }
+                }
                 match std::str::from_utf8(event.bytes) {
                     Ok(text) => put("original", json!(text)),
                     Err(_) => put("original_base64", json!(base64(event.bytes))),
@@ -49,6 +59,11 @@ pub(crate) fn dead_letters(scope: &str, sink: &str, batch: &Batch, rejected: &[R
         }
     }
     (records, bytes)
+}
+
+/// The source's fields; `None` where there are none, or none that a document could have.
+fn fields(spec: &StreamSpec) -> Option<Map<String, Value>> {
+    serde_json::from_str::<Map<String, Value>>(&format!("{{{}}}", spec.fields)).ok().filter(|fields| !fields.is_empty())
 }
 
 /// Base64 with padding, as RFC 4648 has it.

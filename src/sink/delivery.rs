@@ -76,7 +76,16 @@ impl Delivery {
             self.encoder.encode(&batch, &mut body.bytes, &mut items);
             overhead = next_overhead(overhead, body.bytes.len(), batch.bytes, items.len());
             let compressed = self.shared.client.compress(&body.bytes).map(Bytes::from);
-            let job = Job { shared: self.shared.clone(), number, batch, body: body.freeze(), compressed, items, _slot: slot };
+            let job = Job {
+                shared: self.shared.clone(),
+                number,
+                batch,
+                body: body.freeze(),
+                compressed,
+                items,
+                creates_only: false,
+                _slot: slot,
+            };
             let (shared, mut stop) = (self.shared.clone(), self.stop.clone());
             self.runtime.spawn(async move {
                 let _flying = Flying { shared, number };

@@ -9,8 +9,8 @@ use super::{RetryOptions, slots::Slot};
 use crate::queue::{Acker, AppendError, Batch, DeadLetters};
 use bytes::Bytes;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 
 /// So many events with one and the same fault and not one that arrives: that is no fault of the events.
@@ -30,6 +30,8 @@ pub(crate) struct Shared {
     pub dead_letters: Arc<dyn DeadLetters>,
     /// Bodies are cut to this many bytes; a 413 lowers it.
     pub body_cap: AtomicUsize,
+    /// The target has refused to replace documents: what is to replace them is sent as if it were new.
+    pub no_overwrite: AtomicBool,
 }
 
 /// A batch on its way.
@@ -41,6 +43,8 @@ pub(crate) struct Job {
     pub body: Bytes,
     pub compressed: Option<Bytes>,
     pub items: Vec<u32>,
+    /// It is to overwrite, but the target takes no replacements: its body creates only.
+    pub creates_only: bool,
     pub _slot: Slot,
 }
 
@@ -68,7 +72,7 @@ struct GivenUp;
 
 impl Job {
     /// Sends until every event has arrived or is a durable dead letter, then acks.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         let Ok(tally) = self.deliver().await else { return };
         let mut refused_bytes = 0;
         let refused = tally.rejected.len() as u64;
@@ -87,13 +91,44 @@ impl Job {
         self.recovered();
     }
 
-    async fn deliver(&self) -> Result<Tally, GivenUp> {
+    async fn deliver(&mut self) -> Result<Tally, GivenUp> {
         loop {
+            if self.batch.id.overwrites() && !self.creates_only && self.shared.no_overwrite.load(Relaxed) {
+                self.create_only().await;
+            }
             let whole =
                 Chunk { key: self.batch.id.to_string(), items: (0..self.items.len() as u32).collect(), body: self.wire(), attempts: 0 };
             if let Some(tally) = self.deliver_once(whole).await? {
                 return Ok(tally);
             }
+        }
+    }
+
+    /// Makes a body that replaces nothing.
+    async fn create_only(&mut self) {
+        let (shared, body, items) = (self.shared.clone(), self.body.clone(), self.items.clone());
+        let encode = move || {
+            let (mut out, mut ends) = (Vec::with_capacity(body.len() + items.len()), Vec::with_capacity(items.len()));
+            shared.client.without_overwrite(&body, &items, &mut out, &mut ends);
+            let compressed = shared.client.compress(&out).map(Bytes::from);
+            (Bytes::from(out), compressed, ends)
+        };
+        match tokio::task::spawn_blocking(encode).await {
+            Ok((body, compressed, items)) => (self.body, self.compressed, self.items, self.creates_only) = (body, compressed, items, true),
+            // Only at the end of the process; the queue remembers the batch.
+            Err(error) => tracing::error!("sink {}: encoding was interrupted: {error}", self.shared.name),
+        }
+    }
+
+    /// Says once, loudly, that an overwrite does not do what it was asked for.
+    fn told_no_overwrite(&self, reason: &str) {
+        if !self.shared.no_overwrite.swap(true, Relaxed) {
+            tracing::error!(
+                "sink {}: the target takes no replacements ({reason}), so that `groups reset --overwrite` cannot do what was asked for: its \
+                 events are sent as new ones; what is indexed already stays as it is, what is missing is added, nothing is lost. To store all \
+                 of it anew, add a sink with a new target: it begins at the earliest retained record",
+                self.shared.name
+            );
         }
     }
 
@@ -132,6 +167,17 @@ impl Job {
                 Outcome::Hold { reason } => {
                     self.failed(true, &reason, None);
                     work.push(chunk);
+                }
+                Outcome::TakesNoOverwrite { reason } => {
+                    self.shared.gate.opened();
+                    if !self.batch.id.overwrites() || self.creates_only {
+                        // It says so of a request that replaces nothing.
+                        self.failed(true, &reason, None);
+                        work.push(chunk);
+                        continue;
+                    }
+                    self.told_no_overwrite(&reason);
+                    return Ok(None);
                 }
                 Outcome::TooLarge { reason } => {
                     self.shared.gate.opened();

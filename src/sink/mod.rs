@@ -11,9 +11,9 @@
 //! | `transport` | HTTP with TLS, log-in and time-outs |
 
 mod body;
-mod client;
+pub(crate) mod client;
 pub mod console;
-mod dead_letter;
+pub(crate) mod dead_letter;
 mod delivery;
 pub mod elasticsearch;
 mod event_id;

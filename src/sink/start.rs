@@ -7,11 +7,12 @@ use super::job::Shared;
 use super::stats::Stats;
 use super::{SinkKind, SinkOptions, console, elasticsearch, file, http};
 use crate::admin::SinkStatus;
-use crate::queue::{Consumer, DeadLetters};
+use crate::queue::{Consumer, DeadLetters, Overwriting};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Smallest body that a sink works with, bytes.
@@ -117,6 +118,7 @@ impl Sink {
             acker: consumer.acker(),
             dead_letters,
             body_cap: AtomicUsize::new(body_cap),
+            no_overwrite: AtomicBool::new(false),
             name: options.name.clone(),
         });
         let (stop, stopped) = watch::channel(false);
@@ -137,6 +139,15 @@ impl Sink {
                 "its thread has ended (the queue is closed, or it failed: see the log); what is not delivered stays in the queue".into();
         }
         status
+    }
+
+    /// Asks the target what it makes of events that are to replace what it has; for at most ten seconds.
+    pub fn overwriting(&self) -> impl Future<Output = Overwriting> + Send + use<> {
+        let shared = self.shared.clone();
+        async move {
+            let asked = tokio::time::timeout(Duration::from_secs(10), shared.client.overwriting()).await;
+            asked.unwrap_or_else(|_| Overwriting::Unknown("its target could not be asked whether it takes replacements: no answer".into()))
+        }
     }
 
     /// Whether nothing is in flight. Only together with a lag of zero does it mean that all is delivered.

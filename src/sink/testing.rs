@@ -51,6 +51,7 @@ pub fn batches(lines: &[Vec<u8>], each: usize, flags: u32) -> Vec<Batch> {
             last: offset + u64::from(count) - 1,
             pipeline: 0,
             reset: 0,
+            kind: BatchKind::Events,
         };
         out.push(Batch { id, parts: vec![Part { batch: Arc::new(record), skip: 0, count }], events: count, bytes });
         position += bytes as u64;

@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 pub mod http;
+pub mod machine;
 pub mod real_server;
 
 use forebay::admin::Status;
@@ -127,6 +128,8 @@ impl Bench {
     pub fn ship_all(&self, shipped: impl FnMut() -> bool) {
         let mut agent = self.start();
         agent.wait_for("all is shipped", shipped);
+        // All may have been shipped before, and a process that has only just begun knows no signals.
+        agent.wait_status("it runs", |_| true);
         assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
     }
 }
@@ -181,6 +184,25 @@ impl Agent {
             seen.is_some()
         });
         seen.expect("waited for")
+    }
+
+    /// Whether it ends by itself in that time.
+    pub fn ends_within(&mut self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        while Instant::now() < until {
+            if self.child.try_wait().expect("a wait").is_some() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        false
+    }
+
+    /// `SIGSTOP`, or on with it.
+    pub fn pause(&self, stop: bool) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let signal = if stop { rustix::process::Signal::STOP } else { rustix::process::Signal::CONT };
+        rustix::process::kill_process(pid, signal).expect("a signal");
     }
 
     /// `kill -9`.

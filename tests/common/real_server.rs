@@ -43,6 +43,16 @@ impl Index {
         self.ask("GET", "/_count", None)["count"].as_u64().expect("a count")
     }
 
+    /// The versions that the first thousand documents have.
+    fn versions(&self) -> Vec<u64> {
+        let found = self.ask("POST", "/_search", Some(json!({"size": 1000, "_source": false, "version": true})));
+        let hits = found["hits"]["hits"].as_array().expect("hits");
+        let mut versions: Vec<u64> = hits.iter().map(|h| h["_version"].as_u64().expect("a version")).collect();
+        versions.sort_unstable();
+        versions.dedup();
+        versions
+    }
+
     /// All documents as file name → (offset, message), in the order of path and offset.
     fn documents(&self) -> BTreeMap<String, Vec<(u64, String)>> {
         let mut files: BTreeMap<String, Vec<(u64, String)>> = BTreeMap::new();
@@ -104,6 +114,57 @@ fn folder() -> PathBuf {
     folder.canonicalize().unwrap_or_else(|e| panic!("FOREBAY_TEST_LOGS, {}: {e}", folder.display()))
 }
 
+/// `forebay groups …` on the bench's queue, which must succeed; what it printed.
+fn groups(bench: &Bench, arguments: &[&str]) -> String {
+    let state = bench.path("state");
+    let done = super::forebay(&[&["groups"], arguments, &["--data-dir", state.to_str().expect("UTF-8")]].concat());
+    assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).expect("UTF-8")
+}
+
+/// The server, if one is named; else it is said that the test is skipped.
+fn server(name: &str, variable: &str) -> Option<String> {
+    let server = std::env::var(variable).ok().filter(|v| !v.is_empty());
+    if server.is_none() {
+        // Written directly: what a passing test prints through `println!` is hidden.
+        let text = format!("SKIPPED {name}: set {variable}=http://host:port to run it\n");
+        std::io::stdout().write_all(text.as_bytes()).expect("stdout");
+        std::io::stderr().write_all(text.as_bytes()).expect("stderr");
+    }
+    server
+}
+
+/// Ships to a data stream, which takes no replacements: the command says so while the agent runs, and the sink does
+/// when it was asked for while the agent was stopped; then all is sent as new, and nothing is there twice.
+pub fn overwrite_no_data_stream(name: &str, variable: &str) {
+    let Some(server) = server(name, variable) else { return };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+    let stream = format!("forebay-test-stream-{}-{now}", std::process::id());
+    let index = Index { url: format!("{}/{stream}", server.trim_end_matches('/')) };
+    let template =
+        json!({"index_patterns": [stream], "data_stream": {}, "template": {"settings": {"number_of_replicas": 0}}, "priority": 500});
+    let url = format!("{}/_index_template/{stream}", server.trim_end_matches('/'));
+    let (status, answer) = http::request("PUT", &url, Some(&template.to_string())).expect("the server answers");
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&answer));
+    let bench = Bench::new();
+    bench.pipeline(&format!("  search:\n    type: elasticsearch\n    endpoints: [\"{server}\"]\n    index: {stream}"), "", "");
+    bench.append("app.log", super::lines(0..1_000));
+    let mut agent = bench.start();
+    agent.wait_status("every line is delivered", |s| s.sinks["search"].delivered_events >= 1_000 && s.sinks["search"].lag_events == 0);
+    let state = bench.path("state");
+    let arguments = ["groups", "reset", "search", "--to-earliest", "--overwrite", "--data-dir", state.to_str().expect("UTF-8")];
+    let refused = super::forebay(&arguments);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(1) && said.contains(&format!("{stream} is a data stream")), "{said}");
+    assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
+    assert!(super::forebay(&arguments).status.success());
+    let mut agent = bench.start();
+    agent.wait_status("all is recognised", |s| s.sinks["search"].already_there >= 1_000 && s.sinks["search"].lag_events == 0);
+    assert_eq!(agent.log().matches("the target takes no replacements").count(), 1, "{}", agent.log());
+    assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
+    assert_eq!((index.count(), index.versions()), (1_000, vec![1]));
+}
+
 fn assert_same(index: &Index, expected: &BTreeMap<String, Vec<(u64, String)>>) {
     let documents = index.documents();
     assert_eq!(documents.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "the files");
@@ -116,15 +177,9 @@ fn assert_same(index: &Index, expected: &BTreeMap<String, Vec<(u64, String)>>) {
 }
 
 /// Ships every `*.log` of `FOREBAY_TEST_LOGS` (default: the sample logs), compares each document with its line,
-/// rewinds the group and ships all again, ships all again with an empty `data_dir`, and compares again. Says so, by name, when it is skipped.
+/// rewinds the group and ships all again, ships all again to overwrite it, ships all again with an empty `data_dir`, and compares again. Says so, by name, when it is skipped.
 pub fn ship_compare_and_ship_again(name: &str, variable: &str) {
-    let Some(server) = std::env::var(variable).ok().filter(|v| !v.is_empty()) else {
-        // Written directly: what a passing test prints through `println!` is hidden.
-        let text = format!("SKIPPED {name}: set {variable}=http://host:port to run it\n");
-        std::io::stdout().write_all(text.as_bytes()).expect("stdout");
-        std::io::stderr().write_all(text.as_bytes()).expect("stderr");
-        return;
-    };
+    let Some(server) = server(name, variable) else { return };
     let folder = folder();
     let expected = expected(&folder);
     let total: u64 = expected.values().map(|lines| lines.len() as u64).sum();
@@ -156,6 +211,16 @@ pub fn ship_compare_and_ship_again(name: &str, variable: &str) {
     assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
     assert_eq!(index.count(), total, "documents after the group was rewound");
 
+    let mut agent = bench.start();
+    agent.wait_for("the agent takes commands", || bench.path("state").join("control.sock").exists());
+    let told = groups(&bench, &["reset", "search", "--to-earliest", "--overwrite"]);
+    assert!(told.contains(" of them replace what the sink's target has; no other sink is touched"), "the real server was asked: {told}");
+    agent.wait_status("every line is sent once more", |s| s.sinks["search"].delivered_events >= total && s.sinks["search"].lag_events == 0);
+    assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
+    assert_eq!(index.count(), total, "documents after the overwrite");
+    assert_eq!(index.versions(), [2], "each document has a new version");
+    assert!(!groups(&bench, &["describe", "search"]).contains("overwriting"), "it has ended");
+
     std::fs::remove_dir_all(bench.path("state")).expect("state");
     let mut agent = bench.start();
     agent.wait_status("every line is recognised", |s| s.sinks["search"].already_there >= total);
@@ -163,6 +228,6 @@ pub fn ship_compare_and_ship_again(name: &str, variable: &str) {
     assert_eq!(index.count(), total, "documents after the second shipping");
     assert_same(&index, &expected);
     assert!(start.elapsed() < PATIENCE * 2, "it took {:?}", start.elapsed());
-    let text = format!("{name}: {total} lines of {} files shipped three times, each there once, byte for byte\n", expected.len());
+    let text = format!("{name}: {total} lines of {} files shipped four times, each there once, byte for byte\n", expected.len());
     std::io::stdout().write_all(text.as_bytes()).expect("stdout");
 }

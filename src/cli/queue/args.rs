@@ -85,6 +85,9 @@ pub(super) struct ResetArgs {
     /// Only this partition
     #[arg(long, value_name = "N")]
     pub(super) partition: Option<u32>,
+    /// What was delivered before replaces what the sink's target has of it (elasticsearch, opensearch)
+    #[arg(long)]
+    pub(super) overwrite: bool,
     /// Only say what would be done
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -129,6 +132,9 @@ pub(in crate::cli) struct RedriveArgs {
     pub(super) sink: String,
     #[command(flatten)]
     pub(super) place: Where,
+    /// Also those that an earlier redrive has sent
+    #[arg(long)]
+    pub(super) all: bool,
     /// Only say what would be done
     #[arg(long)]
     pub(super) dry_run: bool,

@@ -31,14 +31,23 @@ Moves a group, so that its sink goes on elsewhere: back to ship again what is re
 what is not delivered yet.
 
 What is shipped again has the same event IDs as the first time, so Elasticsearch stores nothing twice. A sink that \
-knows only whole batches (http, file) recognises those that are cut as they were, and gets the others twice. A sink that runs takes up the new place at once; batches that it \
-began before are finished, but no longer move the group. An offset that is not retained becomes the nearest that \
-is. A time finds the first record batch that was appended at or after it.";
+knows only whole batches (http, file) recognises those that are cut as they were, and gets the others twice. A sink \
+that runs takes up the new place at once; batches that it began before are finished, but no longer move the group. An offset that is not retained becomes the nearest that \
+is. A time finds the first record batch that was appended at or after it.
+
+With --overwrite, what the group had delivered already replaces the documents that the target has (`index` instead of \
+`create`, under the same IDs): to store what is shipped differently by now, such as a mended parse. It lasts until the \
+group has come to where it stood, also through a restart, and `groups describe` shows it until then. The log-in needs \
+the privilege `index`. A data stream takes only new documents, and in an alias of several indices the old document \
+would stay beside the new one: there the command is refused, and the way is a new sink with a new target, which begins \
+at the earliest retained record. Sinks of other types (http, file, console) know no documents: they send again, http \
+under new Idempotency-Keys. Of a stopped agent the target cannot be asked; then its sink says it when it meets it.";
 
 pub(in crate::cli) const RESET_EXAMPLE: &str = "\
 Examples:
   forebay groups reset search --to-earliest --dry-run
   forebay groups reset search --to-datetime 2026-03-09T10:00:00+01:00
+  forebay groups reset search --to-datetime 2026-03-09T10:00:00Z --overwrite --dry-run
   forebay groups reset search --topic logs --partition 0 --shift-by -1000";
 
 pub(in crate::cli) const DELETE: &str = "\
@@ -63,8 +72,10 @@ Examples:
 pub(in crate::cli) const REDRIVE: &str = "\
 Sends the events of a sink's dead letters once more, to this sink alone and under the same IDs: after the mapping, \
 the template or the receiver's limit that refused them was mended. An event that is refused again gets another \
-dead letter; one that has arrived meanwhile is recognised and not stored twice. Only events that their topic still \
-retains can be sent; of others the dead letter is left, with the original in it.
+dead letter; one that has arrived meanwhile is recognised and not stored twice. Events that their topic no longer \
+retains are sent from their dead letters, with the same ID and the same document. What an earlier redrive has sent is \
+left alone unless it was refused again; --all sends it once more. An event with several letters is sent once. Letters \
+that bear an earlier name of the sink (`previous_name`) count as its own.
 
 Works while the agent runs, and while it is stopped (then they are sent at its next start). Exit code 0, or 1 if it \
 was not done.";

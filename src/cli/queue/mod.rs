@@ -16,7 +16,8 @@ pub(super) use verify::verify;
 use super::{FAILED, USAGE, colour, complain, load, print};
 use crate::admin::control::{self, Answer, Request};
 use crate::process::timestamp::rfc3339;
-use crate::queue::{Held, Stopped, StoppedError, View};
+use crate::queue::{Held, Overwriting, Stopped, StoppedError, View};
+use crate::sink::SinkKind;
 use args::Where;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -47,11 +48,27 @@ impl Where {
             }),
         }
     }
+
+    /// What the target of a sink makes of events that overwrite, as far as it can be told while the agent is stopped.
+    fn overwriting(&self, sink: &str) -> Overwriting {
+        let config = (!self.config.is_empty()).then(|| load(&self.config).ok()).flatten();
+        match config.and_then(|config| config.sinks.into_iter().find(|s| s.name == sink)).map(|s| s.kind) {
+            Some(SinkKind::Elasticsearch(_)) | None => Overwriting::Unknown(
+                "the agent is stopped, so its target was not asked: if that is a data stream, it takes no replacements; the sink says so in its \
+                 log then, and what is indexed already stays as it is"
+                    .into(),
+            ),
+            Some(_) => Overwriting::SendsAgain(
+                "its target knows no documents that could be replaced: all is simply sent again (under new batch names)".into(),
+            ),
+        }
+    }
 }
 
 /// Has a request done: by the agent where one runs, else on the files.
-fn ask(dir: &Path, request: &Request) -> Result<Answer, Told> {
-    let answer = match on_files(dir, request) {
+fn ask(place: &Where, request: &Request) -> Result<Answer, Told> {
+    let dir = &place.dir()?;
+    let answer = match on_files(dir, request, &|sink| place.overwriting(sink)) {
         Ok(answer) => answer,
         Err(StoppedError::InUse { .. }) => control::ask(dir, request).map_err(failed)?,
         Err(error) => return Err(failed(format!("{error}; nothing was changed"))),
@@ -62,13 +79,13 @@ fn ask(dir: &Path, request: &Request) -> Result<Answer, Told> {
     }
 }
 
-fn on_files(dir: &Path, request: &Request) -> Result<Answer, StoppedError> {
+fn on_files(dir: &Path, request: &Request, target: &dyn Fn(&str) -> Overwriting) -> Result<Answer, StoppedError> {
     if request.changes() {
         let stopped = Stopped::open(dir)?;
-        return Ok(control::handle(&stopped.manage(), request));
+        return Ok(control::handle(&stopped.manage(), request, target));
     }
     match View::held(dir)? {
-        Held::Free => Ok(control::handle(&View::open(dir)?.manage(), request)),
+        Held::Free => Ok(control::handle(&View::open(dir)?.manage(), request, target)),
         Held::By(pid) => Err(StoppedError::InUse { dir: dir.to_path_buf(), pid }),
     }
 }

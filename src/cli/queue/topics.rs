@@ -14,7 +14,7 @@ pub(in crate::cli) fn topics(args: &TopicsArgs) -> u8 {
 }
 
 fn run(args: &TopicsArgs) -> Result<u8, Told> {
-    let Answer::Inventory(inventory) = ask(&args.place.dir()?, &Request::Inventory)? else { return Err(foreign()) };
+    let Answer::Inventory(inventory) = ask(&args.place, &Request::Inventory)? else { return Err(foreign()) };
     Ok(match &args.command {
         TopicsCommand::List if args.json => print_json(&list_json(&inventory)),
         TopicsCommand::List => print_table(&list(&inventory)),

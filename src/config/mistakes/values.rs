@@ -219,15 +219,15 @@ fn retention_against_the_cap() {
 }
 
 #[test]
-fn dropping_is_not_there_yet() {
-    assert_snapshot!(after_pipeline("queue: {on_full: drop_oldest}\n"), @r#"
-    error: `queue.on_full` is `drop_oldest`
+fn a_policy_that_is_none() {
+    assert_snapshot!(after_pipeline("queue: {on_full: drop_oldst}\n"), @r#"
+    error: `queue.on_full` is `drop_oldst`
       --> pipeline.yaml:3:18
        |
-     3 | queue: {on_full: drop_oldest}
-       |                  ^^^^^^^^^^^
-       = expected `block`
-       = help: dropping is not in this version; with `block` files simply wait on disk and nothing is lost
+     3 | queue: {on_full: drop_oldst}
+       |                  ^^^^^^^^^^
+       = expected one of: `block`, `drop_oldest`, `drop_newest`
+       = help: did you mean `drop_oldest`?
 
     1 error in pipeline.yaml; nothing was started and no data was touched
     "#);

@@ -47,7 +47,7 @@ fn full(seed: u64) -> u64 {
         let queue = open(&disk).unwrap();
         join(&queue, "g");
         let stream = queue.declare(spec(1));
-        disk.capacity(Some((40 << 10) + (random(seed, 0) % (80 << 10)) as usize));
+        disk.leave((40 << 10) + (random(seed, 0) % (80 << 10)) as usize);
         let mut at = 0;
         for chunk in file(1).chunks(100) {
             let b = block(&stream, at, chunk);

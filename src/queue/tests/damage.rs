@@ -39,21 +39,21 @@ fn copy(disk: &SimDisk) -> SimDisk {
     disk.after_power_cut()
 }
 
-fn segments(disk: &SimDisk) -> Vec<PathBuf> {
+pub(super) fn segments(disk: &SimDisk) -> Vec<PathBuf> {
     disk.paths().into_iter().filter(|p| p.to_str().is_some_and(|s| s.contains("/logs/0/") && s.ends_with(".seg"))).collect()
 }
 
-struct Seen {
-    lines: usize,
-    told: u64,
-    report: RecoveryReport,
+pub(super) struct Seen {
+    pub(super) lines: usize,
+    pub(super) told: u64,
+    pub(super) report: RecoveryReport,
     /// Where the source would read on.
     resume: u64,
 }
 
 impl Seen {
     /// Lines that are neither there, nor read again from the source.
-    fn missing(&self) -> u64 {
+    pub(super) fn missing(&self) -> u64 {
         let again =
             file(1).into_iter().scan(0, |at, l| Some(std::mem::replace(at, *at + l.len() as u64 + 1))).filter(|at| *at >= self.resume);
         4000u64.saturating_sub(self.lines as u64).saturating_sub(again.count() as u64)
@@ -61,7 +61,7 @@ impl Seen {
 }
 
 /// Opens the queue, appends one more line, and takes all that group `g` gets.
-fn look(disk: &SimDisk, what: &str) -> Seen {
+pub(super) fn look(disk: &SimDisk, what: &str) -> Seen {
     let queue = open_with(disk, |o| o.retention.bytes = 1 << 30).unwrap_or_else(|e| panic!("{what}: {e}"));
     let resume = queue.streams().iter().find(|s| s.spec().key == 1).map_or(0, |s| s.durable().end);
     let other = queue.declare(spec(77));

@@ -1,11 +1,16 @@
 //! Tests of the queue as a whole: on the real disk, and on a simulated one that forgets what was not synced.
 
+mod bad_sectors;
 mod basics;
 mod campaign;
+mod clock_jumps;
 mod damage;
+mod limits;
+mod opening;
 mod power;
+mod redrive;
 mod reset;
-mod sim;
+pub(super) mod sim;
 mod verify;
 mod world;
 
@@ -21,6 +26,12 @@ use std::time::Duration;
 /// A clock that goes forward one millisecond a look.
 #[derive(Debug, Default)]
 pub(super) struct TestClock(AtomicU64);
+
+impl TestClock {
+    pub(super) fn forward(&self, by: Duration) {
+        self.0.fetch_add(by.as_millis() as u64, Ordering::Relaxed);
+    }
+}
 
 impl Clock for TestClock {
     fn now_ms(&self) -> u64 {
@@ -82,6 +93,15 @@ pub(super) fn events(batch: &Batch) -> Vec<(u128, u64, String)> {
             run.events.map(move |e| (key, e.position, String::from_utf8(e.bytes.to_vec()).unwrap())).collect::<Vec<_>>()
         })
         .collect()
+}
+
+/// Waits until `condition` holds.
+pub(super) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let until = std::time::Instant::now() + LONG;
+    while !condition() {
+        assert!(std::time::Instant::now() < until, "still not: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Consumes and acks until `n` events have come.

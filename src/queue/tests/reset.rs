@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::queue::disk::StdDisk;
-use crate::queue::{ManageError, Reset, ResetTo};
+use crate::queue::{ManageError, Overwriting, Reset, ResetTo};
 
 const LINES: u64 = 50;
 
@@ -21,8 +21,8 @@ fn filled(dir: &Path, batches: u64) -> Arc<Queue> {
 }
 
 fn reset(queue: &Queue, to: ResetTo) -> (u64, u64) {
-    let wanted = Reset { group: "search".into(), to, topic: None, partition: None, dry_run: false };
-    let moved = queue.manage().reset(&wanted).unwrap();
+    let wanted = Reset { group: "search".into(), to, topic: None, partition: None, overwrite: false, dry_run: false };
+    let moved = queue.manage().reset(&wanted, &|_| Overwriting::Replaces).unwrap();
     assert_eq!((moved.moves.len(), moved.active), (1, true));
     (moved.moves[0].from, moved.moves[0].to)
 }
@@ -87,8 +87,15 @@ fn targets_are_found_and_kept_within_what_is_retained() {
     assert_eq!(reset(&queue, ResetTo::ShiftBy(-60)), (250, 190));
     assert_eq!(reset(&queue, ResetTo::ShiftBy(i64::MIN)), (190, 0));
     assert_eq!(reset(&queue, ResetTo::Offset(u64::MAX)), (0, 250));
-    let wanted = Reset { group: "search".into(), to: ResetTo::Latest, topic: Some("lost".into()), partition: None, dry_run: false };
-    let error = queue.manage().reset(&wanted).unwrap_err().to_string();
+    let wanted = Reset {
+        group: "search".into(),
+        to: ResetTo::Latest,
+        topic: Some("lost".into()),
+        partition: None,
+        overwrite: false,
+        dry_run: false,
+    };
+    let error = queue.manage().reset(&wanted, &|_| Overwriting::Replaces).unwrap_err().to_string();
     assert_eq!(error, "group `search` does not read topic `lost`; it reads logs/0");
     assert!(matches!(queue.manage().delete("search", false), Err(ManageError::Active { .. })));
     assert!(matches!(queue.manage().delete("other", false), Err(ManageError::NoGroup { .. })));
@@ -108,4 +115,49 @@ fn the_files_say_the_same_as_the_queue() {
     let place = |i: &crate::queue::Inventory| (i.groups[0].group.clone(), i.groups[0].lag_events());
     assert_eq!(place(&inside), place(&outside));
     assert!(inside.groups[0].active && !outside.groups[0].active);
+}
+
+/// Range and whether it overwrites, of all batches up to `end`, each acked.
+fn kinds(consumer: &mut dyn Consumer, end: u64) -> Vec<(u64, u64, bool)> {
+    let mut all = Vec::new();
+    while all.last().is_none_or(|(_, last, _)| *last + 1 < end) {
+        let batch = consumer.poll(&LIMITS, LONG).unwrap().unwrap();
+        assert_eq!(batch.id.to_string().contains("-overwrite-"), batch.id.overwrites());
+        all.push((batch.id.first, batch.id.last, batch.id.overwrites()));
+        consumer.acker().ack(&batch.id);
+    }
+    all
+}
+
+#[test]
+fn what_was_delivered_is_overwritten_and_no_batch_mixes_it_with_what_was_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = filled(dir.path(), 3);
+    let mut consumer = join(&queue, "search");
+    let first = consumer.poll(&Limits { max_events: 70, ..LIMITS }, LONG).unwrap().unwrap();
+    consumer.acker().ack(&first.id);
+    let wanted = |to, overwrite| Reset { group: "search".into(), to, topic: None, partition: None, overwrite, dry_run: false };
+    let refuses = |_: &str| Overwriting::Refuses("logs is a data stream".into());
+    let refused = queue.manage().reset(&wanted(ResetTo::Earliest, true), &refuses).unwrap_err().to_string();
+    assert!(refused.contains("was not moved: logs is a data stream") && refused.contains("new target"), "{refused}");
+    assert_eq!(queue.lag("search").events, 80, "nothing was changed");
+    let moved = queue.manage().reset(&wanted(ResetTo::Offset(20), true), &|_| Overwriting::Replaces).unwrap();
+    assert_eq!((moved.moves[0].overwrites(), moved.note), (50, None));
+    let under_way = consumer.poll(&Limits { max_events: 30, ..LIMITS }, LONG).unwrap().unwrap();
+    assert_eq!((under_way.id.first, under_way.id.last, under_way.id.overwrites()), (20, 49, true));
+    assert_eq!(queue.lag("search").partitions.iter().map(|p| p.overwrite_until).max(), Some(70));
+    // As after `kill -9`.
+    queue.abandon();
+    drop((consumer, queue));
+    let queue = Queue::open_on(options(dir.path()), &["logs".into()], Arc::new(StdDisk), Arc::new(TestClock::default())).unwrap();
+    let mut consumer = join(&queue, "search");
+    let again = consumer.poll(&LIMITS, LONG).unwrap().unwrap();
+    assert_eq!((again.id.to_string(), events(&again)), (under_way.id.to_string(), events(&under_way)), "the same under the same name");
+    consumer.acker().ack(&again.id);
+    let rest = kinds(&mut *consumer, 150);
+    assert_eq!((rest[0], rest.last().unwrap().2), ((50, 69, true), false), "{rest:?}");
+    assert!(rest[1..].iter().all(|(first, _, overwrites)| *first >= 70 && !overwrites), "{rest:?}");
+    assert!(queue.lag("search").partitions.iter().all(|p| p.overwrite_until == 0), "it has ended by itself");
+    let moved = queue.manage().reset(&wanted(ResetTo::Earliest, false), &|_| unreachable!("nothing is asked")).unwrap();
+    assert_eq!((moved.moves[0].overwrites(), kinds(&mut *consumer, 150).iter().any(|k| k.2)), (0, false));
 }

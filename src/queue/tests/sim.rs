@@ -1,9 +1,10 @@
 //! A disk in memory that knows what is durable: a power cut keeps what was synced, and of the rest any
 //! subset of 512-byte sectors; a failed sync loses its pages although they still read well.
 
-use crate::queue::disk::{Disk, DiskFile};
+use crate::queue::disk::{Disk, DiskFile, Space};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -14,6 +15,13 @@ struct Inode {
     cache: Vec<u8>,
     durable: Vec<u8>,
     dirty: BTreeSet<usize>,
+}
+
+#[derive(Debug)]
+struct Bad {
+    inode: usize,
+    bytes: Range<u64>,
+    times: Option<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -27,7 +35,11 @@ struct World {
     /// After this many operations the disk is dead.
     dies_at: Option<u64>,
     fail_syncs: u32,
+    /// Bytes of an inode that cannot be read, so many times or for ever.
+    bad: Vec<Bad>,
     capacity: Option<usize>,
+    /// Whether it says how much is free.
+    tells_space: bool,
 }
 
 impl World {
@@ -39,6 +51,11 @@ impl World {
         z ^ (z >> 31)
     }
 
+    /// Bytes of all files that have a name.
+    fn used(&self) -> usize {
+        self.names.values().map(|inode| self.inodes[*inode].cache.len()).sum()
+    }
+
     fn step(&mut self) -> io::Result<()> {
         self.ops += 1;
         if self.dies_at.is_some_and(|at| self.ops > at) { Err(io::Error::other("the power is cut")) } else { Ok(()) }
@@ -47,50 +64,80 @@ impl World {
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
-pub(super) struct SimDisk(Arc<Mutex<World>>);
+pub(in crate::queue) struct SimDisk(Arc<Mutex<World>>);
 
 #[derive(Debug)]
 struct SimFile(Arc<Mutex<World>>, usize);
 
 impl SimDisk {
-    pub(super) fn new(seed: u64) -> SimDisk {
+    pub(in crate::queue) fn new(seed: u64) -> SimDisk {
         let disk = SimDisk::default();
         disk.0.lock().unwrap().seed = seed;
         disk
     }
 
-    pub(super) fn ops(&self) -> u64 {
+    pub(in crate::queue) fn ops(&self) -> u64 {
         self.0.lock().unwrap().ops
     }
 
-    pub(super) fn die_after(&self, ops: u64) {
+    pub(in crate::queue) fn die_after(&self, ops: u64) {
         let mut w = self.0.lock().unwrap();
         w.dies_at = Some(w.ops + ops);
     }
 
     /// Whether the operation came at which the power was cut.
-    pub(super) fn is_dead(&self) -> bool {
+    pub(in crate::queue) fn is_dead(&self) -> bool {
         let w = self.0.lock().unwrap();
         w.dies_at.is_some_and(|at| w.ops > at)
     }
 
-    pub(super) fn fail_syncs(&self, n: u32) {
+    pub(in crate::queue) fn fail_syncs(&self, n: u32) {
         self.0.lock().unwrap().fail_syncs = n;
     }
 
-    pub(super) fn capacity(&self, bytes: Option<usize>) {
+    pub(in crate::queue) fn capacity(&self, bytes: Option<usize>) {
         self.0.lock().unwrap().capacity = bytes;
     }
 
-    /// The disk as it is after the power comes back.
-    pub(super) fn after_power_cut(&self) -> SimDisk {
+    /// Leaves so much free, without a word.
+    pub(super) fn leave(&self, bytes: usize) {
+        let mut w = self.0.lock().unwrap();
+        w.capacity = Some(w.used() + bytes);
+    }
+
+    /// Leaves so much free, and says so when asked.
+    pub(super) fn leave_free(&self, bytes: usize) {
+        let mut w = self.0.lock().unwrap();
+        (w.capacity, w.tells_space) = (Some(w.used() + bytes), true);
+    }
+
+    /// These bytes of a file cannot be read: so many times, or for ever.
+    pub(super) fn unreadable(&self, path: &Path, bytes: Range<u64>, times: Option<u32>) {
+        let mut w = self.0.lock().unwrap();
+        let inode = w.names[path];
+        w.bad.push(Bad { inode, bytes, times });
+    }
+
+    /// Whatever could not be read can be read again.
+    pub(super) fn heal(&self) {
+        self.0.lock().unwrap().bad.clear();
+    }
+
+    /// The disk as it is after the power comes back: of what was not synced, any part is there.
+    pub(in crate::queue) fn after_power_cut(&self) -> SimDisk {
+        self.after_power_cut_with(None)
+    }
+
+    /// Likewise; of what was not synced, all or nothing is there where that is given.
+    pub(super) fn after_power_cut_with(&self, whole: Option<bool>) -> SimDisk {
         let mut old = self.0.lock().unwrap();
-        let mut new = World { seed: old.random(), dirs: old.dirs.clone(), ..World::default() };
+        let (capacity, tells_space) = (old.capacity, old.tells_space);
+        let mut new = World { seed: old.random(), dirs: old.dirs.clone(), capacity, tells_space, ..World::default() };
         // Each name that was made, changed or deleted since its folder was synced may be the old or the new one.
         let mut names = old.durable_names.clone();
         let all: BTreeSet<PathBuf> = old.names.keys().chain(old.durable_names.keys()).cloned().collect();
         for path in all {
-            if old.names.get(&path) != old.durable_names.get(&path) && old.random().is_multiple_of(2) {
+            if old.names.get(&path) != old.durable_names.get(&path) && whole.unwrap_or_else(|| old.random().is_multiple_of(2)) {
                 match old.names.get(&path) {
                     Some(inode) => names.insert(path, *inode),
                     None => names.remove(&path),
@@ -101,7 +148,7 @@ impl SimDisk {
             let mut bytes = old.inodes[inode].durable.clone();
             let (cache, dirty) = (old.inodes[inode].cache.clone(), old.inodes[inode].dirty.clone());
             for sector in dirty {
-                if old.random().is_multiple_of(2) {
+                if whole.unwrap_or_else(|| old.random().is_multiple_of(2)) {
                     let (from, to) = (sector * SECTOR, ((sector + 1) * SECTOR).min(cache.len()));
                     if bytes.len() < to {
                         bytes.resize(to, 0);
@@ -117,7 +164,7 @@ impl SimDisk {
     }
 
     /// Flips one bit of a file; `None` where it is empty.
-    pub(super) fn flip(&self, path: &Path, bit: u64) -> Option<()> {
+    pub(in crate::queue) fn flip(&self, path: &Path, bit: u64) -> Option<()> {
         let mut w = self.0.lock().unwrap();
         let inode = *w.names.get(path)?;
         let len = w.inodes[inode].cache.len();
@@ -131,13 +178,13 @@ impl SimDisk {
     }
 
     /// The whole content of a file, durable as it is.
-    pub(super) fn get(&self, path: &Path) -> Vec<u8> {
+    pub(in crate::queue) fn get(&self, path: &Path) -> Vec<u8> {
         let w = self.0.lock().unwrap();
         w.names.get(path).map(|inode| w.inodes[*inode].cache.clone()).unwrap_or_default()
     }
 
     /// Gives a file this content, durable.
-    pub(super) fn put(&self, path: &Path, bytes: Vec<u8>) {
+    pub(in crate::queue) fn put(&self, path: &Path, bytes: Vec<u8>) {
         let mut w = self.0.lock().unwrap();
         w.inodes.push(Inode { cache: bytes.clone(), durable: bytes, dirty: BTreeSet::new() });
         let inode = w.inodes.len() - 1;
@@ -146,13 +193,13 @@ impl SimDisk {
     }
 
     /// Takes a file away, durably.
-    pub(super) fn take_away(&self, path: &Path) {
+    pub(in crate::queue) fn take_away(&self, path: &Path) {
         let mut w = self.0.lock().unwrap();
         w.names.remove(path);
         w.durable_names.remove(path);
     }
 
-    pub(super) fn paths(&self) -> Vec<PathBuf> {
+    pub(in crate::queue) fn paths(&self) -> Vec<PathBuf> {
         self.0.lock().unwrap().names.keys().cloned().collect()
     }
 }
@@ -162,7 +209,7 @@ impl DiskFile for SimFile {
         let mut w = self.0.lock().unwrap();
         w.step()?;
         let total: usize = bufs.iter().map(|b| b.len()).sum();
-        let used: usize = w.inodes.iter().map(|i| i.cache.len()).sum();
+        let used = w.used();
         let (capacity, inode) = (w.capacity, &mut w.inodes[self.1]);
         let end = pos as usize + total;
         let grows = end.saturating_sub(inode.cache.len());
@@ -182,7 +229,13 @@ impl DiskFile for SimFile {
     }
 
     fn read_at(&self, buf: &mut [u8], pos: u64) -> io::Result<usize> {
-        let w = self.0.lock().unwrap();
+        let mut w = self.0.lock().unwrap();
+        let end = pos + buf.len() as u64;
+        let met = |b: &&mut Bad| b.inode == self.1 && b.bytes.start < end && pos < b.bytes.end && b.times != Some(0);
+        if let Some(bad) = w.bad.iter_mut().find(met) {
+            bad.times = bad.times.map(|n| n - 1);
+            return Err(rustix::io::Errno::IO.into());
+        }
         let cache = &w.inodes[self.1].cache;
         let from = (pos as usize).min(cache.len());
         let n = buf.len().min(cache.len() - from);
@@ -254,6 +307,21 @@ impl Disk for SimDisk {
         let inode = w.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         w.names.insert(to.to_path_buf(), inode);
         Ok(())
+    }
+
+    fn exchange(&self, a: &Path, b: &Path) -> io::Result<()> {
+        let mut w = self.0.lock().unwrap();
+        w.step()?;
+        let (at_a, at_b) = (*w.names.get(a).ok_or(io::ErrorKind::NotFound)?, *w.names.get(b).ok_or(io::ErrorKind::NotFound)?);
+        w.names.insert(a.to_path_buf(), at_b);
+        w.names.insert(b.to_path_buf(), at_a);
+        Ok(())
+    }
+
+    fn space(&self, _: &Path) -> io::Result<Space> {
+        let w = self.0.lock().unwrap();
+        let total = w.capacity.filter(|_| w.tells_space).ok_or(io::ErrorKind::Unsupported)?;
+        Ok(Space { total: total as u64, free: total.saturating_sub(w.used()) as u64 })
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

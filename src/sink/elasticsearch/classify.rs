@@ -51,8 +51,13 @@ pub(crate) fn item_fault(status: u16, error: &ErrorCause) -> Fault {
 /// Illegal arguments that no document can cause.
 fn operators_argument(reason: &str) -> bool {
     let pipeline = reason.contains("pipeline with id") && reason.contains("does not exist");
-    let target = reason.contains("only write ops with an op_type of create") || reason.contains("no write index is defined");
+    let target = is_create_only(reason) || reason.contains("no write index is defined");
     pipeline || target || reason.contains("data stream timestamp field") && reason.contains("mapping")
+}
+
+/// A data stream was asked to replace a document.
+fn is_create_only(reason: &str) -> bool {
+    reason.contains("only write ops with an op_type of create")
 }
 
 /// The outcome of a request with `count` items whose answer is `answer`.
@@ -101,6 +106,9 @@ fn items(answer: &Answer, count: usize) -> Outcome {
         return again(format!("the answer has {} items for {count} events", items.statuses.len()));
     }
     let (mut already_there, mut retry, mut rejected) = (0, Vec::new(), Vec::new());
+    if let Some((_, error)) = items.errors.iter().find(|(_, error)| is_create_only(&error.reason)) {
+        return Outcome::TakesNoOverwrite { reason: excerpt(&error.reason) };
+    }
     let (mut first_moment, mut first_hold) = (None, None);
     let (no_error, mut errors) = (ErrorCause::default(), items.errors.iter().peekable());
     for (item, &status) in items.statuses.iter().enumerate() {

@@ -18,6 +18,11 @@ impl IndexName {
         (!dated).then_some(self.0.as_str())
     }
 
+    /// The name with `*` for each part of a date.
+    pub fn any_date(&self) -> String {
+        ["%Y", "%m", "%d"].iter().fold(self.0.clone(), |name, part| name.replace(part, "*"))
+    }
+
     /// The name for an event appended at `append_ms`; never the clock's, or a retry after midnight would double.
     pub fn at(&self, append_ms: u64) -> String {
         let (year, month, day) = date(append_ms);

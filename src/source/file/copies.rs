@@ -104,7 +104,13 @@ impl Tailer {
             let former = file.as_former();
             let original = file.at.as_deref().and_then(|at| open_regular(at).ok());
             let original = original.filter(|o| former.stands_in(o));
-            if former.pos > 0 && likeness(path, look, &former, original.as_ref()).is_ok_and(|l| l == Likeness::Copy) {
+            let like = |original: Option<&std::fs::File>| likeness(path, look, &former, original).is_ok_and(|l| l == Likeness::Copy);
+            let mut copy = former.pos > 0 && like(original.as_ref());
+            if !copy && former.pos > 0 && original.as_ref().is_some_and(|o| !former.stands_in(o)) {
+                // It was truncated while the two were compared.
+                copy = like(None);
+            }
+            if copy {
                 self.not_followed.insert(look, Reason::Copy { original: id, size: look.size });
                 self.note_copy(id, path, look);
                 return true;

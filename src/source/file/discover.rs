@@ -1,10 +1,12 @@
 //! Which file a name means: hints, renames, and files that came and went between two looks.
 
 use super::globs::bases;
+use super::inflate::Codec;
 use super::read::Turn;
 use super::tailer::{Dir, Tailer, Watched};
-use super::tracked::{FileId, Look, Tracked};
+use super::tracked::{FileId, Look, Tracked, open_regular};
 use super::watch::HintKind;
+use crate::queue::{Head, Position};
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -22,6 +24,13 @@ pub(crate) enum Reason {
         /// Its size when it was judged: when it grows, it is judged again.
         size: u64,
     },
+    /// It is compressed, and was read to its end when it had this size.
+    Read {
+        /// Its size on disk, bytes.
+        size: u64,
+    },
+    /// It is compressed and belongs to this stream, which is still read from another file.
+    Waits(u64),
 }
 
 /// Files that were judged once, by device and inode, with their birth.
@@ -132,7 +141,9 @@ impl Tailer {
                 _ => {}
             }
             let followed = self.dirs.get(&*dir).is_some_and(|d| d.names.contains_key(&hint.name));
-            let matters = followed || moved.contains_key(&path) || self.source_of(&path).is_some() || self.base_of(&path).is_some();
+            let known_name =
+                |t: &mut Tailer| t.source_of(&path).is_some() || t.base_of(&path).is_some() || t.is_compressed_generation(&path);
+            let matters = followed || moved.contains_key(&path) || known_name(self);
             if matters && known.insert(path.clone()) {
                 touched.push((dir, hint.name, path));
             }
@@ -218,6 +229,9 @@ impl Tailer {
 
     /// A file that is not followed: whether it should be, and from where.
     fn begin(&mut self, path: PathBuf, look: Look, moved_from: Option<PathBuf>, now: Instant) {
+        if let Some(codec) = Codec::of(&path) {
+            return self.begin_compressed(path, look, codec, now);
+        }
         let matched = self.source_of(&path);
         if matched.is_none() && moved_from.is_none() && self.not_followed.get(&look) == Some(Reason::Unrelated) {
             return;
@@ -251,6 +265,12 @@ impl Tailer {
             (Some(base), _) => base,
             (None, Some(source)) => (source, path.clone()),
             (None, None) => {
+                // It may be compressed later: that makes it no part of what is followed either.
+                if self.unrelated_heads.len() < 10_000
+                    && let Ok(head) = open_regular(&path).and_then(|f| super::resume::first_bytes(&f))
+                {
+                    self.unrelated_heads.insert(Head::of(&head));
+                }
                 self.not_followed.insert(&look, Reason::Unrelated);
                 return;
             }
@@ -309,14 +329,26 @@ impl Tailer {
             self.activate(id);
             return;
         }
-        let lost = file.size.saturating_sub(file.pos);
-        if lost > 0 {
+        let lost = if file.packed.is_some() { file.packed_size } else { file.size.saturating_sub(file.pos) };
+        if lost > 0 && self.is_held_compressed(id) {
+            // What is left of it is read from there.
+            self.scan_soon(now);
+        } else if let Some(file) = self.files.get(&id)
+            && lost > 0
+        {
             file.counters.lost_bytes.add(lost);
-            let text = format!(
-                "{} was deleted before it was read to its end: {lost} bytes from byte {} on are lost",
-                file.path.display(),
-                file.pos
-            );
+            let text = match file.packed {
+                Some(_) => format!(
+                    "{} was deleted before it was read from byte {} on: {lost} compressed bytes at most are lost",
+                    file.place().display(),
+                    file.pos
+                ),
+                None => format!(
+                    "{} was deleted before it was read to its end: {lost} bytes from byte {} on are lost",
+                    file.path.display(),
+                    file.pos
+                ),
+            };
             file.counters.set_error(&text);
             tracing::warn!("{text}");
         }
@@ -325,9 +357,13 @@ impl Tailer {
 
     /// Forgets a finished file, but not its stream: it may come back from another directory.
     pub(crate) fn remember_and_remove(&mut self, id: FileId) {
-        if let Some(stream) = self.files.get(&id).and_then(|f| f.stream.clone())
+        if let Some(tracked) = self.files.get(&id)
+            && let Some(stream) = tracked.stream.clone()
             && let Some(file) = stream.spec().file
         {
+            if tracked.pos > stream.durable().end {
+                self.handed_over.insert(stream.id, Position { end: tracked.pos, tail: tracked.tail });
+            }
             let streams = self.remembered.entry(file.inode).or_default();
             streams.retain(|s| s.id != stream.id);
             streams.push(stream);
@@ -343,6 +379,7 @@ impl Tailer {
         if let Some(stream) = &former.stream {
             // Its copies are to be recognised whenever they are looked at.
             self.ended_here.insert(stream.id);
+            self.handed_over.insert(stream.id, Position { end: former.pos, tail: former.tail });
             self.remembered_paths.entry(file.path.clone()).or_default().push(stream.clone());
         }
         let unread = former.size.saturating_sub(former.pos);

@@ -1,5 +1,6 @@
 //! Globs of one source: which files it follows and which directories must be listed to find them.
 
+use super::inflate::Codec;
 use super::{FileOptions, SourceError};
 use globset::{Glob, GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
 use std::ffi::OsStr;
@@ -22,6 +23,8 @@ pub(crate) struct Root {
 pub(crate) struct Globs {
     include: GlobSet,
     exclude: GlobSet,
+    /// Those include globs that name compressed files.
+    compressed: GlobSet,
     pub(crate) roots: Vec<Root>,
 }
 
@@ -79,11 +82,15 @@ impl Root {
 impl Globs {
     /// Compiles the globs of `options`; relative ones begin at the working directory.
     pub(crate) fn new(options: &FileOptions) -> Result<Globs, SourceError> {
-        let (mut include, mut exclude) = (GlobSetBuilder::new(), GlobSetBuilder::new());
+        let (mut include, mut exclude, mut compressed) = (GlobSetBuilder::new(), GlobSetBuilder::new(), GlobSetBuilder::new());
         let mut roots = Vec::new();
         for pattern in &options.include {
             let pattern = absolute(pattern);
-            include.add(compile(&options.name, &pattern)?);
+            let glob = compile(&options.name, &pattern)?;
+            if Codec::of(Path::new(&pattern)).is_some() {
+                compressed.add(glob.clone());
+            }
+            include.add(glob);
             roots.push(Root::of(&options.name, &pattern)?);
         }
         for pattern in &options.exclude {
@@ -98,15 +105,20 @@ impl Globs {
                 reason: e.to_string(),
             })
         };
-        Ok(Globs { include: build(include)?, exclude: build(exclude)?, roots })
+        Ok(Globs { include: build(include)?, exclude: build(exclude)?, compressed: build(compressed)?, roots })
     }
 
     /// Whether the source follows a file of this path.
     ///
-    /// A compressed file never is: its bytes are no lines.
+    /// A compressed file never is as it stands: its bytes are no lines.
     pub(crate) fn matches(&self, path: &Path) -> bool {
         let compressed = path.extension().is_some_and(|e| ["gz", "zst", "bz2", "xz", "zip"].iter().any(|c| e == *c));
         !compressed && self.include.is_match(path) && !self.exclude.is_match(path)
+    }
+
+    /// Whether the source asks for compressed files of this path, whatever they were before.
+    pub(crate) fn names_compressed(&self, path: &Path) -> bool {
+        self.compressed.is_match(path) && !self.exclude.is_match(path)
     }
 
     /// Whether a file of this path is left out.

@@ -67,7 +67,9 @@ impl Tailer {
                 }
                 let path = dir.join(name);
                 let by_inode = self.by_inode.contains_key(&(device, *inode)) || self.remembered.contains_key(inode);
-                if known.is_none() && !by_inode && self.source_of(&path).is_none() && self.base_of(&path).is_none() {
+                let matters =
+                    |t: &mut Tailer| t.source_of(&path).is_some() || t.base_of(&path).is_some() || t.is_compressed_generation(&path);
+                if known.is_none() && !by_inode && !matters(self) {
                     continue;
                 }
                 let look = look_at(&path);

@@ -5,14 +5,17 @@
 //! reading goes on, `copies` what a copy is good for, and `read` turns bytes into blocks for the
 //! queue. Positions live in the queue, nowhere else.
 //!
-//! Compressed files are not read: a generation that is compressed before it was read to its end is
-//! lost, unless it was open (then it is read to its end, though its name is gone).
+//! A generation that was compressed before it was read to its end is read from the compressed file
+//! (`compressed`, gzip and zstd), unless it was open: then it is read to its end, though its name is gone.
 
+mod again;
+mod compressed;
 mod copies;
 mod counters;
 mod discover;
 mod error;
 mod globs;
+mod inflate;
 pub(in crate::source) mod lines;
 mod listing;
 mod multiline;

@@ -5,6 +5,7 @@
 //! grown past the position again. An incomplete last event is not kept in memory but read again
 //! with what follows it; of a long one, only the part that was not searched yet.
 
+use super::compressed::Inflated;
 use super::lines::{cut, delimiter, flags, split_lines};
 use super::multiline::Multi;
 use super::tracked::{Former, Tracked, read_full, tail_agrees, tail_at};
@@ -24,9 +25,9 @@ const TURN_BYTES: u64 = 1 << 20;
 /// An incomplete event longer than this is not read again until its end is found.
 const LONG: u64 = READ_BLOCK as u64 / 4;
 /// How long a turn waits for memory; then renames are looked for before the next try.
-const BUFFER_WAIT: Duration = Duration::from_millis(20);
+pub(crate) const BUFFER_WAIT: Duration = Duration::from_millis(20);
 /// The first event's bytes that go into the stream key.
-const KEY_BYTES: usize = 4096;
+pub(crate) const KEY_BYTES: usize = 4096;
 
 /// What all files of a source share.
 pub(crate) struct Source {
@@ -57,6 +58,10 @@ pub(crate) enum Turn {
     Closed,
     /// The file was truncated: [`Tracked::former`] says what it was.
     Truncated,
+    /// A compressed file does not hold what it was taken for.
+    Unlike,
+    /// A compressed file is read to its end.
+    Whole,
     /// Its name is gone or means another file, and it is not open.
     Gone,
     /// Reading failed; to be tried again.
@@ -110,6 +115,11 @@ impl Tracked {
 
     fn try_turn(&mut self, shared: &Shared, now: Instant) -> Result<Turn, Stop> {
         self.open()?;
+        match self.inflate()? {
+            Inflated::Ready => {}
+            Inflated::Skipping => return Ok(Turn::More),
+            Inflated::Unlike => return Ok(Turn::Unlike),
+        }
         let meta = self.opened()?.metadata()?;
         let (size, modified_ns) = (meta.len(), meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec()));
         if size < self.pos {
@@ -137,11 +147,12 @@ impl Tracked {
             budget = budget.saturating_sub(self.scanned - before);
         }
         self.healthy();
-        if self.scanned < end {
+        if self.scanned < end || (self.packed.is_some() && self.drain_end.is_none() && !self.is_whole()) {
             return Ok(Turn::More);
         }
         self.modified_ns = modified_ns;
-        self.quiet(shared, now)
+        let turn = self.quiet(shared, now)?;
+        Ok(if turn == Turn::Idle && self.is_whole() && self.pos >= size { Turn::Whole } else { turn })
     }
 
     fn opened(&self) -> io::Result<&std::fs::File> {
@@ -362,7 +373,7 @@ impl Tracked {
         }
         let source = &shared.sources[self.source];
         if let Some(multi) = &source.multi {
-            if now < self.grown + multi.timeout {
+            if now < self.grown + multi.timeout && !self.is_whole() {
                 self.deadline = Some(self.grown + multi.timeout);
                 return Ok(Turn::Idle);
             }
@@ -372,7 +383,7 @@ impl Tracked {
             }
         }
         let due = self.grown + source.options.idle_flush;
-        if now < due {
+        if now < due && !self.is_whole() {
             self.deadline = Some(due);
             return Ok(Turn::Idle);
         }

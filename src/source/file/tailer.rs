@@ -1,5 +1,6 @@
 //! The tailer: all files of all sources, driven step by step by the reader thread (and by tests).
 
+use super::again::Again;
 use super::counters::Counters;
 use super::discover::NotFollowed;
 use super::globs::Globs;
@@ -8,7 +9,7 @@ use super::read::{Shared, Source, Turn};
 use super::tracked::{FileId, Tracked};
 use super::watch::Watcher;
 use super::{FileOptions, SourceError};
-use crate::queue::{Producer, Stream};
+use crate::queue::{Head, Position, Producer, Stream};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -89,6 +90,15 @@ pub(crate) struct Tailer {
     /// Streams that ended with a truncation that this process saw.
     pub(crate) ended_here: HashSet<u64>,
     pub(crate) not_followed: NotFollowed,
+    /// Fingerprints of generations that are not followed: compressed, they still are not.
+    pub(crate) unrelated_heads: HashSet<Head>,
+    /// Where reading of streams ended that this process handed over farther than is durable yet.
+    pub(crate) handed_over: HashMap<u64, Position>,
+    /// Compressed files (by inode) and streams that they do not belong to, although their first bytes agree.
+    pub(crate) unlike: HashSet<(u64, u64)>,
+    /// The compressed file that is being read: one at a time, so that memory stays bounded.
+    inflating: Option<FileId>,
+    inflate_next: VecDeque<FileId>,
     /// Sources whose files are all new to the queue: `start_at: end` holds for the first look.
     pub(crate) first_start: Vec<bool>,
     pub(crate) looked_once: bool,
@@ -107,6 +117,7 @@ pub(crate) struct Tailer {
     pub(crate) max_open: usize,
     pub(crate) said: HashSet<String>,
     draining: bool,
+    pub(crate) again: Again,
 }
 
 impl Tailer {
@@ -159,6 +170,11 @@ impl Tailer {
             seen_since,
             ended_here: HashSet::new(),
             not_followed: NotFollowed::default(),
+            unrelated_heads: HashSet::new(),
+            handed_over: HashMap::new(),
+            unlike: HashSet::new(),
+            inflating: None,
+            inflate_next: VecDeque::new(),
             first_start,
             looked_once: false,
             scan_due: now,
@@ -173,6 +189,7 @@ impl Tailer {
             max_open: max_open(rustix::process::getrlimit(rustix::process::Resource::Nofile).current),
             said: HashSet::new(),
             draining: false,
+            again: Again::default(),
         })
     }
 
@@ -195,7 +212,8 @@ impl Tailer {
     pub(crate) fn insert(&mut self, mut file: Tracked) -> FileId {
         let id = self.next_id;
         if self.draining {
-            file.drain_end = file.at.as_ref().and_then(|at| std::fs::metadata(at).ok()).map(|m| m.len());
+            let size = || file.at.as_ref().and_then(|at| std::fs::metadata(at).ok()).map(|m| m.len());
+            file.drain_end = if file.packed.is_some() { Some(file.pos) } else { size() };
         }
         let born = self.seen_since.entry(file.path.clone()).or_insert(file.identity.born_ns);
         *born = file.identity.born_ns.min(*born);
@@ -209,6 +227,12 @@ impl Tailer {
     /// Forgets a file; where the queue knows its stream, it is remembered in case that the file comes back.
     pub(crate) fn remove(&mut self, id: FileId) {
         let Some(file) = self.files.remove(&id) else { return };
+        if self.inflating == Some(id) {
+            self.inflating = None;
+            while let Some(next) = self.inflate_next.pop_front() {
+                self.activate(next);
+            }
+        }
         if let Some(watch) = file.link_watch {
             self.watched.remove(&watch);
             self.watcher.unwatch(watch);
@@ -269,11 +293,12 @@ impl Tailer {
             self.open_waiting();
             return Step::Blocked;
         }
-        if !self.active.is_empty() {
+        let again = self.read_again(now);
+        if !self.active.is_empty() || again {
             return Step::Busy;
         }
         let next = self.deadlines.first().map_or(self.scan_due, |(at, _)| self.scan_due.min(*at));
-        Step::Until(next)
+        Step::Until(self.again.next(next, &*self.shared.producer))
     }
 
     /// Since when hints may be taken again.
@@ -284,6 +309,10 @@ impl Tailer {
     fn take_turn(&mut self, id: FileId, now: Instant) -> Turn {
         let Some(file) = self.files.get_mut(&id) else { return Turn::Idle };
         file.queued = false;
+        if file.packed.is_some() && *self.inflating.get_or_insert(id) != id {
+            self.inflate_next.push_back(id);
+            return Turn::Idle;
+        }
         let (was_open, old) = (file.file.is_some(), file.deadline.take());
         let turn = file.turn(&self.shared, now);
         let mut deadline = file.deadline.take();
@@ -325,6 +354,8 @@ impl Tailer {
                 self.activate(id);
             }
             Turn::Gone => self.gone(id, now),
+            Turn::Unlike => self.unlike(id, now),
+            Turn::Whole => self.end_compressed(id),
             _ if finished => self.remember_and_remove(id),
             _ => {}
         }
@@ -354,7 +385,7 @@ impl Tailer {
             }
             let Some(id) = self.open_order.pop_front() else { return };
             let Some(file) = self.files.get_mut(&id).filter(|f| f.file.is_some()) else { continue };
-            if file.used || file.at.is_none() {
+            if file.used || file.at.is_none() || file.packed.is_some() {
                 file.used = false;
                 self.open_order.push_back(id);
             } else {
@@ -375,6 +406,8 @@ impl Tailer {
         for id in ids {
             if let Some(file) = self.files.get_mut(&id) {
                 let size = match (&file.file, &file.at) {
+                    // What is compressed goes on after the next start.
+                    _ if file.packed.is_some() => Ok(file.pos),
                     (Some(open), _) => open.metadata().map(|m| m.len()),
                     (None, Some(at)) => std::fs::metadata(at).map(|m| m.len()),
                     (None, None) => Ok(file.size),

@@ -1,5 +1,6 @@
 //! One followed file: where it stands and how it is opened. No bytes of it are kept in memory.
 
+use super::compressed::Packed;
 use super::counters::Counters;
 use crate::queue::{FileIdentity, Head, Stream, Tail};
 use std::fs::{File, Metadata};
@@ -130,6 +131,10 @@ pub(crate) struct Tracked {
     pub(crate) copies: Option<(Vec<u8>, i64)>,
     /// The watch on the target of the link by which it is followed.
     pub(crate) link_watch: Option<i32>,
+    /// Set where the file is compressed: then sizes and positions are those of its content.
+    pub(crate) packed: Option<Packed>,
+    /// Its size on disk where it is compressed, bytes.
+    pub(crate) packed_size: u64,
     /// What this file adds to the gauge of unread bytes.
     unread: u64,
     pub(crate) counters: Arc<Counters>,
@@ -162,6 +167,8 @@ impl Tracked {
             former: None,
             copies: None,
             link_watch: None,
+            packed: None,
+            packed_size: look.size,
             unread: 0,
             counters,
         }
@@ -193,13 +200,16 @@ impl Tracked {
             if look.identity != self.identity {
                 return Err(io::Error::new(io::ErrorKind::NotFound, "the name means another file now"));
             }
-            self.file = Some(file);
+            self.file = Some(self.unpack(file)?);
             self.counters.open_files.add(1);
         }
         Ok(())
     }
 
     pub(crate) fn close(&mut self) {
+        if let Some(packed) = &mut self.packed {
+            packed.inflater = None;
+        }
         if self.file.take().is_some() {
             self.counters.open_files.sub(1);
         }

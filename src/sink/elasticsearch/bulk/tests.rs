@@ -332,3 +332,47 @@ fn https_clients_can_be_built_and_bad_options_are_told() {
     insta::assert_snapshot!(error(&kind("http://me:hush@search")), @r"sink search: http://search cannot be used: user and password belong under auth, not into the URL; expected something like https://search:9200");
     insta::assert_snapshot!(error(&ElasticsearchOptions::default()), @r"sink search: it has no endpoints; expected at least one URL");
 }
+
+#[test]
+fn what_takes_no_replacements_is_known_by_what_the_name_resolves_to() {
+    let of = |answer: &str| serde_json::from_str::<Resolved>(answer).unwrap().overwriting();
+    let index = r#"{"indices":[{"name":"logs-app","attributes":["open"]}],"aliases":[],"data_streams":[]}"#;
+    assert_eq!(of(index), Overwriting::Replaces);
+    assert_eq!(of(r#"{"indices":[],"aliases":[{"name":"logs-app","indices":["a-1"]}],"data_streams":[]}"#), Overwriting::Replaces);
+    let alias = of(r#"{"aliases":[{"name":"logs-app","indices":["a-1","a-2"]}]}"#);
+    let told = "logs-app is an alias of 2 indices: what stands in an older one would not be replaced, but be there twice";
+    assert_eq!(alias, Overwriting::Refuses(told.into()));
+    let stream = of(r#"{"data_streams":[{"name":"logs-app","backing_indices":[".ds-logs-app-000001"],"timestamp_field":"@timestamp"}]}"#);
+    assert_eq!(stream, Overwriting::Refuses("logs-app is a data stream, and a data stream takes only new documents".into()));
+}
+
+#[test]
+fn a_body_that_replaces_becomes_one_that_creates_with_the_same_documents() {
+    let runtime = runtime();
+    let refuse = |_: usize, _: &Value| (400, "illegal_argument_exception");
+    let server = Server::start(&runtime, move |_, request| {
+        if request.body.starts_with(br#"{"create""#) {
+            return all_created(request);
+        }
+        let Reply::Answer(status, headers, body) = items(request, refuse) else { unreachable!() };
+        // As Elasticsearch says it, of each item.
+        let reason = "only write ops with an op_type of create are allowed in data streams";
+        Reply::Answer(status, headers, body.replace("item ", &format!("{reason} ")))
+    });
+    let mut all = batches(&lines(6), 3, RunFlags::UTF8);
+    all.iter_mut().for_each(|b| b.id.kind = crate::queue::BatchKind::Overwrite { asked_ms: 9 });
+    let bench = Bench::start(SinkKind::Elasticsearch(kind(&server.url)), all, runtime);
+    bench.finish();
+    assert!(bench.letters.records.lock().unwrap().is_empty(), "no event is refused for it");
+    assert_eq!(bench.sink().status().delivered_events, 6);
+    let created: Vec<Seen> = server.requests().into_iter().filter(|r| r.body.starts_with(br#"{"create""#)).collect();
+    assert_eq!(indexed(&created).len(), 6);
+
+    let client = BulkClient::new("search", &kind(&server.url), 1).unwrap();
+    let (first, second) = ("{\"index\":{\"_id\":\"a\"}}\n{\"index\":{\"x\":1}}\n", "{\"index\":{\"_id\":\"b\"}}\n{}\n");
+    let (mut out, mut ends) = (Vec::new(), Vec::new());
+    let items = [first.len() as u32, (first.len() + second.len()) as u32];
+    client.without_overwrite(format!("{first}{second}").as_bytes(), &items, &mut out, &mut ends);
+    let expected = "{\"create\":{\"_id\":\"a\"}}\n{\"index\":{\"x\":1}}\n{\"create\":{\"_id\":\"b\"}}\n{}\n";
+    assert_eq!((String::from_utf8(out).unwrap().as_str(), ends), (expected, vec![items[0] + 1, items[1] + 2]), "only the actions change");
+}

@@ -25,6 +25,35 @@ fn ids_come_from_the_position_or_without_one_from_the_place_in_the_queue() {
     }
 }
 
+#[test]
+fn a_batch_that_overwrites_differs_in_its_actions_alone() {
+    use crate::queue::BatchKind;
+    let all = batches(&lines(3), 3, RunFlags::UTF8);
+    let kinds = [
+        (BatchKind::Overwrite { asked_ms: 5 }, true),
+        (BatchKind::Letters { overwrite: true }, true),
+        (BatchKind::Letters { overwrite: false }, false),
+        (BatchKind::Events, false),
+    ];
+    for index in ["logs", "logs-%Y"] {
+        // One encoder, since a sink has both kinds in turn.
+        let mut encoder = BulkEncoder::new("search", "web-1", index);
+        let mut encode = |kind| {
+            let mut batch = all[0].clone();
+            batch.id.kind = kind;
+            let (mut out, mut items) = (Vec::new(), Vec::new());
+            encoder.encode(&batch, &mut out, &mut items);
+            String::from_utf8(out).unwrap()
+        };
+        let plain = encode(BatchKind::Events);
+        assert!(plain.starts_with(r#"{"create":{"_i"#), "{plain}");
+        for (kind, replaces) in kinds {
+            let wanted = if replaces { plain.replace(r#"{"create":"#, r#"{"index":"#) } else { plain.clone() };
+            assert_eq!(encode(kind), wanted, "{kind:?}");
+        }
+    }
+}
+
 /// `cargo test --release --lib encode_speed -- --ignored --nocapture`
 #[test]
 #[ignore = "a measurement, for a release build"]

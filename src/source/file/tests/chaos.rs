@@ -1,5 +1,6 @@
 //! Random histories of writing, rotating, looking and dying: every line exactly once.
 
+use super::compressed::compress;
 use super::rig::Rig;
 use proptest::prelude::*;
 use std::time::Duration;
@@ -25,6 +26,19 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// How a file is rotated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    Rename,
+    Copy,
+    /// Renamed and compressed at once.
+    Gzip,
+    /// Copied, truncated, and the copy compressed at once.
+    CopyGzip,
+    /// Renamed, and compressed at the next rotation (`delaycompress`).
+    LateZstd,
+}
+
 struct Writer {
     next: u32,
 }
@@ -37,21 +51,27 @@ impl Writer {
         }
     }
 
-    fn rotate(&mut self, rig: &Rig, copy: bool) {
+    fn rotate(&mut self, rig: &Rig, how: How) {
         for k in (1..40).rev() {
-            if rig.path(&format!("a.log.{k}")).exists() {
-                rig.rename(&format!("a.log.{k}"), &format!("a.log.{}", k + 1));
+            for end in ["", ".gz", ".zst"] {
+                if rig.path(&format!("a.log.{k}{end}")).exists() {
+                    rig.rename(&format!("a.log.{k}{end}"), &format!("a.log.{}{end}", k + 1));
+                }
             }
         }
-        if copy {
-            rig.copytruncate("a.log", "a.log.1");
-        } else if rig.path("a.log").exists() {
-            rig.rename("a.log", "a.log.1");
+        match how {
+            How::Copy | How::CopyGzip => rig.copytruncate("a.log", "a.log.1"),
+            _ if rig.path("a.log").exists() => rig.rename("a.log", "a.log.1"),
+            _ => {}
+        }
+        let (from, to) = if how == How::LateZstd { ("a.log.2", "a.log.2.zst") } else { ("a.log.1", "a.log.1.gz") };
+        if !matches!(how, How::Rename | How::Copy) && rig.path(from).exists() {
+            compress(&rig.path(from), &rig.path(to));
         }
     }
 }
 
-fn history(globs: &[&str], ops: &[Op], copy: bool, blind: bool) -> Result<(), TestCaseError> {
+fn history(globs: &[&str], ops: &[Op], how: How, blind: bool) -> Result<(), TestCaseError> {
     let (mut rig, mut writer) = (Rig::new(globs), Writer { next: 0 });
     if blind {
         rig.tailer().watcher.blind();
@@ -61,7 +81,7 @@ fn history(globs: &[&str], ops: &[Op], copy: bool, blind: bool) -> Result<(), Te
     for op in ops {
         match *op {
             Op::Append(lines) => writer.append(&rig, lines),
-            Op::Rotate => writer.rotate(&rig, copy),
+            Op::Rotate => writer.rotate(&rig, how),
             Op::Look => {
                 if rig.tailer.is_some() {
                     rig.settle();
@@ -102,25 +122,39 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]
     fn renames_and_kills_lose_and_double_nothing(ops in prop::collection::vec(op(), 1..25)) {
-        history(&["*.log"], &ops, false, false)?;
-        history(&["*.log*"], &ops, false, false)?;
+        history(&["*.log"], &ops, How::Rename, false)?;
+        history(&["*.log*"], &ops, How::Rename, false)?;
     }
 
     #[test]
     fn copies_and_restarts_lose_and_double_nothing(ops in prop::collection::vec(op(), 1..25)) {
-        history(&["*.log"], &ops, true, false)?;
-        history(&["*.log*"], &ops, true, false)?;
+        history(&["*.log"], &ops, How::Copy, false)?;
+        history(&["*.log*"], &ops, How::Copy, false)?;
     }
 
     #[test]
     fn without_hints_renames_and_kills_lose_and_double_nothing(ops in prop::collection::vec(op(), 1..25)) {
-        history(&["*.log"], &ops, false, true)?;
-        history(&["*.log*"], &ops, false, true)?;
+        history(&["*.log"], &ops, How::Rename, true)?;
+        history(&["*.log*"], &ops, How::Rename, true)?;
     }
 
     #[test]
     fn without_hints_copies_and_restarts_lose_and_double_nothing(ops in prop::collection::vec(op(), 1..25)) {
-        history(&["*.log"], &ops, true, true)?;
-        history(&["*.log*"], &ops, true, true)?;
+        history(&["*.log"], &ops, How::Copy, true)?;
+        history(&["*.log*"], &ops, How::Copy, true)?;
+    }
+
+    #[test]
+    fn compression_and_kills_lose_and_double_nothing(ops in prop::collection::vec(op(), 1..25), blind: bool) {
+        for how in [How::Gzip, How::LateZstd] {
+            history(&["*.log"], &ops, how, blind)?;
+            history(&["*.log*"], &ops, how, blind)?;
+        }
+    }
+
+    #[test]
+    fn compressed_copies_and_restarts_lose_and_double_nothing(ops in prop::collection::vec(op(), 1..25), blind: bool) {
+        history(&["*.log"], &ops, How::CopyGzip, blind)?;
+        history(&["*.log*"], &ops, How::CopyGzip, blind)?;
     }
 }

@@ -1,4 +1,6 @@
+mod again;
 mod chaos;
+mod compressed;
 mod content;
 mod joining;
 mod rig;

@@ -1,0 +1,142 @@
+//! A dead letter read back: what it says, and its event as the queue had it.
+
+use super::block::put_varint;
+use super::{Part, RecordBatch, Run, RunFlags, Stream, StreamSpec, Tail};
+use crate::process::identity::ID_LEN;
+use crate::process::timestamp::parse_rfc3339;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// What of a dead letter is needed to know its event again, and to send it. The members are described at
+/// `crate::sink::dead_letter`, which writes them; those of an earlier program lack some.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Letter {
+    /// The sink that could not deliver the event, under its name at the time.
+    pub(crate) sink: String,
+    pub(crate) topic: String,
+    pub(crate) partition: u32,
+    pub(crate) offset: u64,
+    #[serde(default)]
+    pub(crate) event_id: String,
+    #[serde(default)]
+    pub(crate) batch_id: String,
+    /// The event was to replace what the receiver has of it.
+    #[serde(default)]
+    pub(crate) overwrite: bool,
+    #[serde(default)]
+    appended: String,
+    #[serde(default)]
+    path: String,
+    position: Option<u64>,
+    #[serde(default)]
+    fields: Map<String, Value>,
+    /// It was cut at `max_line_bytes`.
+    #[serde(default)]
+    cut: bool,
+    original: Option<String>,
+    original_base64: Option<String>,
+}
+
+impl Letter {
+    /// The event, as if it still stood in its topic; else why it cannot be made of the letter.
+    pub(crate) fn part(&self) -> Result<Part, &'static str> {
+        let event_id: [u8; ID_LEN] = self.event_id.as_bytes().try_into().map_err(|_| "the letter has no event ID")?;
+        if !event_id.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
+            return Err("the letter has no event ID");
+        }
+        let append_ms = parse_rfc3339(&self.appended).ok_or("the letter does not say when the event was appended")?;
+        let (mut data, utf8) = match (&self.original, &self.original_base64) {
+            (Some(text), _) => (text.clone().into_bytes(), RunFlags::UTF8),
+            (None, Some(coded)) => (unbase64(coded).ok_or("the letter's original is no base64")?, 0),
+            (None, None) => return Err("the letter has no original"),
+        };
+        // The delimiter is not in the letter, and one that is made up must not take a `\r` of the event with it.
+        data.extend_from_slice(if data.ends_with(b"\r") { b"\r\n" } else { b"\n" });
+        let mut lens = Vec::new();
+        put_varint(&mut lens, u32::try_from(data.len()).map_err(|_| "the letter's original is too long")?);
+        let members = Value::Object(self.fields.clone()).to_string();
+        let spec = StreamSpec {
+            topic: self.topic.clone(),
+            path: self.path.clone().into(),
+            fields: members[1..members.len() - 1].to_string(),
+            ..StreamSpec::default()
+        };
+        let cut = if self.cut { RunFlags::CUT } else { 0 };
+        let sequence = if self.position.is_none() { RunFlags::NO_POSITION } else { 0 };
+        let start = self.position.unwrap_or(0);
+        let run = Run {
+            stream: Stream::of_letter(self.partition, spec, event_id),
+            source_start: start,
+            source_end: start.saturating_add(data.len() as u64),
+            count: 1,
+            flags: RunFlags(utf8 | cut | sequence),
+            tail: Tail::of(&data),
+            lens: lens.into(),
+            data: Bytes::from(data),
+        };
+        let batch = RecordBatch { base_offset: self.offset, count: 1, epoch: 0, append_ms, runs: vec![run] };
+        Ok(Part { batch: Arc::new(batch), skip: 0, count: 1 })
+    }
+}
+
+/// The bytes of base64 with padding, as RFC 4648 has it.
+fn unbase64(coded: &str) -> Option<Vec<u8>> {
+    let value = |b: u8| match b {
+        b'A'..=b'Z' => Some(b - b'A'),
+        b'a'..=b'z' => Some(b - b'a' + 26),
+        b'0'..=b'9' => Some(b - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    };
+    let digits = coded.trim_end_matches('=').as_bytes();
+    if !coded.len().is_multiple_of(4) || coded.len() - digits.len() > 2 {
+        return None;
+    }
+    let mut out = Vec::with_capacity(digits.len() * 3 / 4);
+    for chunk in digits.chunks(4) {
+        let mut word = 0;
+        for i in 0..4 {
+            word = word << 6 | u32::from(chunk.get(i).map_or(Some(0), |b| value(*b))?);
+        }
+        out.extend_from_slice(&word.to_be_bytes()[1..chunk.len()]);
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::dead_letter::base64;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn base64_comes_back(bytes: Vec<u8>) {
+            prop_assert_eq!(unbase64(&base64(&bytes)), Some(bytes));
+        }
+
+        #[test]
+        fn nothing_panics(text in "[A-Za-z+/=é]{0,12}") {
+            let _ = unbase64(&text);
+        }
+    }
+
+    #[test]
+    fn what_no_letter_says_is_named() {
+        let letter = |more: &str| {
+            let text = format!(r#"{{"sink":"s","topic":"t","partition":0,"offset":1{more}}}"#);
+            serde_json::from_str::<Letter>(&text).unwrap().part().map(|_| ())
+        };
+        let id = r#","event_id":"ABCDEFGHIJKLMNOPQRSTUVWXYZ-_""#;
+        let time = r#","appended":"2026-03-09T10:15:02.123Z""#;
+        assert_eq!(letter(""), Err("the letter has no event ID"));
+        assert_eq!(letter(&format!(r#"{time},"event_id":"\"}}}}ABCDEFGHIJKLMNOPQRSTUVWX""#)), Err("the letter has no event ID"));
+        assert_eq!(letter(id), Err("the letter does not say when the event was appended"));
+        assert_eq!(letter(&format!("{id}{time}")), Err("the letter has no original"));
+        assert_eq!(letter(&format!(r#"{id}{time},"original_base64":"!!!!""#)), Err("the letter's original is no base64"));
+        assert_eq!(letter(&format!(r#"{id}{time},"original":"""#)), Ok(()));
+    }
+}
