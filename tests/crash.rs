@@ -9,7 +9,7 @@
 
 mod common;
 
-use common::{Bench, elasticsearch_sink, lines};
+use common::{Agent, Bench, elasticsearch_sink, lines};
 use forebay::demo::receiver::{Mode, Receiver};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -66,12 +66,13 @@ struct Tally {
 }
 
 /// Writes until `stop`: appends of random size, and a rotation by rename now and then. Gives the lines written.
-fn write(bench: &Bench, seed: u64, stop: &AtomicBool, rotations: &AtomicU32, pause: Duration) -> u32 {
+fn write(bench: &Bench, seed: u64, stop: &AtomicBool, rotations: &AtomicU32, lines_written: &AtomicU32, pause: Duration) -> u32 {
     let (mut random, mut written) = (Random(seed), 0u32);
     while !stop.load(Ordering::SeqCst) {
         let n = random.below(400) as u32 + 1;
         bench.append("app.log", lines(written..written + n));
         written += n;
+        lines_written.store(written, Ordering::SeqCst);
         if random.below(8) == 0 {
             let rotated = rotations.fetch_add(1, Ordering::SeqCst);
             common::rename(&bench.log("app.log"), &bench.log(&format!("app.log.{rotated:05}")));
@@ -81,6 +82,18 @@ fn write(bench: &Bench, seed: u64, stop: &AtomicBool, rotations: &AtomicU32, pau
     }
     written
 }
+
+/// Waits until the receiver has so many documents; only a standstill is a failure, since a backlog may be long.
+fn await_documents(agent: &mut Agent, receiver: &Receiver, wanted: usize) {
+    let there = || receiver.account(|a| a.documents().len());
+    while there() < wanted {
+        let before = there();
+        agent.wait_for("more is shipped", || there() > before);
+    }
+}
+
+/// So many kills follow one another before the agent may ship what it has.
+const IN_A_ROW: u64 = 20;
 
 /// The campaign; panics with the agent's log where a line is lost or doubled.
 fn campaign(name: &str, kills: u64, seed: u64, queue: &str) {
@@ -93,7 +106,10 @@ fn campaign(name: &str, kills: u64, seed: u64, queue: &str) {
     let mut agent = bench.start();
     agent.wait_for("the file is followed", || receiver.account(|a| a.lines().contains_key("first")));
     let (written, mut agent) = std::thread::scope(|scope| {
-        let writer = scope.spawn(|| write(&bench, seed ^ 0x5eed, &stop, &rotations, Duration::from_millis(20)));
+        let now_written = AtomicU32::new(0);
+        let (bench, stop, rotations, shared) = (&bench, &stop, &rotations, std::sync::Arc::new(now_written));
+        let count = shared.clone();
+        let writer = scope.spawn(move || write(bench, seed ^ 0x5eed, stop, rotations, &count, Duration::from_millis(20)));
         for kill in 0..kills {
             match random.below(6) {
                 // The receiver has it, the agent never learns of it.
@@ -124,6 +140,10 @@ fn campaign(name: &str, kills: u64, seed: u64, queue: &str) {
                 tally.chosen += 1;
             }
             agent = bench.start();
+            if kill % IN_A_ROW == IN_A_ROW - 1 {
+                receiver.set(Mode::Up);
+                await_documents(&mut agent, &receiver, shared.load(Ordering::SeqCst) as usize);
+            }
         }
         stop.store(true, Ordering::SeqCst);
         (writer.join().expect("the writer"), agent)
@@ -133,7 +153,7 @@ fn campaign(name: &str, kills: u64, seed: u64, queue: &str) {
     tally.rotations = rotations.load(Ordering::SeqCst);
     let expected = "first\n".to_string() + &lines(0..written);
     let events = expected.lines().count();
-    agent.wait_for("all is shipped", || receiver.account(|a| a.documents().len() >= events));
+    await_documents(&mut agent, &receiver, events);
     let code = agent.terminate().code();
     let (lost, doubled, again, documents) = receiver.account(|a| {
         let count = |l: &str| a.lines().get(l).copied().unwrap_or(0);

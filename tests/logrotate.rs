@@ -40,7 +40,7 @@ fn number(name: &str, default: u64) -> u64 {
 fn available(test: &str) -> bool {
     let there = Command::new("logrotate").arg("--version").output().is_ok();
     if !there {
-        eprintln!("SKIPPED {test}: no logrotate on the PATH");
+        common::machine::skipped(test, "no logrotate on the PATH");
     }
     there
 }

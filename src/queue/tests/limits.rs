@@ -371,7 +371,8 @@ fn a_small_disk_that_others_fill() {
     let dir = tempfile::tempdir().unwrap();
     let mounted = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=32m", "tmpfs"]).arg(dir.path()).output();
     if !mounted.is_ok_and(|m| m.status.success()) {
-        eprintln!("SKIPPED a_small_disk_that_others_fill: this user may not mount a tmpfs");
+        let text = b"SKIPPED a_small_disk_that_others_fill: this user may not mount a tmpfs\n";
+        std::io::Write::write_all(&mut std::io::stderr(), text).unwrap();
         return;
     }
     struct Mount<'a>(&'a Path);
