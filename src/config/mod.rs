@@ -9,6 +9,7 @@ mod loaded;
 mod mask;
 #[cfg(test)]
 mod mistakes;
+mod multiline;
 mod options;
 mod queue;
 mod secret;

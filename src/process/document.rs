@@ -23,7 +23,7 @@
 
 use super::escape::{escape_into, escape_lossy_into};
 use super::timestamp::{TIMESTAMP_LEN, rfc3339};
-use crate::queue::{Event, RunFlags, RunSlice, StreamSpec};
+use crate::queue::{Encoding, Event, RunFlags, RunSlice, StreamSpec};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,6 +38,7 @@ enum Message {
     Copy,
     Escape,
     Lossy,
+    Decode(Encoding),
 }
 
 impl Message {
@@ -45,7 +46,10 @@ impl Message {
         match flags {
             f if f.has(RunFlags::UTF8 | RunFlags::JSON_CLEAN) => Message::Copy,
             f if f.has(RunFlags::UTF8) => Message::Escape,
-            _ => Message::Lossy,
+            f => match f.text().encoding {
+                Encoding::UTF8 => Message::Lossy,
+                other => Message::Decode(other),
+            },
         }
     }
 }
@@ -72,6 +76,7 @@ impl Template {
             Message::Copy => out.extend_from_slice(event.bytes),
             Message::Escape => escape_into(event.bytes, out),
             Message::Lossy => escape_lossy_into(event.bytes, out),
+            Message::Decode(encoding) => encoding.decode(event.bytes, |text| escape_into(text.as_bytes(), out)),
         }
         out.extend_from_slice(&self.middle);
         put_number(if self.by_offset { event.offset } else { event.position }, out);
@@ -87,8 +92,10 @@ impl Template {
         if !spec.path.as_os_str().is_empty() {
             set(&mut root, &["log", "file", "path"], spec.path.to_string_lossy().into());
         }
-        if flags.has(RunFlags::CUT) {
-            set(&mut root, &["log", "flags"], Value::Array(vec!["truncated".into()]));
+        let told = [(RunFlags::CUT, "truncated"), (RunFlags::PART, "partial")];
+        let told: Vec<Value> = told.into_iter().filter(|(flag, _)| flags.has(*flag)).map(|(_, name)| name.into()).collect();
+        if !told.is_empty() {
+            set(&mut root, &["log", "flags"], Value::Array(told));
         }
         // The number goes first into its object, so that all behind it is constant.
         let (object, name) = if by_offset { ("event", "sequence") } else { ("log", "offset") };
@@ -123,7 +130,7 @@ struct Cached {
 /// Makes the templates of one sink's documents.
 pub struct Documents {
     host_name: String,
-    cached: HashMap<(u64, bool, bool), Cached>,
+    cached: HashMap<(u64, u32), Cached>,
 }
 
 impl Documents {
@@ -135,7 +142,7 @@ impl Documents {
     /// The template for the events of `slice`.
     pub fn template(&mut self, slice: &RunSlice<'_>) -> &Template {
         let (spec, flags) = (slice.run.stream.spec(), slice.run.flags);
-        let key = (slice.run.stream.id, flags.has(RunFlags::CUT), flags.has(RunFlags::NO_POSITION));
+        let key = (slice.run.stream.id, flags.0 & (RunFlags::CUT | RunFlags::PART | RunFlags::NO_POSITION));
         if self.cached.len() >= MOST_TEMPLATES && !self.cached.contains_key(&key) {
             self.cached.clear();
         }

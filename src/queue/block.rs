@@ -1,6 +1,6 @@
 //! What a source hands to the queue: a block of whole events, and the pooled memory it lives in.
 
-use super::Stream;
+use super::{Stream, Text};
 use bytes::Bytes;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -12,16 +12,27 @@ pub struct RunFlags(pub u32);
 impl RunFlags {
     /// All bytes (delimiters aside) can stand in a JSON string as they are.
     pub const JSON_CLEAN: u32 = 1;
-    /// All bytes are valid UTF-8.
+    /// All bytes are valid UTF-8, and that is what they mean.
     pub const UTF8: u32 = 1 << 1;
     /// The run is one event that was cut at `max_line_bytes`: it covers more of the source than it holds.
     pub const CUT: u32 = 1 << 2;
     /// The stream has no positions of its own; start and end are sequence numbers.
     pub const NO_POSITION: u32 = 1 << 3;
+    /// Each event of the run is a piece of a line that was split at `max_line_bytes`.
+    pub const PART: u32 = 1 << 16;
+    /// Two bits: see [`Text`].
+    pub(crate) const LINE_ENDING_SHIFT: u32 = 20;
+    /// Eight bits: see [`Text`].
+    pub(crate) const ENCODING_SHIFT: u32 = 24;
 
     /// Whether all bits of `flag` are set.
     pub fn has(self, flag: u32) -> bool {
         self.0 & flag == flag
+    }
+
+    /// Line ending and encoding of the bytes.
+    pub fn text(self) -> Text {
+        Text::of(self)
     }
 }
 

@@ -44,6 +44,7 @@ mod snapshot;
 mod stats;
 mod stream;
 mod syncer;
+pub(crate) mod text;
 mod verify;
 mod view;
 mod writer;
@@ -62,6 +63,7 @@ pub use recovery::{Lost, RecoveryError, RecoveryReport};
 pub use redrive::Redriven;
 pub use repair::repair;
 pub use stream::{FileIdentity, Head, Position, Stream, StreamSpec};
+pub use text::{Encoding, LineEnding, Text};
 pub use verify::verify;
 pub use view::{Held, Stopped, StoppedError, View};
 

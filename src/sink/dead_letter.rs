@@ -4,13 +4,14 @@ use super::client::Rejection;
 use super::event_id::RunIds;
 use crate::process::identity::ID_LEN;
 use crate::process::timestamp::rfc3339;
-use crate::queue::{Batch, RunFlags};
+use crate::queue::{Batch, Encoding, RunFlags};
 use serde_json::{Map, Value, json};
 
 /// The records for `rejected`, whose items are indices of events of `batch`, ascending; and the bytes of these events.
 ///
 /// Each is one JSON object: `sink`, `event_id`, `batch_id`, `status`, `type`, `reason`, `topic`, `partition`, `offset`,
-/// `appended`, `path` and `position` where the stream has them, and the event as `original` (UTF-8) or `original_base64`.
+/// `appended`, `path` and `position` where the stream has them, and the event as `original` (UTF-8) or
+/// `original_base64`, with `original_encoding` where that is another than UTF-8.
 pub(crate) fn dead_letters(scope: &str, sink: &str, batch: &Batch, rejected: &[Rejection]) -> (Vec<Vec<u8>>, usize) {
     let (mut records, mut bytes, mut index) = (Vec::with_capacity(rejected.len()), 0, 0);
     let mut wanted = rejected.iter().peekable();
@@ -38,9 +39,14 @@ pub(crate) fn dead_letters(scope: &str, sink: &str, batch: &Batch, rejected: &[R
                 if !slice.run.flags.has(RunFlags::NO_POSITION) {
                     put("position", json!(event.position));
                 }
+                let encoding = slice.run.flags.text().encoding;
+                if encoding != Encoding::UTF8 {
+                    put("original_encoding", json!(encoding.name()));
+                }
+                // The bytes of UTF-16 are valid UTF-8 by chance, but no text.
                 match std::str::from_utf8(event.bytes) {
-                    Ok(text) => put("original", json!(text)),
-                    Err(_) => put("original_base64", json!(base64(event.bytes))),
+                    Ok(text) if encoding == Encoding::UTF8 => put("original", json!(text)),
+                    _ => put("original_base64", json!(base64(event.bytes))),
                 };
                 bytes += event.raw.len();
                 records.push(Value::Object(record).to_string().into_bytes());

@@ -1,19 +1,23 @@
 //! Prints batches, each whole, so that lines of other writers never fall into the middle of one.
 
-use crate::queue::Batch;
+use crate::queue::{Batch, Encoding};
 use crate::sink::client::{Client, Encoder, Outcome, Request, Sending};
 use bytes::Bytes;
 use std::io::{ErrorKind, Write};
 use std::sync::{Arc, Mutex};
 
-/// The message alone: the event's bytes as they were read.
+/// The message alone: the event's bytes as they were read, or as UTF-8 where they are in another encoding.
 pub(crate) struct TextEncoder;
 
 impl Encoder for TextEncoder {
     fn encode(&mut self, batch: &Batch, out: &mut Vec<u8>, items: &mut Vec<u32>) {
         for slice in batch.runs() {
+            let encoding = slice.run.flags.text().encoding;
             for event in slice.events {
-                out.extend_from_slice(event.bytes);
+                match encoding {
+                    Encoding::UTF8 => out.extend_from_slice(event.bytes),
+                    other => other.decode(event.bytes, |text| out.extend_from_slice(text.as_bytes())),
+                }
                 out.push(b'\n');
                 items.push(out.len() as u32);
             }

@@ -12,7 +12,12 @@ mod copies;
 mod counters;
 mod discover;
 mod error;
+mod flush;
+#[doc(hidden)]
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod globs;
+mod grammar;
 mod lines;
 mod listing;
 mod multiline;
@@ -27,5 +32,5 @@ mod tracked;
 mod watch;
 
 pub use error::SourceError;
-pub use options::{FileOptions, Multiline, StartAt};
+pub use options::{FileEncoding, FileOptions, Joining, LongLine, Multiline, Preset, StartAt};
 pub use thread::FileSources;

@@ -1,6 +1,7 @@
 //! One followed file: where it stands and how it is opened. No bytes of it are kept in memory.
 
 use super::counters::Counters;
+use super::lines::Rules;
 use crate::queue::{FileIdentity, Head, Stream, Tail};
 use std::fs::{File, Metadata};
 use std::io;
@@ -105,6 +106,8 @@ pub(crate) struct Tracked {
     pub(crate) pos: u64,
     /// The bytes before `pos`.
     pub(crate) tail: Tail,
+    /// How its lines are found, once its first bytes have told.
+    pub(crate) rules: Option<Rules>,
     /// There is no whole event in `pos..scanned`.
     pub(crate) scanned: u64,
     /// Size and time of change at the last look.
@@ -149,6 +152,7 @@ impl Tracked {
             head: Head::default(),
             pos: 0,
             tail: Tail::default(),
+            rules: None,
             scanned: 0,
             size: look.size,
             modified_ns: 0,

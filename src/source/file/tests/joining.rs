@@ -1,14 +1,20 @@
 //! Multiline.
 
 use super::rig::Rig;
-use crate::source::file::Multiline;
+use crate::source::file::{Joining, Multiline};
 use proptest::prelude::*;
 use std::time::Duration;
+
+fn patterns(start: Option<&str>, proceed: Option<&str>, end: Option<&str>) -> Multiline {
+    let own = |pattern: Option<&str>| pattern.map(str::to_owned);
+    let joining = Joining::Patterns { start: own(start), proceed: own(proceed), end: own(end) };
+    Multiline { joining, max_lines: 1000, max_bytes: None, timeout: Duration::from_secs(1) }
+}
 
 fn rig(max_lines: u32, max_bytes: usize) -> Rig {
     Rig::with(&["*.log"], |o| {
         o.max_line_bytes = max_bytes;
-        o.multiline = Some(Multiline { start_pattern: r"^\d".into(), max_lines, timeout: Duration::from_secs(1) });
+        o.multiline = Some(Multiline { max_lines, ..patterns(Some(r"^\d"), None, None) });
     })
 }
 

@@ -1,6 +1,8 @@
 mod chaos;
 mod content;
+mod encodings;
 mod joining;
+mod presets;
 mod rig;
 mod rotation;
 mod threaded;
