@@ -115,7 +115,7 @@ pub(crate) fn reference(data: &[u8], rules: &Rules) -> Vec<Found> {
 /// The events of a file with patterns that are single letters: a line that begins with `s` begins an event, one that begins
 /// with neither `c` nor `s` begins one too where there is a `continue_pattern`, one that ends with `e` ends one. The last is
 /// open: it is left out unless something ends it.
-fn reference_joined(data: &[u8], rules: &Rules, multi: &Multiline) -> Vec<Found> {
+pub(crate) fn reference_joined(data: &[u8], rules: &Rules, multi: &Multiline) -> Vec<Found> {
     let Joining::Patterns { start, proceed, end: ends } = &multi.joining else { return Vec::new() };
     let most = multi.max_bytes.unwrap_or(rules.max);
     let (lines, rest) = reference_lines(data, rules.text);
