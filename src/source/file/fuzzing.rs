@@ -157,8 +157,15 @@ pub(crate) fn reference_joined(data: &[u8], rules: &Rules, multi: &Multiline) ->
     found
 }
 
-/// Rules and portions from the first bytes.
-fn choices(data: &[u8]) -> Option<(Rules, [u8; 4], Vec<usize>, &[u8])> {
+/// What the first bytes of an input choose, and the rest of it.
+struct Choices<'a> {
+    rules: Rules,
+    more: [u8; 4],
+    sizes: Vec<usize>,
+    data: &'a [u8],
+}
+
+fn choices(data: &[u8]) -> Option<Choices<'_>> {
     let (head, data) = data.split_first_chunk::<12>()?;
     let encoding = Encoding::all().nth(usize::from(head[0]) % Encoding::all().count())?;
     let ending = [LineEnding::Auto, LineEnding::Lf, LineEnding::Crlf, LineEnding::Cr][usize::from(head[1] % 4)];
@@ -172,18 +179,18 @@ fn choices(data: &[u8]) -> Option<(Rules, [u8; 4], Vec<usize>, &[u8])> {
         })
         .collect();
     sizes.dedup();
-    Some((rules, [head[4], head[5], head[6], head[7]], sizes, data))
+    Some(Choices { rules, more: [head[4], head[5], head[6], head[7]], sizes, data })
 }
 
 /// The line splitter.
 pub fn lines(data: &[u8]) {
-    let Some((rules, _, sizes, data)) = choices(data) else { return };
+    let Some(Choices { rules, sizes, data, .. }) = choices(data) else { return };
     assert_eq!(read_in_portions(data, &sizes, &rules, None), reference(data, &rules), "{rules:?}");
 }
 
 /// Multiline: patterns in UTF-8, and presets.
 pub fn multiline(data: &[u8]) {
-    let Some((mut rules, more, sizes, data)) = choices(data) else { return };
+    let Some(Choices { mut rules, more, sizes, data }) = choices(data) else { return };
     rules.text.encoding = Encoding::UTF8;
     let pattern = |bit: u8, pattern: &str| (more[0] & bit != 0).then(|| pattern.to_string());
     let mut options = Multiline {

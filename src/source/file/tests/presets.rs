@@ -54,6 +54,17 @@ fn samples_become_the_events_that_they_are() {
 }
 
 #[test]
+fn the_sample_log_of_the_java_pipeline_is_31_events() {
+    let sample = include_bytes!("../../../../pipelines/sample-logs/shop-java.log");
+    let mut rig = Rig::with(&["*.log"], |o| o.multiline = Some(preset(Preset::Java)));
+    rig.append("a.log", sample);
+    rig.pass(Duration::from_secs(4));
+    let lines = rig.fake.lines();
+    assert!(lines.iter().all(|line| line.starts_with("2026-")));
+    assert_eq!((lines.len(), lines.iter().map(|l| l.lines().count() - 1).sum::<usize>()), (31, 10));
+}
+
+#[test]
 fn samples_survive_reads_and_kills() {
     for (name, samples) in SAMPLES {
         let want: Vec<&str> = samples.split("%%\n").map(|s| s.strip_suffix('\n').unwrap()).collect();
