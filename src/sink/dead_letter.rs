@@ -78,6 +78,24 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::Text;
+    use crate::sink::testing::batches;
+
+    #[test]
+    fn the_original_is_kept_with_its_encoding() {
+        let of = |flags: u32, line: &[u8]| {
+            let rejection = Rejection { item: 0, status: 400, kind: "k".into(), reason: "r".into() };
+            let (records, _) = dead_letters("s", "s", &batches(&[line.to_vec()], 1, flags)[0], &[rejection]);
+            let record: Value = serde_json::from_slice(&records[0]).unwrap();
+            let member = |name: &str| record.get(name).and_then(Value::as_str).map(str::to_string);
+            (member("original"), member("original_base64"), member("original_encoding"))
+        };
+        let some = |text: &str| Some(text.to_string());
+        assert_eq!(of(0, b"a"), (some("a"), None, None));
+        assert_eq!(of(0, b"\xff\xfe"), (None, some("//4="), None));
+        let latin = Text { encoding: Encoding::named("latin1").unwrap(), ..Text::PLAIN };
+        assert_eq!(of(latin.flags(), b"foo"), (None, some("Zm9v"), some("windows-1252")));
+    }
 
     #[test]
     fn base64_of_the_rfc() {

@@ -85,6 +85,8 @@ impl Client for ConsoleClient {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::Text;
+    use crate::sink::testing::batches;
 
     struct Limited(Arc<Mutex<Vec<u8>>>, usize, ErrorKind);
 
@@ -102,6 +104,17 @@ mod tests {
         fn flush(&mut self) -> std::io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn other_encodings_are_printed_as_utf8() {
+        let text = Text { encoding: Encoding::named("latin1").unwrap(), ..Text::PLAIN };
+        let (mut out, mut items) = (Vec::new(), Vec::new());
+        for (flags, line) in [(text.flags(), &b"caf\xe9"[..]), (0, b"raw \xff")] {
+            TextEncoder.encode(&batches(&[line.to_vec()], 1, flags)[0], &mut out, &mut items);
+        }
+        assert_eq!(out, b"caf\xc3\xa9\nraw \xff\n");
+        assert_eq!(items, [6, 12]);
     }
 
     #[test]
