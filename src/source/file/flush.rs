@@ -3,7 +3,7 @@
 //! A last line without its delimiter is an event after `idle_flush`, counted from when the file was last seen to grow. The
 //! delimiter, when it comes, belongs to that event and makes no empty one; anything else that comes is another event, from
 //! there to the end of the line. Multiline: an event is complete after its time-out as far as its lines are; then its last,
-//! incomplete line waits for `idle_flush`. What is flushed is never handed over twice, since the position has moved behind it.
+//! incomplete line waits for `idle_flush`. A drain waits for the time-out too, but flushes no incomplete line. What is flushed is never handed over twice, since the position has moved behind it.
 
 use super::LongLine;
 use super::lines::{Rules, flags};
@@ -12,25 +12,35 @@ use super::tracked::Tracked;
 use crate::queue::text::Beginning;
 use crate::queue::{RunFlags, Tail};
 use bytes::Bytes;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// A drain waits for the end of an event of several lines no longer than this: the last words of a program that has ended
+/// are whole.
+const DRAIN_QUIET: Duration = Duration::from_secs(2);
 
 impl Tracked {
     /// All is read: an incomplete last event waits for its quiet time, then becomes one.
     pub(super) fn quiet(&mut self, shared: &Shared, rules: &Rules, now: Instant) -> Result<Turn, Stop> {
         self.deadline = None;
-        if self.scanned <= self.pos || self.drain_end.is_some() {
+        let draining = self.drain_end.is_some();
+        // What is written during a drain belongs to the next start, and an event that it may go on with, too.
+        if self.scanned <= self.pos || self.drain_end.is_some_and(|end| self.size > end) {
             return Ok(Turn::Idle);
         }
         let source = &shared.sources[self.source];
         if let Some(multi) = &source.multi {
-            if now < self.grown + multi.timeout {
-                self.deadline = Some(self.grown + multi.timeout);
+            let due = self.grown + if draining { multi.timeout.min(DRAIN_QUIET) } else { multi.timeout };
+            if now < due {
+                (self.deadline, self.open_event) = (Some(due), true);
                 return Ok(Turn::Idle);
             }
             self.flush_lines(shared, rules)?;
             if self.scanned <= self.pos {
                 return Ok(Turn::Idle);
             }
+        }
+        if draining {
+            return Ok(Turn::Idle);
         }
         let due = self.grown + source.options.idle_flush;
         if now < due {

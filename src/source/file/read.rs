@@ -127,6 +127,7 @@ impl Tracked {
     }
 
     fn try_turn(&mut self, shared: &Shared, now: Instant) -> Result<Turn, Stop> {
+        self.open_event = false;
         self.open()?;
         let meta = self.opened()?.metadata()?;
         let (size, modified_ns) = (meta.len(), meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec()));

@@ -125,6 +125,8 @@ pub(crate) struct Tracked {
     pub(crate) moved: Option<Instant>,
     /// The kind of the last failure, said once.
     pub(crate) failed: Option<io::ErrorKind>,
+    /// Whole lines are read whose event may go on; it waits for its quiet time.
+    pub(crate) open_event: bool,
     /// Draining: read to here and no further.
     pub(crate) drain_end: Option<u64>,
     /// Set by a truncation until the tailer has looked for a copy.
@@ -162,6 +164,7 @@ impl Tracked {
             used: false,
             moved: None,
             failed: None,
+            open_event: false,
             drain_end: None,
             former: None,
             copies: None,

@@ -93,6 +93,28 @@ fn a_line_that_ends_an_event_needs_no_successor() {
 }
 
 #[test]
+fn a_drain_ships_the_last_event_but_no_incomplete_line() {
+    let mut rig = with(patterns(Some(r"^\d"), None, None));
+    rig.append("a.log", "1 a\n2 panic\n at x\n at");
+    rig.append("b.log", "3 b\n");
+    rig.append("busy.log", "4 c\n");
+    rig.settle();
+    let now = rig.now;
+    rig.tailer().begin_drain(now);
+    rig.append("busy.log", " more\n");
+    rig.settle();
+    assert!(!rig.tailer().drained());
+    rig.pass(Duration::from_secs(2));
+    assert!(rig.tailer().drained());
+    rig.expect_sorted(&["1 a", "2 panic\n at x", "3 b"]);
+    rig.kill(usize::MAX);
+    rig.start();
+    rig.append("a.log", " y\n5 d\n");
+    rig.pass(Duration::from_secs(4));
+    rig.expect_sorted(&[" at y", "1 a", "2 panic\n at x", "3 b", "4 c\n more", "5 d"]);
+}
+
+#[test]
 fn patterns_may_be_combined() {
     let mut both = with(patterns(Some("^BEGIN"), None, Some("^END")));
     both.append("a.log", "x\nBEGIN 1\n a\nEND\ny\nz\nBEGIN 2\n b\nBEGIN 3\nEND\n");
