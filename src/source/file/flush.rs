@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 /// A drain waits for the end of an event of several lines no longer than this: the last words of a program that has ended
 /// are whole.
 const DRAIN_QUIET: Duration = Duration::from_secs(2);
+/// A file that was rotated away is seldom written to again, and soon compressed or deleted: what is read of it only after a
+/// restart may be gone by then.
+const ROTATED_QUIET: Duration = Duration::from_millis(200);
 
 impl Tracked {
     /// All is read: an incomplete last event waits for its quiet time, then becomes one.
@@ -29,7 +32,10 @@ impl Tracked {
         }
         let source = &shared.sources[self.source];
         if let Some(multi) = &source.multi {
-            let due = self.grown + if draining { multi.timeout.min(DRAIN_QUIET) } else { multi.timeout };
+            let mut due = self.grown + if draining { multi.timeout.min(DRAIN_QUIET) } else { multi.timeout };
+            if let Some(since) = self.moved {
+                due = due.min(since.max(self.grown) + ROTATED_QUIET);
+            }
             if now < due {
                 (self.deadline, self.open_event) = (Some(due), true);
                 return Ok(Turn::Idle);

@@ -162,6 +162,24 @@ fn an_event_covers_its_lines_and_none_of_another_file() {
 }
 
 #[test]
+fn the_last_event_of_a_rotated_file_waits_shorter() {
+    let mut rig = with(Multiline { timeout: Duration::from_secs(60), ..patterns(Some(r"^\d"), None, None) });
+    rig.append("a.log", "1 a\n x\n");
+    rig.append("b.log", "2 b\n");
+    rig.pass(Duration::from_secs(1));
+    rig.expect(&[]);
+    rig.rename("a.log", "a.log.1");
+    std::fs::remove_file(rig.path("b.log")).unwrap();
+    rig.settle();
+    // It may still be written to for a moment.
+    rig.append("a.log.1", " y\n");
+    rig.pass(Duration::from_millis(150));
+    assert!(!rig.fake.lines().iter().any(|l| l.starts_with('1')));
+    rig.pass(Duration::from_secs(8));
+    rig.expect_sorted(&["1 a\n x\n y", "2 b"]);
+}
+
+#[test]
 fn the_pieces_of_a_long_line_stand_alone() {
     let mut rig = Rig::with(&["*.log"], |o| {
         o.max_line_bytes = 10;
