@@ -127,3 +127,66 @@ sinks: {o: {type: console}}
     6 errors in pipeline.yaml; nothing was started and no data was touched
     "#);
 }
+
+#[test]
+fn mistakes_with_containers() {
+    assert_snapshot!(errors(r#"sources:
+  a: {type: file, include: /a, format: crio}
+  b: {type: file, include: /b, format: cri, encoding: latin1, on_long_line: split, line_ending: cr}
+  c: {type: file, include: /c, format: docker, fields: {stream: x}, kubernetes: maybe}
+  d: {type: file, include: /d, downward_api: /does/not/exist}
+sinks: {o: {type: console}}
+"#), @r#"
+    error: `sources.a.format` is `crio`
+      --> pipeline.yaml:2:40
+       |
+     2 |   a: {type: file, include: /a, format: crio}
+       |                                        ^^^^
+       = expected one of: `plain`, `cri`, `docker`, `auto`
+       = help: did you mean `cri`?
+
+    error: `sources.b.encoding` does not go with the `format` of a container's log
+      --> pipeline.yaml:3:55
+       |
+     3 |   b: {type: file, include: /b, format: cri, encoding: latin1, on_long_line: split, line_ending: cr}
+       |                                                       ^^^^^^
+       = expected `utf-8`: container runtimes write nothing else
+
+    error: `sources.b.on_long_line` does not go with the `format` of a container's log
+      --> pipeline.yaml:3:77
+       |
+     3 |   b: {type: file, include: /b, format: cri, encoding: latin1, on_long_line: split, line_ending: cr}
+       |                                                                             ^^^^^
+       = expected `cut`: a runtime splits long lines itself, and an event that would be too long ends between two of its records
+
+    error: `sources.b.line_ending` does not go with the `format` of a container's log
+      --> pipeline.yaml:3:97
+       |
+     3 |   b: {type: file, include: /b, format: cri, encoding: latin1, on_long_line: split, line_ending: cr}
+       |                                                                                                 ^^
+       = expected `auto`: container runtimes write nothing else
+
+    error: `sources.c.fields.stream` stands in the way of `stream`, which the records of a container's log have
+      --> pipeline.yaml:4:56
+       |
+     4 |   c: {type: file, include: /c, format: docker, fields: {stream: x}, kubernetes: maybe}
+       |                                                        ^
+       = expected another name
+
+    error: `sources.c.kubernetes` is `maybe`
+      --> pipeline.yaml:4:81
+       |
+     4 |   c: {type: file, include: /c, format: docker, fields: {stream: x}, kubernetes: maybe}
+       |                                                                                 ^^^^^
+       = expected `true` or `false`
+
+    error: `sources.d.downward_api`: cannot list /does/not/exist: No such file or directory (os error 2)
+      --> pipeline.yaml:5:46
+       |
+     5 |   d: {type: file, include: /d, downward_api: /does/not/exist}
+       |                                              ^^^^^^^^^^^^^^^
+       = expected a folder in which a volume of the downward API is mounted
+
+    7 errors in pipeline.yaml; nothing was started and no data was touched
+    "#);
+}

@@ -1,6 +1,8 @@
 //! Entries for `fuzz/`: the splitters on arbitrary bytes that arrive in arbitrary portions, compared with references that
 //! see everything at once and care for nothing but being simple. Exists only when built for fuzzing, and in tests.
 
+mod containers;
+
 use super::lines::{Begins, Rules};
 use super::multiline::Multi;
 use super::read::split;
@@ -214,6 +216,18 @@ pub fn multiline(data: &[u8]) {
     );
 }
 
+/// Records of containerd and CRI-O.
+pub fn cri(data: &[u8]) {
+    let Some(Choices { more, sizes, data, .. }) = choices(data) else { return };
+    containers::compare(Format::Cri, &more, &sizes, data);
+}
+
+/// Records of Docker's json-file.
+pub fn docker(data: &[u8]) {
+    let Some(Choices { more, sizes, data, .. }) = choices(data) else { return };
+    containers::compare(Format::Docker, &more, &sizes, data);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,7 +238,7 @@ mod tests {
     #[test]
     fn the_corpora_are_passed_by_all_splitters() {
         type Target = fn(&[u8]);
-        let targets: [(&str, Target); 2] = [("lines", lines), ("multiline", multiline)];
+        let targets: [(&str, Target); 4] = [("lines", lines), ("multiline", multiline), ("cri", cri), ("docker", docker)];
         for (name, target) in targets {
             let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
             let mut files = 0;
@@ -251,12 +265,37 @@ mod tests {
         prop::collection::vec(word, 0..60).prop_map(|words| words.concat().into_bytes())
     }
 
+    fn records(docker: bool) -> impl Strategy<Value = Vec<u8>> {
+        let text = || prop::sample::select(vec!["", "s", "c", "e", "x", "se", "cat", "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy", " é "]);
+        let stream = prop_oneof![3 => Just("stdout"), 1 => Just("stderr")];
+        let record = (stream, any::<bool>(), text(), 0..12u8).prop_map(move |(stream, partial, text, odd)| {
+            let (time, ends) = ("2026-03-09T10:15:02.1Z", if odd == 1 { "\r\n" } else { "\n" });
+            match (docker, odd) {
+                (_, 0) => format!("{text}{ends}"),
+                (true, _) => {
+                    format!("{{\"log\":\"{text}{}\",\"stream\":\"{stream}\",\"time\":\"{time}\"}}{ends}", if partial { "" } else { "\\n" })
+                }
+                (false, _) => format!("{time} {stream} {} {text}{ends}", if partial { 'P' } else { 'F' }),
+            }
+        });
+        prop::collection::vec(record, 0..20).prop_map(|records| records.concat().into_bytes())
+    }
+
     fn input(head: [u8; 8], steps: [u8; 4], data: &[u8]) -> Vec<u8> {
         [&head[..], &steps, data].concat()
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(300))]
+        #[test]
+        fn records_are_joined_as_by_the_reference(max in 10u8..80, more in any::<[u8; 3]>(), small in any::<bool>(), steps: [u8; 4],
+                                                  cri_data in records(false), docker_data in records(true), cut in 0usize..40) {
+            let most = if small { more[2] % 60 } else { 0 };
+            let head = [0, 0, 0, 0, max, more[0], more[1] % 8, most];
+            cri(&input(head, steps, &cri_data[..cri_data.len() - cut.min(cri_data.len())]));
+            docker(&input(head, steps, &docker_data[..docker_data.len() - cut.min(docker_data.len())]));
+        }
+
         #[test]
         fn lines_are_those_of_the_reference(head: [u8; 8], wide in 0u8..5, max in 0u8..60, steps: [u8; 4], data in bytes()) {
             let mut head = head;

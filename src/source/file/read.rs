@@ -74,7 +74,9 @@ pub(crate) fn split(multi: Option<&Multi>, data: &[u8], rules: &Rules, begins: B
 /// So many bytes from the beginning of an event on hold its end, or its first line is too long.
 pub(super) fn enough(multi: Option<&Multi>, rules: &Rules) -> usize {
     match (multi, rules.long, rules.format) {
-        (Some(multi), ..) => multi.enough(rules),
+        (Some(multi), _, Format::Plain) => multi.enough(rules),
+        // Whether the line joins of which there are records may turn on the record behind them.
+        (Some(multi), ..) => multi.enough(rules) + rules.surely_long(),
         (None, LongLine::Split, _) => rules.surely_long(),
         (None, _, Format::Plain) => 0,
         (None, ..) => rules.surely_long() + rules.text.longest_delimiter(),

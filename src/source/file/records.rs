@@ -127,8 +127,12 @@ pub(crate) fn split_records(multi: Option<&Multi>, data: &[u8], rules: &Rules, f
         at = end;
     }
     let enough = |from: usize, most: usize| data.len() - from >= most.saturating_add(text.longest_delimiter());
-    // Whatever comes: no more fits into the line, or the event.
-    if open.lines > 0 && multi.is_some_and(|multi| enough(open.split.end, multi.most(rules))) {
+    // Whatever comes: the next line does not fit into the event. One of which there are records may end with them.
+    let full = |multi: &Multi| match open.line_at {
+        Some(_) => at - open.split.end - text.delimiter(&data[..at]) > multi.most(rules),
+        None => enough(open.split.end, multi.most(rules)),
+    };
+    if open.lines > 0 && multi.is_some_and(full) {
         let begin = open.line_at.unwrap_or(at);
         open.close(begin, lens);
     }
