@@ -49,6 +49,55 @@ fn a_line_over_the_limit_is_cut_and_stops_nothing() {
 }
 
 #[test]
+fn a_long_line_may_be_split_and_then_nothing_of_it_is_missing() {
+    let (bench, receiver) = (Bench::new(), Receiver::start().unwrap());
+    bench.pipeline(&elasticsearch_sink(&receiver.url()), "    max_line_bytes: 1KiB\n    on_long_line: split", "");
+    let long: String = (0..3_000).map(|n| format!("{n:04} ")).collect();
+    bench.append("app.log", format!("before\n{long}\nafter\n"));
+    bench.ship_all(|| shipped(&receiver, 2 + 15));
+    receiver.account(|account| {
+        let mut pieces: Vec<(u64, String)> = Vec::new();
+        for document in account.documents().values() {
+            let source: serde_json::Value = serde_json::from_str(&document.source).unwrap();
+            let flags = source["log"].get("flags");
+            assert_eq!(flags.is_some(), !["before", "after"].contains(&document.message.as_str()), "{source}");
+            if let Some(flags) = flags {
+                assert_eq!(flags, &serde_json::json!(["partial"]));
+                pieces.push((source["log"]["offset"].as_u64().unwrap(), document.message.clone()));
+            }
+        }
+        pieces.sort();
+        assert!(pieces.iter().zip(0..).all(|((at, _), n)| *at == 7 + 1024 * n));
+        assert_eq!(pieces.iter().map(|(_, text)| text.as_str()).collect::<String>(), long);
+    });
+}
+
+#[test]
+fn utf_16_with_stack_traces_arrives_as_text_through_kill_9() {
+    let (bench, receiver) = (Bench::new(), Receiver::start().unwrap());
+    let source = "    encoding: utf-16\n    multiline: {preset: dotnet, timeout: 200ms}";
+    bench.pipeline(&elasticsearch_sink(&receiver.url()), source, "");
+    let event = |n: u32| format!("2026-01-31 12:00:00 größe {n:04} 日本\r\nA.BException: x\r\n   at A.B() in a.cs:line {n}");
+    let wide = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    bench.append("app.log", wide("\u{feff}"));
+    let mut agent = bench.start();
+    for n in 0..400 {
+        bench.append("app.log", wide(&format!("{}\r\n", event(n))));
+        if n % 150 == 149 {
+            agent.wait_for("half is shipped", || shipped(&receiver, n as usize / 2));
+            agent.kill();
+            agent = bench.start();
+        }
+    }
+    agent.wait_for("all is shipped", || shipped(&receiver, 400));
+    assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
+    receiver.account(|account| {
+        assert!((0..400).all(|n| account.lines().get(&event(n)) == Some(&1)), "{:?}", account.lines().keys().next());
+        assert_eq!((account.documents().len(), account.collisions, account.without_id), (400, 0, 0));
+    });
+}
+
+#[test]
 fn documents_carry_their_origin() {
     let (bench, receiver) = (Bench::new(), Receiver::start().unwrap());
     bench.pipeline(&elasticsearch_sink(&receiver.url()), "    fields: {service: shop}", "");

@@ -2,10 +2,10 @@
 
 use super::load;
 use crate::config::Config;
-use crate::queue::{Acks, QueueOptions};
+use crate::queue::{Acks, LineEnding, QueueOptions};
 use crate::sink::SinkKind;
 use crate::sink::elasticsearch::{Auth, Compression};
-use crate::source::file::StartAt;
+use crate::source::file::{FileEncoding, Joining, LongLine, Preset, StartAt};
 use crate::source::push::PushKind;
 use proptest::prelude::*;
 use std::path::PathBuf;
@@ -92,7 +92,10 @@ sources:
     max_line_bytes: 64KiB
     rescan: 10s
     ignore_older: 7d
-    multiline: {preset: java, max_lines: 500, timeout: 2s}
+    on_long_line: split
+    encoding: utf-16
+    line_ending: crlf
+    multiline: {preset: java, max_lines: 500, max_bytes: 256KiB, timeout: 2s}
     fields:
       service: {name: shop, version: 1.20}
       env: "${LOGDIR}"
@@ -137,7 +140,9 @@ shutdown: {drain: 1m30s}
     assert_eq!(queue.absent_groups, Duration::from_secs(36 * 3600));
     let app = &config.sources[0];
     assert_eq!((app.start_at, app.max_line_bytes, app.ignore_older), (StartAt::End, 64 << 10, Some(Duration::from_secs(7 * 86_400))));
-    assert!(app.multiline.as_ref().unwrap().start_pattern.starts_with('^'));
+    let multiline = app.multiline.as_ref().unwrap();
+    assert_eq!((&multiline.joining, multiline.max_lines, multiline.max_bytes), (&Joining::Preset(Preset::Java), 500, Some(256 << 10)));
+    assert_eq!((app.encoding, app.line_ending, app.on_long_line), (FileEncoding::Utf16, LineEnding::Crlf, LongLine::Split));
     let fields: Vec<String> = app.fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
     assert_eq!(fields, ["service.name=\"shop\"", "service.version=\"1.20\"", "env=\"/var/log/app\"", "canary=true", "tags=[\"a\",1]"]);
     assert_eq!(config.sinks.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["search", "hook", "disk"]);

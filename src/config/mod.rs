@@ -1,5 +1,6 @@
 //! YAML pipelines: read, checked as a whole, and turned into options.
 
+mod containers;
 mod decode;
 mod diagnostic;
 mod expand;
@@ -9,6 +10,7 @@ mod loaded;
 mod mask;
 #[cfg(test)]
 mod mistakes;
+mod multiline;
 mod options;
 mod push_sources;
 mod queue;

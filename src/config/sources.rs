@@ -3,7 +3,7 @@
 use super::decode::{Ctx, Field, Map};
 use super::push_sources;
 use super::yaml::{Kind, Pos};
-use crate::source::file::{FileOptions, Multiline, StartAt};
+use crate::source::file::{FileOptions, StartAt};
 use crate::source::push::PushOptions;
 use globset::GlobBuilder;
 use std::collections::BTreeMap;
@@ -41,16 +41,6 @@ pub(crate) fn enabled(map: &mut Map<'_>) -> bool {
 pub(crate) fn refuse_process(map: &mut Map<'_>) {
     map.refuse("process", "processors are not in this version", "remove `process`: events are shipped as they were read");
 }
-
-/// Start patterns by name. A line that matches begins an event.
-///
-/// They match what a logger puts before a message (a date, a time, a level or a JSON object) instead of listing what a
-/// continuation looks like: stack traces hold lines such as `java.lang.Error: …` that begin like any message.
-const PRESETS: [(&str, &str); 3] = [("java", LOGGER), ("python", LOGGER), ("go", GO)];
-
-const LOGGER: &str = r"^(?:\[?(?:\d{4}[-/.]\d{2}[-/.]\d{2}|\d{2}[-/.](?:\d{2}|[A-Z][a-z]{2})[-/.]\d{4}|\d{2}:\d{2}:\d{2}|[A-Z][a-z]{2} \d{1,2}[, ]|(?:TRACE|DEBUG|INFO|WARN|WARNING|ERROR|FATAL|CRITICAL|SEVERE)\b)|\{)";
-
-const GO: &str = r"^(?:\[?(?:\d{4}[-/]\d{2}[-/]\d{2}|\d{2}:\d{2}:\d{2}|[IWEF]\d{4} )|\{|panic: |fatal error: |time=|level=|ts=)";
 
 /// The options of one entry of `sources:`.
 #[derive(Clone, Debug)]
@@ -156,21 +146,18 @@ fn file(name: &str, mut map: Map<'_>) -> FileOptions {
     if let Some(time) = map.get("idle_flush").and_then(|f| f.duration(Duration::from_millis(10)..=seconds(3600))) {
         options.idle_flush = time;
     }
-    if let Some(bytes) = map.get("max_line_bytes").and_then(|f| f.size(64..=64 << 20)) {
-        options.max_line_bytes = bytes as usize;
-    }
+    super::multiline::events(&mut map, &mut options);
+    super::containers::containers(&mut map, &mut options);
     if let Some(time) = map.get("rescan").and_then(|f| f.duration(Duration::from_millis(100)..=seconds(3600))) {
         options.rescan = time;
     }
     if let Some(time) = map.get("ignore_older").and_then(|f| f.duration(seconds(1)..=seconds(3650 * 86_400))) {
         options.ignore_older = Some(time);
     }
-    if let Some(field) = map.get("multiline") {
-        options.multiline = multiline(&field);
-    }
     if let Some(field) = map.get("fields") {
         options.fields = fields(&field);
     }
+    super::containers::downward_api(&mut map, &mut options);
     refuse_process(&mut map);
     map.finish(&["process"]);
     options
@@ -189,43 +176,6 @@ fn globs(field: &Field<'_>) -> Vec<String> {
         }
     }
     globs
-}
-
-fn multiline(field: &Field<'_>) -> Option<Multiline> {
-    let mut map = field.map()?;
-    let (pattern, preset) = (map.get("start_pattern"), map.get("preset"));
-    let mut options = Multiline { start_pattern: String::new(), max_lines: 1000, timeout: Duration::from_secs(1) };
-    match (&pattern, &preset) {
-        (Some(_), Some(preset)) => preset.wrong(format!("`{}` has both `start_pattern` and `preset`", map.path), "one of the two"),
-        (None, None) => {
-            let names = super::decode::quoted_list(PRESETS.iter().map(|(name, _)| *name));
-            map.report(
-                map.problem(format!("`{}` says not where an event begins", map.path))
-                    .expected(format!("`start_pattern`, or `preset` (one of {names})")),
-            );
-        }
-        (None, Some(preset)) => options.start_pattern = preset.one_of(&PRESETS).unwrap_or_default().to_string(),
-        (Some(pattern), None) => {
-            if let Some(value) = pattern.value("a regular expression") {
-                match regex::bytes::Regex::new(&value.text) {
-                    Ok(_) => options.start_pattern = value.text,
-                    Err(error) => {
-                        let why = error.to_string();
-                        let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_string();
-                        pattern.report(pattern.is(&value).expected("a regular expression").help_if((!value.secret).then_some(why)));
-                    }
-                }
-            }
-        }
-    }
-    if let Some(lines) = map.get("max_lines").and_then(|f| f.integer(1..=1_000_000)) {
-        options.max_lines = lines as u32;
-    }
-    if let Some(time) = map.get("timeout").and_then(|f| f.duration(Duration::from_millis(10)..=Duration::from_secs(3600))) {
-        options.timeout = time;
-    }
-    map.finish(&[]);
-    Some(options)
 }
 
 /// Members that every document has from its event; a field of the source cannot take their place.
@@ -311,37 +261,6 @@ fn plain(text: &str) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn presets_join_stack_traces() {
-        let java = regex::bytes::Regex::new(LOGGER).unwrap();
-        for start in [
-            "2026-01-31 12:00:00,123 ERROR [main] x",
-            "2026-01-31T12:00:00Z ok",
-            "[2026-01-31 12:00:00] ok",
-            "31-Jan-2026 12:00:00.000 SEVERE [main]",
-            "12:00:00.123 [main] INFO x",
-            "Jan 31, 2026 12:00:00 PM",
-            "[INFO] x",
-            "ERROR:root:x",
-            "{\"a\":1}",
-        ] {
-            assert!(java.is_match(start.as_bytes()), "{start}");
-        }
-        for rest in [
-            "\tat a.b.C.d(C.java:1)",
-            "Caused by: java.io.IOException: x",
-            "java.lang.IllegalStateException: x",
-            "    ... 12 more",
-            "",
-            "Traceback (most recent call last):",
-            "  File \"x.py\", line 1",
-        ] {
-            assert!(!java.is_match(rest.as_bytes()), "{rest}");
-        }
-        let go = regex::bytes::Regex::new(GO).unwrap();
-        assert!(go.is_match(b"2026/01/31 12:00:00 x") && go.is_match(b"panic: x") && !go.is_match(b"goroutine 1 [running]:"));
-    }
 
     #[test]
     fn plain_values_keep_their_form() {

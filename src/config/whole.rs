@@ -46,15 +46,15 @@ pub(crate) fn check(ctx: &Ctx<'_>, sources: &Named<SourceOptions>, sinks: &Named
                 .expected("room for at least two of the largest bodies in the half of the memory that sources have"),
             );
         }
-        if options.max_line_bytes() > queue.buffer_memory / 4 {
-            ctx.report(
-                Problem::new(
-                    component.pos,
-                    &format!("sources.{name}.max_line_bytes"),
-                    format!("`sources.{name}.max_line_bytes` is more than a quarter of `queue.buffer_memory`"),
-                )
-                .expected("room for at least four of the longest events in memory"),
-            );
+        let joined = options.file().and_then(|o| o.multiline.as_ref()?.max_bytes).unwrap_or_default();
+        for (key, bytes) in [("max_line_bytes", options.max_line_bytes()), ("multiline.max_bytes", joined)] {
+            if bytes > queue.buffer_memory / 4 {
+                let path = format!("sources.{name}.{key}");
+                ctx.report(
+                    Problem::new(component.pos, &path, format!("`{path}` is more than a quarter of `queue.buffer_memory`"))
+                        .expected("room for at least four of the longest events in memory"),
+                );
+            }
         }
     }
 }

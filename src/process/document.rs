@@ -18,13 +18,18 @@
 //! that a retry sends the same bytes. An event of a stream without positions (a push input) has
 //! `event.sequence`, its offset in the queue, instead of `log.offset`.
 //!
+//! An event of a container's log has the time of its (first) record as `@timestamp`, and `stream`: `stdout` or `stderr`; its
+//! message is what the program wrote. Its `log.flags` say `partial` where the line goes on in the next event of the stream,
+//! and `malformed` where a line is no record: then the message is the line as it stands, and there is no `stream`.
+//!
 //! All that is constant within a run is rendered once into a [`Template`]; an event then costs four
 //! copies and its digits.
 
+use super::container;
 use super::escape::{escape_into, escape_lossy_into};
 use super::shaped::Shaped;
 use super::timestamp::{TIMESTAMP_LEN, rfc3339};
-use crate::queue::{Event, RunFlags, RunSlice, StreamSpec};
+use crate::queue::{Encoding, Event, Format, RunFlags, RunSlice, StreamSpec};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -42,6 +47,7 @@ enum Message {
     Copy,
     Escape,
     Lossy,
+    Decode(Encoding),
 }
 
 impl Message {
@@ -49,7 +55,10 @@ impl Message {
         match flags {
             f if f.has(RunFlags::UTF8 | RunFlags::JSON_CLEAN) => Message::Copy,
             f if f.has(RunFlags::UTF8) => Message::Escape,
-            _ => Message::Lossy,
+            f => match f.text().encoding {
+                Encoding::UTF8 => Message::Lossy,
+                other => Message::Decode(other),
+            },
         }
     }
 }
@@ -63,6 +72,9 @@ pub struct Template {
     middle: Vec<u8>,
     /// From the number to the end.
     tail: Vec<u8>,
+    format: Format,
+    /// Of containers' logs: the tails with the flags `partial` and `malformed`.
+    flagged: [Vec<u8>; 2],
     message: Message,
     by_offset: bool,
     /// Where an event is more than a message.
@@ -76,15 +88,46 @@ impl Template {
         if let Some(shaped) = &self.shaped {
             return shaped.write(event, &self.head[HEAD.len()..HEAD.len() + TIMESTAMP_LEN], self.message != Message::Lossy, out);
         }
+        let mut tail = &self.tail;
+        if self.format != Format::Plain {
+            match self.put_unwrapped(event, out) {
+                Some(goes_on) => {
+                    return self.finish(event, if goes_on { &self.flagged[0] } else { tail }, out);
+                }
+                None => tail = &self.flagged[1],
+            }
+        }
         out.extend_from_slice(&self.head);
         match self.message {
             Message::Copy => out.extend_from_slice(event.bytes),
             Message::Escape => escape_into(event.bytes, out),
             Message::Lossy => escape_lossy_into(event.bytes, out),
+            Message::Decode(encoding) => encoding.decode(event.bytes, |text| escape_into(text.as_bytes(), out)),
         }
+        self.finish(event, tail, out);
+    }
+
+    #[inline]
+    fn finish(&self, event: &Event<'_>, tail: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(&self.middle);
         put_number(if self.by_offset { event.offset } else { event.position }, out);
-        out.extend_from_slice(&self.tail);
+        out.extend_from_slice(tail);
+    }
+
+    /// Writes all before [`Template::middle`]; gives whether the line goes on. `None`, and nothing written, for what is no record.
+    fn put_unwrapped(&self, event: &Event<'_>, out: &mut Vec<u8>) -> Option<bool> {
+        let bytes = match self.message {
+            Message::Copy => container::Bytes::Clean,
+            Message::Escape => container::Bytes::Utf8,
+            Message::Lossy | Message::Decode(_) => container::Bytes::Any,
+        };
+        container::put_json(self.format, event, bytes, out, |record, out| {
+            out.extend_from_slice(HEAD);
+            out.extend_from_slice(record.time);
+            out.extend_from_slice(br#"","stream":""#);
+            out.extend_from_slice(record.stream.as_bytes());
+            out.extend_from_slice(br#"","message":""#);
+        })
     }
 
     fn new(spec: &StreamSpec, flags: RunFlags, host_name: &str) -> Template {
@@ -96,32 +139,53 @@ impl Template {
         if !spec.path.as_os_str().is_empty() {
             set(&mut root, &["log", "file", "path"], spec.path.to_string_lossy().into());
         }
-        if flags.has(RunFlags::CUT) {
-            set(&mut root, &["log", "flags"], Value::Array(vec!["truncated".into()]));
+        let format = flags.format();
+        if format != Format::Plain {
+            root.remove("stream");
         }
         let shaped = Shaped::new(flags, &root);
         // The number goes first into its object, so that all behind it is constant.
         let (object, name) = if by_offset { ("event", "sequence") } else { ("log", "offset") };
-        set(&mut root, &[object, name], Value::Null);
-        let mut siblings = match root.remove(object) {
-            Some(Value::Object(map)) => map,
-            _ => Map::new(),
+        let told = [(RunFlags::CUT, "truncated"), (RunFlags::PART, "partial")];
+        let told: Vec<&str> = told.into_iter().filter(|(flag, _)| flags.has(*flag)).map(|(_, name)| name).collect();
+        let tail = |more: Option<&str>| {
+            let (mut root, mut told) = (root.clone(), told.clone());
+            told.extend(more);
+            told.dedup();
+            if !told.is_empty() {
+                set(&mut root, &["log", "flags"], told.into());
+            }
+            put_tail(root, object, name)
         };
-        siblings.remove(name);
-        let mut tail = Vec::new();
-        put_members(&siblings, &mut tail);
-        tail.push(b'}');
-        put_members(&root, &mut tail);
-        tail.push(b'}');
+        let flagged = match format {
+            Format::Plain => [Vec::new(), Vec::new()],
+            _ => [tail(Some("partial")), tail(Some("malformed"))],
+        };
         let mut head = HEAD.to_vec();
         head.extend_from_slice(&rfc3339(0));
         head.extend_from_slice(br#"","message":""#);
-        Template { head, middle: format!(r#"","{object}":{{"{name}":"#).into_bytes(), tail, message: Message::of(flags), by_offset, shaped }
+        let middle = format!(r#"","{object}":{{"{name}":"#).into_bytes();
+        Template { head, middle, tail: tail(None), format, flagged, message: Message::of(flags), by_offset, shaped }
     }
 
     fn set_time(&mut self, append_ms: u64) {
         self.head[HEAD.len()..HEAD.len() + TIMESTAMP_LEN].copy_from_slice(&rfc3339(append_ms));
     }
+}
+
+/// What follows the number `name` in the object `object`.
+fn put_tail(mut root: Map<String, Value>, object: &str, name: &str) -> Vec<u8> {
+    let mut siblings = match root.remove(object) {
+        Some(Value::Object(map)) => map,
+        _ => Map::new(),
+    };
+    siblings.remove(name);
+    let mut tail = Vec::new();
+    put_members(&siblings, &mut tail);
+    tail.push(b'}');
+    put_members(&root, &mut tail);
+    tail.push(b'}');
+    tail
 }
 
 struct Cached {
@@ -145,7 +209,7 @@ impl Documents {
     /// The template for the events of `slice`.
     pub fn template(&mut self, slice: &RunSlice<'_>) -> &Template {
         let (spec, flags) = (slice.run.stream.spec(), slice.run.flags);
-        let key = (slice.run.stream.id, flags.0 & SHAPING);
+        let key = (slice.run.stream.id, flags.0 & (SHAPING | RunFlags::PART | RunFlags::FORMAT));
         if self.cached.len() >= MOST_TEMPLATES && !self.cached.contains_key(&key) {
             self.cached.clear();
         }

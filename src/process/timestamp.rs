@@ -65,6 +65,44 @@ pub fn parse_rfc3339(text: &str) -> Option<u64> {
     if sign == b'+' { local.checked_sub(shift) } else { local.checked_add(shift) }
 }
 
+/// Whether `text` is a time such as `2026-03-09T10:15:02.123456789Z`, with a zone, that Elasticsearch takes as it is.
+pub(crate) fn is_rfc3339_nanos(text: &[u8]) -> bool {
+    let Some((head, rest)) = text.split_first_chunk::<19>() else { return false };
+    let digits = |from: usize, len: usize| {
+        head[from..from + len].iter().try_fold(0u64, |n, b| b.is_ascii_digit().then(|| n * 10 + u64::from(b - b'0')))
+    };
+    let parts = [(0, 4), (5, 2), (8, 2), (11, 2), (14, 2), (17, 2)].map(|(from, len)| digits(from, len));
+    let [Some(year), Some(month), Some(day), Some(hours), Some(minutes), Some(seconds)] = parts else { return false };
+    if [head[4], head[7], head[10], head[13], head[16]] != *b"--T::" || hours > 23 || minutes > 59 || seconds > 59 {
+        return false;
+    }
+    let most = match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
+        2 => 28,
+        1..=12 => 31,
+        _ => return false,
+    };
+    let zone = match rest.split_first() {
+        Some((b'.', rest)) => {
+            let len = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+            if !(1..=9).contains(&len) {
+                return false;
+            }
+            &rest[len..]
+        }
+        _ => rest,
+    };
+    let zoned = match zone {
+        b"Z" => true,
+        [b'+' | b'-', h @ b'0'..=b'1', h2, b':', b'0'..=b'5', m2] => {
+            h2.is_ascii_digit() && m2.is_ascii_digit() && (*h == b'0' || *h2 <= b'7')
+        }
+        _ => false,
+    };
+    zoned && (1..=most).contains(&day)
+}
+
 /// Inverse of [`date`]; `None` where there is no such day since 1970.
 fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
     if !(1..=12).contains(&month) {

@@ -1,6 +1,6 @@
 //! What a source hands to the queue: a block of whole events, and the pooled memory it lives in.
 
-use super::Stream;
+use super::{Stream, Text};
 use bytes::Bytes;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ pub struct RunFlags(pub u32);
 impl RunFlags {
     /// All bytes (delimiters aside) can stand in a JSON string as they are.
     pub const JSON_CLEAN: u32 = 1;
-    /// All bytes are valid UTF-8.
+    /// All bytes are valid UTF-8, and that is what they mean.
     pub const UTF8: u32 = 1 << 1;
     /// The run is one event that was cut at `max_line_bytes`: it covers more of the source than it holds.
     pub const CUT: u32 = 1 << 2;
@@ -26,10 +26,62 @@ impl RunFlags {
     pub const JOURNAL: u32 = 1 << 6;
     /// The events from start to end were dropped when the queue was full (`on_full: drop_newest`): the run has none.
     pub const DROPPED: u32 = 1 << 8;
+    /// Each event of the run is a piece of a line that was split at `max_line_bytes`.
+    pub const PART: u32 = 1 << 16;
+    /// Two bits: see [`Format`].
+    pub(crate) const FORMAT_SHIFT: u32 = 18;
+    /// The bits of the [`Format`].
+    pub(crate) const FORMAT: u32 = 3 << RunFlags::FORMAT_SHIFT;
+    /// Two bits: see [`Text`].
+    pub(crate) const LINE_ENDING_SHIFT: u32 = 20;
+    /// Eight bits: see [`Text`].
+    pub(crate) const ENCODING_SHIFT: u32 = 24;
 
     /// Whether all bits of `flag` are set.
     pub fn has(self, flag: u32) -> bool {
         self.0 & flag == flag
+    }
+
+    /// Line ending and encoding of the bytes.
+    pub fn text(self) -> Text {
+        Text::of(self)
+    }
+
+    /// What the lines of the events are.
+    pub fn format(self) -> Format {
+        match self.0 >> RunFlags::FORMAT_SHIFT & 3 {
+            1 => Format::Cri,
+            2 => Format::Docker,
+            _ => Format::Plain,
+        }
+    }
+}
+
+/// What the lines of a run's events are. They stay in the queue as they were read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// What the program wrote.
+    #[default]
+    Plain,
+    /// Records of containerd and CRI-O: time, stream, whether the line goes on, what the program wrote.
+    Cri,
+    /// JSON objects of Docker's driver `json-file`.
+    Docker,
+}
+
+impl Format {
+    /// Its bits in the flags of a run.
+    pub(crate) fn flags(self) -> u32 {
+        (self as u32) << RunFlags::FORMAT_SHIFT
+    }
+
+    /// Its name in the configuration; `None` for plain lines.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Format::Plain => None,
+            Format::Cri => Some("cri"),
+            Format::Docker => Some("docker"),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A dead letter read back: what it says, and its event as the queue had it.
 
 use super::block::put_varint;
-use super::{Part, RecordBatch, Run, RunFlags, Stream, StreamSpec, Tail};
+use super::{Encoding, Format, Part, RecordBatch, Run, RunFlags, Stream, StreamSpec, Tail, Text};
 use crate::process::identity::ID_LEN;
 use crate::process::timestamp::parse_rfc3339;
 use bytes::Bytes;
@@ -35,6 +35,13 @@ pub(crate) struct Letter {
     /// It was cut at `max_line_bytes`.
     #[serde(default)]
     cut: bool,
+    /// It is a piece of a line that was split.
+    #[serde(default)]
+    part: bool,
+    /// The name of its encoding, where that is not UTF-8.
+    original_encoding: Option<String>,
+    /// See [`Format`].
+    original_format: Option<String>,
     original: Option<String>,
     original_base64: Option<String>,
 }
@@ -52,8 +59,25 @@ impl Letter {
             (None, Some(coded)) => (unbase64(coded).ok_or("the letter's original is no base64")?, 0),
             (None, None) => return Err("the letter has no original"),
         };
+        let encoding = match &self.original_encoding {
+            Some(name) => Encoding::named(name).ok_or("the letter's original is in an encoding that is not known")?,
+            None => Encoding::UTF8,
+        };
+        let format = match self.original_format.as_deref() {
+            None => Format::Plain,
+            Some(name) => [Format::Cri, Format::Docker]
+                .into_iter()
+                .find(|f| f.name() == Some(name))
+                .ok_or("the letter's original is in a format that is not known")?,
+        };
         // The delimiter is not in the letter, and one that is made up must not take a `\r` of the event with it.
-        data.extend_from_slice(if data.ends_with(b"\r") { b"\r\n" } else { b"\n" });
+        let delimiter: &[u8] = match encoding {
+            Encoding::UTF16LE => b"\r\0\n\0",
+            Encoding::UTF16BE => b"\0\r\0\n",
+            _ if data.ends_with(b"\r") => b"\r\n",
+            _ => b"\n",
+        };
+        data.extend_from_slice(delimiter);
         let mut lens = Vec::new();
         put_varint(&mut lens, u32::try_from(data.len()).map_err(|_| "the letter's original is too long")?);
         let members = Value::Object(self.fields.clone()).to_string();
@@ -63,7 +87,8 @@ impl Letter {
             fields: members[1..members.len() - 1].to_string(),
             ..StreamSpec::default()
         };
-        let cut = if self.cut { RunFlags::CUT } else { 0 };
+        let cut = if self.cut { RunFlags::CUT } else { 0 } | if self.part { RunFlags::PART } else { 0 };
+        let text = Text { encoding, ..Text::PLAIN }.flags() | format.flags();
         let sequence = if self.position.is_none() { RunFlags::NO_POSITION } else { 0 };
         let start = self.position.unwrap_or(0);
         let run = Run {
@@ -71,7 +96,7 @@ impl Letter {
             source_start: start,
             source_end: start.saturating_add(data.len() as u64),
             count: 1,
-            flags: RunFlags(utf8 | cut | sequence),
+            flags: RunFlags(utf8 | cut | sequence | text),
             tail: Tail::of(&data),
             lens: lens.into(),
             data: Bytes::from(data),

@@ -56,13 +56,14 @@ mod spare;
 mod stats;
 mod stream;
 mod syncer;
+pub(crate) mod text;
 mod verify;
 mod view;
 mod writer;
 
 pub use absent::AbsentGroup;
 pub use api::{Acker, AppendError, Batch, BatchId, BatchKind, Consumer, DeadLetters, FetchError, Limits, Part, Producer, RunSlice};
-pub use block::{Block, Buffer, BufferPool, RunFlags, Tail, put_varint};
+pub use block::{Block, Buffer, BufferPool, Format, RunFlags, Tail, put_varint};
 pub use dead_letter::DeadLetterWriter;
 pub use embedded::{BLOCK_BYTES, DEAD_LETTER_TOPIC, GroupLag, Queue, Subscription};
 pub use findings::{Finding, Severity, Verification};
@@ -77,6 +78,7 @@ pub use recovery::{Lost, RecoveryError, RecoveryReport};
 pub use redrive::Redriven;
 pub use repair::repair;
 pub use stream::{FileIdentity, Head, Position, Stream, StreamSpec};
+pub use text::{Encoding, LineEnding, Text};
 pub use verify::verify;
 pub use view::{Held, Stopped, StoppedError, View};
 

@@ -1,6 +1,6 @@
 //! Record batches in memory: what consumers see, whether it came from the tail cache or from disk.
 
-use super::{Block, RunFlags, Stream, Tail};
+use super::{Block, RunFlags, Stream, Tail, Text};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -75,7 +75,7 @@ pub struct Event<'a> {
     pub offset: u64,
     /// Byte of the source where the event begins.
     pub position: u64,
-    /// The event's bytes without the delimiter (`\n` or `\r\n`) at its end.
+    /// The event's bytes without the delimiter at its end, and without the byte order mark at the beginning of a file.
     pub bytes: &'a [u8],
     /// The event's bytes as stored, with the delimiter.
     pub raw: &'a [u8],
@@ -89,12 +89,23 @@ pub struct Events<'a> {
     offset: u64,
     position: u64,
     left: u32,
+    text: Text,
+    /// The next event is the first of its source.
+    first: bool,
 }
 
 impl<'a> Events<'a> {
     /// Events of `run`, whose first event has `offset`, leaving out the first `skip`, at most `take`.
     pub fn new(run: &'a Run, offset: u64, skip: u32, take: u32) -> Events<'a> {
-        let mut events = Events { lens: &run.lens, data: &run.data, offset, position: run.source_start, left: run.count };
+        let mut events = Events {
+            lens: &run.lens,
+            data: &run.data,
+            offset,
+            position: run.source_start,
+            left: run.count,
+            text: run.flags.text(),
+            first: run.source_start == 0 && !run.flags.has(RunFlags::NO_POSITION),
+        };
         for _ in 0..skip {
             if events.next().is_none() {
                 break;
@@ -121,16 +132,6 @@ impl<'a> Events<'a> {
     }
 }
 
-/// `raw` without the line delimiter at its end: one `\n`, with the `\r` before it.
-#[inline]
-pub fn without_delimiter(raw: &[u8]) -> &[u8] {
-    match raw {
-        [body @ .., b'\r', b'\n'] => body,
-        [body @ .., b'\n'] => body,
-        _ => raw,
-    }
-}
-
 impl<'a> Iterator for Events<'a> {
     type Item = Event<'a>;
 
@@ -144,7 +145,11 @@ impl<'a> Iterator for Events<'a> {
             return None;
         }
         let (raw, rest) = self.data.split_at(len);
-        let event = Event { offset: self.offset, position: self.position, bytes: without_delimiter(raw), raw };
+        let mut bytes = &raw[..len - self.text.delimiter(raw)];
+        if std::mem::take(&mut self.first) {
+            bytes = &bytes[self.text.encoding.mark(bytes)..];
+        }
+        let event = Event { offset: self.offset, position: self.position, bytes, raw };
         self.data = rest;
         // Numbers from a file: wrong ones may give wrong numbers, never a panic.
         self.offset = self.offset.wrapping_add(1);
@@ -178,4 +183,54 @@ pub(crate) fn cut_events(batch: &RecordBatch, skip: u32, most: u32, room: usize,
         skip = 0;
     }
     (count, bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::{Encoding, LineEnding, Position, StreamSpec, put_varint};
+
+    fn bytes_of(start: u64, flags: u32, events: &[&[u8]]) -> Vec<Vec<u8>> {
+        let mut lens = Vec::new();
+        events.iter().for_each(|e| put_varint(&mut lens, e.len() as u32));
+        let run = Run {
+            stream: Stream::new(0, 0, StreamSpec::default(), Position::default()),
+            source_start: start,
+            source_end: 0,
+            count: events.len() as u32,
+            flags: RunFlags(flags),
+            tail: Tail::default(),
+            lens: lens.into(),
+            data: events.concat().into(),
+        };
+        Events::new(&run, 0, 0, u32::MAX).map(|e| e.bytes.to_vec()).collect()
+    }
+
+    #[test]
+    fn delimiters_are_those_of_the_run() {
+        let events: [&[u8]; 4] = [b"a\r\n", b"b\n", b"c\r", b"d"];
+        for (ending, want) in [
+            (LineEnding::Auto, ["a", "b", "c\r", "d"]),
+            (LineEnding::Lf, ["a\r", "b", "c\r", "d"]),
+            (LineEnding::Crlf, ["a", "b\n", "c\r", "d"]),
+            (LineEnding::Cr, ["a\r\n", "b\n", "c", "d"]),
+        ] {
+            let got = bytes_of(7, Text { encoding: Encoding::UTF8, ending }.flags(), &events);
+            assert_eq!(got, want.map(|w| w.as_bytes().to_vec()), "{ending:?}");
+        }
+        let wide = Text { encoding: Encoding::UTF16LE, ending: LineEnding::Auto }.flags();
+        assert_eq!(bytes_of(2, wide, &[b"a\0\r\0\n\0", b"\0\n\n\0"]), [b"a\0", b"\0\n"]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_event() {
+        let bom = b"\xef\xbb\xbfa\n";
+        assert_eq!(bytes_of(0, 0, &[bom, bom]), [b"a".to_vec(), b"\xef\xbb\xbfa".to_vec()]);
+        assert_eq!(bytes_of(5, 0, &[bom]), [b"\xef\xbb\xbfa"]);
+        assert_eq!(bytes_of(0, RunFlags::NO_POSITION, &[bom]), [b"\xef\xbb\xbfa"]);
+        let wide = Text { encoding: Encoding::UTF16BE, ending: LineEnding::Auto }.flags();
+        assert_eq!(bytes_of(0, wide, &[b"\xfe\xff\0a\0\n"]), [b"\0a"]);
+        let latin = Text { encoding: Encoding::named("latin1").unwrap(), ending: LineEnding::Auto }.flags();
+        assert_eq!(bytes_of(0, latin, &[bom]), [b"\xef\xbb\xbfa"]);
+    }
 }

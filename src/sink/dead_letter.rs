@@ -4,14 +4,15 @@ use super::client::Rejection;
 use super::event_id::RunIds;
 use crate::process::identity::ID_LEN;
 use crate::process::timestamp::rfc3339;
-use crate::queue::{Batch, RunFlags, StreamSpec};
+use crate::queue::{Batch, Encoding, RunFlags, StreamSpec};
 use serde_json::{Map, Value, json};
 
 /// The records for `rejected`, whose items are indices of events of `batch`, ascending; and the bytes of these events.
 ///
 /// Each is one JSON object: `sink`, `event_id`, `batch_id`, `status`, `type`, `reason`, `topic`, `partition`, `offset`,
-/// `appended`, `path`, `position` and `fields` where the stream has them, `cut` and `overwrite` where they are true, and
-/// the event as `original` (UTF-8) or `original_base64`. All that its document is made of is in it, so that a redrive
+/// `appended`, `path`, `position` and `fields` where the stream has them, `cut`, `part` and `overwrite` where they are true, and
+/// the event as `original` (UTF-8) or `original_base64`, with `original_encoding` where that is another than UTF-8, and
+/// `original_format` where it is a container's log. All that its document is made of is in it, so that a redrive
 /// can send the event from its letter when its topic no longer has it: see `crate::queue::letter`.
 pub(crate) fn dead_letters(scope: &str, sink: &str, batch: &Batch, rejected: &[Rejection]) -> (Vec<Vec<u8>>, usize) {
     let (mut records, mut bytes, mut index) = (Vec::with_capacity(rejected.len()), 0, 0);
@@ -43,14 +44,23 @@ pub(crate) fn dead_letters(scope: &str, sink: &str, batch: &Batch, rejected: &[R
                 if let Some(fields) = fields(&spec) {
                     put("fields", Value::Object(fields));
                 }
-                for (name, holds) in [("cut", slice.run.flags.has(RunFlags::CUT)), ("overwrite", batch.id.overwrites())] {
+                let is = |flag| slice.run.flags.has(flag);
+                for (name, holds) in [("cut", is(RunFlags::CUT)), ("part", is(RunFlags::PART)), ("overwrite", batch.id.overwrites())] {
                     if holds {
                         put(name, json!(true));
                     }
                 }
+                if let Some(format) = slice.run.flags.format().name() {
+                    put("original_format", json!(format));
+                }
+                let encoding = slice.run.flags.text().encoding;
+                if encoding != Encoding::UTF8 {
+                    put("original_encoding", json!(encoding.name()));
+                }
+                // The bytes of UTF-16 are valid UTF-8 by chance, but no text.
                 match std::str::from_utf8(event.bytes) {
-                    Ok(text) => put("original", json!(text)),
-                    Err(_) => put("original_base64", json!(base64(event.bytes))),
+                    Ok(text) if encoding == Encoding::UTF8 => put("original", json!(text)),
+                    _ => put("original_base64", json!(base64(event.bytes))),
                 };
                 bytes += event.raw.len();
                 records.push(Value::Object(record).to_string().into_bytes());
@@ -87,6 +97,24 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::Text;
+    use crate::sink::testing::batches;
+
+    #[test]
+    fn the_original_is_kept_with_its_encoding() {
+        let of = |flags: u32, line: &[u8]| {
+            let rejection = Rejection { item: 0, status: 400, kind: "k".into(), reason: "r".into() };
+            let (records, _) = dead_letters("s", "s", &batches(&[line.to_vec()], 1, flags)[0], &[rejection]);
+            let record: Value = serde_json::from_slice(&records[0]).unwrap();
+            let member = |name: &str| record.get(name).and_then(Value::as_str).map(str::to_string);
+            (member("original"), member("original_base64"), member("original_encoding"))
+        };
+        let some = |text: &str| Some(text.to_string());
+        assert_eq!(of(0, b"a"), (some("a"), None, None));
+        assert_eq!(of(0, b"\xff\xfe"), (None, some("//4="), None));
+        let latin = Text { encoding: Encoding::named("latin1").unwrap(), ..Text::PLAIN };
+        assert_eq!(of(latin.flags(), b"foo"), (None, some("Zm9v"), some("windows-1252")));
+    }
 
     #[test]
     fn base64_of_the_rfc() {

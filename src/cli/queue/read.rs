@@ -3,7 +3,7 @@
 use super::args::ReadArgs;
 use super::{Told, code, failed, moment};
 use crate::cli::{FAILED, OK, complain};
-use crate::queue::{Event, Part, Reader, RunFlags, RunSlice, View};
+use crate::queue::{Encoding, Event, Part, Reader, RunFlags, RunSlice, View};
 use crate::sink::base64;
 use serde_json::{Map, Value, json};
 use std::io::{self, IsTerminal, Write};
@@ -87,7 +87,9 @@ struct Printer<W: Write> {
 
 impl<W: Write> Printer<W> {
     fn part(&mut self, part: &Part, reader: &Reader) -> io::Result<()> {
+        let mut scratch = String::new();
         for run in part.runs() {
+            let encoding = run.run.flags.text().encoding;
             for event in run.events.clone() {
                 if self.left == 0 {
                     return Ok(());
@@ -95,7 +97,7 @@ impl<W: Write> Printer<W> {
                 self.left -= 1;
                 match self.form {
                     Form::Raw => self.out.write_all(event.bytes)?,
-                    Form::Terminal => harmless(event.bytes, &mut self.out)?,
+                    Form::Terminal => harmless(encoding.text(event.bytes, &mut scratch), &mut self.out)?,
                     Form::Json => serde_json::to_writer(&mut self.out, &document(&event, &run, reader)).map_err(io::Error::from)?,
                 }
                 self.out.write_all(b"\n")?;
@@ -126,9 +128,13 @@ fn document(event: &Event<'_>, run: &RunSlice<'_>, reader: &Reader) -> Value {
     if !run.run.flags.has(RunFlags::NO_POSITION) {
         put("position", json!(event.position));
     }
-    match std::str::from_utf8(event.bytes) {
+    let (encoding, mut scratch) = (run.run.flags.text().encoding, String::new());
+    match std::str::from_utf8(encoding.text(event.bytes, &mut scratch)) {
         Ok(text) => put("message", json!(text)),
         Err(_) => put("message_base64", json!(base64(event.bytes))),
     };
+    if encoding != Encoding::UTF8 {
+        put("encoding", json!(encoding.name()));
+    }
     Value::Object(record)
 }

@@ -353,41 +353,6 @@ sinks:
 }
 
 #[test]
-fn multiline_mistakes() {
-    assert_snapshot!(errors(r#"sources:
-  a: {type: file, include: /a, multiline: {preset: jawa}}
-  b: {type: file, include: /b, multiline: {start_pattern: "(x"}}
-  c: {type: file, include: /c, multiline: {}}
-sinks: {o: {type: console}}
-"#), @r#"
-    error: `sources.a.multiline.preset` is `jawa`
-      --> pipeline.yaml:2:52
-       |
-     2 |   a: {type: file, include: /a, multiline: {preset: jawa}}
-       |                                                    ^^^^
-       = expected one of: `java`, `python`, `go`
-       = help: did you mean `java`?
-
-    error: `sources.b.multiline.start_pattern` is `(x`
-      --> pipeline.yaml:3:59
-       |
-     3 |   b: {type: file, include: /b, multiline: {start_pattern: "(x"}}
-       |                                                           ^^^^
-       = expected a regular expression
-       = help: unclosed group
-
-    error: `sources.c.multiline` says not where an event begins
-      --> pipeline.yaml:4:32
-       |
-     4 |   c: {type: file, include: /c, multiline: {}}
-       |                                ^^^^^^^^^
-       = expected `start_pattern`, or `preset` (one of `java`, `python`, `go`)
-
-    3 errors in pipeline.yaml; nothing was started and no data was touched
-    "#);
-}
-
-#[test]
 fn compression_of_another_kind() {
     assert_snapshot!(after_pipeline("queue: {compression: gzip}\n"), @r#"
     error: `queue.compression` is `gzip`

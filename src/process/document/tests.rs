@@ -66,6 +66,29 @@ fn facts_about_the_event_win_over_fields() {
 }
 
 #[test]
+fn other_encodings_become_utf8() {
+    let message = |label: &str, more: u32, bytes: &[u8]| {
+        let text = crate::queue::Text { encoding: Encoding::named(label).unwrap(), ..Default::default() };
+        let mut run = run("/a", "", text.flags() | more, &[b""]);
+        run.lens = vec![bytes.len() as u8].into();
+        run.data = Bytes::copy_from_slice(bytes);
+        let document: Value = serde_json::from_str(&documents(&run)[0]).unwrap();
+        document["message"].as_str().unwrap().to_string()
+    };
+    assert_eq!(message("latin1", 0, b"caf\xe9 \"\x01\"\n"), "caf\u{e9} \"\u{1}\"");
+    assert_eq!(message("latin1", RunFlags::UTF8, b"ascii\r\n"), "ascii");
+    assert_eq!(message("shift_jis", 0, b"\x93\xfa\x96{\xff\n"), "\u{65e5}\u{672c}\u{fffd}");
+    assert_eq!(message("utf-16le", 0, b"a\0\"\0\xe9\0\r\0\n\0"), "a\"\u{e9}");
+    assert_eq!(message("utf-16be", 0, b"\0a\xd8\x3d\xde\0\0\n"), "a\u{1f600}");
+}
+
+#[test]
+fn a_piece_of_a_line_says_so() {
+    let text = documents(&run("/a", "", RunFlags::UTF8 | RunFlags::PART, &[b"one"])).remove(0);
+    assert!(text.contains(r#""flags":["partial"]"#), "{text}");
+}
+
+#[test]
 fn a_stream_without_positions_has_a_sequence() {
     let text = documents(&run("", "", RunFlags::UTF8 | RunFlags::NO_POSITION, &[b"one"])).remove(0);
     insta::assert_snapshot!(text, @r#"{"@timestamp":"2026-03-09T10:15:02.123Z","message":"one","event":{"sequence":7},"host":{"name":"web-1"}}"#);

@@ -1,19 +1,26 @@
 //! Prints batches, each whole, so that lines of other writers never fall into the middle of one.
 
-use crate::queue::Batch;
+use crate::process::container::put_text;
+use crate::queue::{Batch, Encoding, Format};
 use crate::sink::client::{Client, Encoder, Outcome, Request, Sending};
 use bytes::Bytes;
 use std::io::{ErrorKind, Write};
 use std::sync::{Arc, Mutex};
 
-/// The message alone: the event's bytes as they were read.
+/// The message alone: the event's bytes as they were read, or as UTF-8 where they are in another encoding; of a container's
+/// log, what the program wrote.
 pub(crate) struct TextEncoder;
 
 impl Encoder for TextEncoder {
     fn encode(&mut self, batch: &Batch, out: &mut Vec<u8>, items: &mut Vec<u32>) {
         for slice in batch.runs() {
+            let (encoding, format) = (slice.run.flags.text().encoding, slice.run.flags.format());
             for event in slice.events {
-                out.extend_from_slice(event.bytes);
+                match encoding {
+                    _ if format != Format::Plain => put_text(format, &event, out),
+                    Encoding::UTF8 => out.extend_from_slice(event.bytes),
+                    other => other.decode(event.bytes, |text| out.extend_from_slice(text.as_bytes())),
+                }
                 out.push(b'\n');
                 items.push(out.len() as u32);
             }
@@ -81,6 +88,8 @@ impl Client for ConsoleClient {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::Text;
+    use crate::sink::testing::batches;
 
     struct Limited(Arc<Mutex<Vec<u8>>>, usize, ErrorKind);
 
@@ -98,6 +107,28 @@ mod tests {
         fn flush(&mut self) -> std::io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn other_encodings_are_printed_as_utf8() {
+        let text = Text { encoding: Encoding::named("latin1").unwrap(), ..Text::PLAIN };
+        let (mut out, mut items) = (Vec::new(), Vec::new());
+        for (flags, line) in [(text.flags(), &b"caf\xe9"[..]), (0, b"raw \xff")] {
+            TextEncoder.encode(&batches(&[line.to_vec()], 1, flags)[0], &mut out, &mut items);
+        }
+        assert_eq!(out, b"caf\xc3\xa9\nraw \xff\n");
+        assert_eq!(items, [6, 12]);
+    }
+
+    #[test]
+    fn what_a_program_wrote_is_printed_without_its_wrapping() {
+        let (mut out, mut items) = (Vec::new(), Vec::new());
+        let cri = b"2026-03-09T10:15:02.1Z stdout P on\n2026-03-09T10:15:02.2Z stdout F e\n2026-03-09T10:15:02.3Z stdout F two";
+        let docker = br#"{"log":"caf\u00e9 \"x\"\n","stream":"stderr","time":"2026-03-09T10:15:02Z"}"#;
+        for (format, line) in [(Format::Cri, &cri[..]), (Format::Docker, docker), (Format::Docker, b"no record")] {
+            TextEncoder.encode(&batches(&[line.to_vec()], 1, format.flags())[0], &mut out, &mut items);
+        }
+        assert_eq!(String::from_utf8(out).unwrap(), "one\ntwo\ncafé \"x\"\nno record\n");
     }
 
     #[test]

@@ -4,13 +4,16 @@
 //! agrees: the fingerprint of the file, and the checksums of the bytes before and at the end of what is missing. The
 //! blocks are marked, so that they do not move the position of their stream; their events get the IDs that they had.
 
-use super::lines::{cut, delimiter, flags, split_lines};
-use super::read::{BUFFER_WAIT, KEY_BYTES, READ_BLOCK, Source};
+use super::LongLine;
+use super::lines::{Begins, Rules, flags};
+use super::read::{BUFFER_WAIT, KEY_BYTES, READ_BLOCK, Source, enough, rules_of, split};
+use super::records::split_records;
 use super::resume::first_bytes;
 use super::tailer::Tailer;
 use super::tracked::{Look, open_regular, read_full, same_file, tail_agrees};
 use crate::process::identity::stream_key;
-use crate::queue::{AppendError, Block, Cause, Producer, RunFlags, Settled, Span, Stream, Tail, Wanted, put_varint};
+use crate::queue::text::Beginning;
+use crate::queue::{AppendError, Block, Cause, Format, Producer, RunFlags, Settled, Span, Stream, Tail, Wanted, put_varint};
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -253,13 +256,13 @@ impl Tailer {
     /// Where the first lost event begins.
     fn beginning(&self, stream: &Stream, file: &File, source: usize, span: &Span) -> Result<u64, No> {
         if !span.began {
-            let mut around = [0; 3];
-            let back = span.start.min(1) as usize;
-            let n = read_full(file, &mut around[..back + 2], span.start - back as u64)?;
             // The delimiter of a line that was flushed without it belongs to no event.
-            let late = match (span.events, back, &around[..n]) {
-                (None, 1, [before, b'\n', ..]) if *before != b'\n' => 1,
-                (None, 1, [before, b'\r', b'\n']) if *before != b'\n' => 2,
+            let mut after = [0; 4];
+            let n = read_full(file, &mut after, span.start)?;
+            let before = before(file, span.start)?;
+            let rules = rules_of(file, &self.shared.sources[source].options)?;
+            let late = match rules.map(|rules| (rules.text.delimiter(&before), rules.text.beginning(&after[..n]))) {
+                Some((0, Beginning::Delimiter(len))) if span.events.is_none() && !before.is_empty() => len as u64,
                 _ => 0,
             };
             return Ok((span.start + late).min(span.end));
@@ -273,7 +276,7 @@ impl Tailer {
             let (mut lens, mut from) = (&piece.lens[..], 0);
             while let Some(len) = take_varint(&mut lens) {
                 let event = piece.data.get(from..from + len).unwrap_or_default();
-                let first = &event[..event.len() - delimiter(event)];
+                let first = &event[..event.len() - piece.flags.text().delimiter(event)];
                 if stream_key(&self.shared.agent_id, &identity, spec.generation, &first[..first.len().min(KEY_BYTES)]) == spec.key {
                     return Ok(at + from as u64);
                 }
@@ -317,8 +320,10 @@ struct Piece {
 /// Reads events from `at` on, none beyond `end`, where one ends for sure; all of it is one event where it is `one`.
 /// `None`: the file ends before.
 fn read_piece(file: &File, source: &Source, at: u64, end: u64, one: bool) -> io::Result<Option<Piece>> {
-    let max = source.options.max_line_bytes;
-    let most = (2 * max).saturating_add(READ_BLOCK) as u64;
+    let Some(rules) = rules_of(file, &source.options)? else { return Ok(None) };
+    let (multi, max, text) = (source.multi.as_ref(), rules.max, rules.text);
+    let most = (2 * max).max(enough(multi, &rules)).saturating_add(READ_BLOCK) as u64;
+    let begins = Begins { odd: at % 2 == 1, mid_line: at > 0 && text.delimiter(&before(file, at)?) == 0, first: at == 0 };
     let mut want = if one { (end - at).min(most) } else { (end - at).min(READ_BLOCK as u64) };
     loop {
         let mut data = vec![0; want as usize];
@@ -326,14 +331,15 @@ fn read_piece(file: &File, source: &Source, at: u64, end: u64, one: bool) -> io:
             return Ok(None);
         }
         let last = at + want == end;
-        let (mut lens, mut kept, mut covers, mut count, mut ends, mut is_cut) = (Vec::new(), 0, 0, 0, 0, false);
+        let (mut lens, mut kept, mut covers, mut count, mut ends, mut mark) = (Vec::new(), 0, 0, 0, 0, 0);
         let mut long = one.then_some(want);
         if !one {
-            let split = match &source.multi {
-                Some(multi) => multi.split(&data, max, &mut lens),
-                None => split_lines(&data, max, &mut lens),
+            let split = match rules.format {
+                Format::Plain => split(multi, &data, &rules, begins, &mut lens),
+                _ => split_records(multi, &data, &rules, last, &mut lens),
             };
             (kept, covers, count, ends) = (split.end, split.end as u64, split.count, split.delimiters);
+            mark = if split.parts && count > 0 { RunFlags::PART } else { 0 };
             let rest = want - covers;
             long = split.long.map(|n| n as u64).or((last && rest > 0).then_some(rest));
         }
@@ -345,14 +351,16 @@ fn read_piece(file: &File, source: &Source, at: u64, end: u64, one: bool) -> io:
                 len = end - at;
             }
             let line = &data[..(len.min(want)) as usize];
-            let body = len - delimiter(line) as u64;
+            let delimiter = text.delimiter(line);
             lens.clear();
-            (kept, covers, count) = (len as usize, len, 1);
-            let joined = source.multi.is_some() && memchr::memchr(b'\n', &line[..line.len() - delimiter(line)]).is_some();
-            if body > max as u64 && !joined {
-                (kept, is_cut) = (cut(line, max).len(), true);
+            (kept, covers, count, ends) = (len as usize, len, 1, delimiter);
+            let several = multi.is_some() || rules.format != Format::Plain;
+            let joined = several && text.line_end(&line[..line.len() - delimiter], 0, 0, begins.odd).is_some();
+            if len - delimiter as u64 > max as u64 && !joined {
+                (kept, ends, mark) = (text.encoding.cut(line, max), 0, RunFlags::CUT);
+            } else if rules.long == LongLine::Split && begins.mid_line {
+                mark = RunFlags::PART;
             }
-            ends = if is_cut { 0 } else { delimiter(line) };
             put_varint(&mut lens, kept as u32);
         }
         if count == 0 {
@@ -361,34 +369,42 @@ fn read_piece(file: &File, source: &Source, at: u64, end: u64, one: bool) -> io:
                 continue;
             }
             // A line that is longer than what is read of one.
-            let Some(line_end) = newline_after(file, at + want, end)? else { return Ok(None) };
-            (kept, covers, count, is_cut) = (cut(&data, max).len(), line_end - at, 1, true);
+            let Some(line_end) = line_end_after(file, &rules, at + want, end)? else { return Ok(None) };
+            (kept, covers, count, mark) = (text.encoding.cut(&data, max), line_end - at, 1, RunFlags::CUT);
             lens.clear();
             put_varint(&mut lens, kept as u32);
         }
         data.truncate(kept);
-        let mut flags = flags(&data, ends);
-        if is_cut {
-            flags.0 |= RunFlags::CUT;
-        }
+        let flags = RunFlags(flags(text, &data, ends).0 | mark | rules.format.flags());
         let tail = super::tracked::tail_at(file, at + covers)?;
         return Ok(Some(Piece { end: at + covers, count, lens, data, flags, tail }));
     }
 }
 
-/// The byte after the next newline from `from` on, or `end` where there is none before; `None`: the file ends before.
-fn newline_after(file: &File, mut from: u64, end: u64) -> io::Result<Option<u64>> {
+/// The last bytes before `at`, as many as a delimiter may have.
+fn before(file: &File, at: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; at.min(4) as usize];
+    let n = read_full(file, &mut bytes, at - at.min(4))?;
+    bytes.truncate(n);
+    Ok(bytes)
+}
+
+/// The byte after the next delimiter from `from` on, or `end` where there is none before; `None`: the file ends before.
+fn line_end_after(file: &File, rules: &Rules, mut from: u64, end: u64) -> io::Result<Option<u64>> {
+    // A delimiter may lie across the seam.
+    let seam = rules.text.longest_delimiter() as u64 - 1;
     let mut chunk = vec![0; READ_BLOCK];
     while from < end {
-        let len = (end - from).min(READ_BLOCK as u64) as usize;
-        let n = read_full(file, &mut chunk[..len], from)?;
-        if let Some(i) = memchr::memchr(b'\n', &chunk[..n]) {
-            return Ok(Some(from + i as u64 + 1));
+        let begin = from.saturating_sub(seam);
+        let len = (end - begin).min(READ_BLOCK as u64) as usize;
+        let n = read_full(file, &mut chunk[..len], begin)?;
+        if let Some(line_end) = rules.text.line_end(&chunk[..n], 0, 0, begin % 2 == 1) {
+            return Ok(Some(begin + line_end as u64));
         }
         if n < len {
             return Ok(None);
         }
-        from += n as u64;
+        from = begin + n as u64;
     }
     Ok(Some(end))
 }

@@ -293,7 +293,7 @@ impl Tailer {
             file.moved = Some(now);
             file.counters.rotations.add(1);
         } else if self.starts_at_end(source)
-            && let Err(e) = file.seek_to_end(&look)
+            && let Err(e) = file.seek_to_end(&self.shared.sources[source].options, &look)
         {
             let text = format!("cannot read {}: {e}; it is not begun until it can be, trying again", path.display());
             self.say_once(text);

@@ -13,11 +13,13 @@ pub enum SourceError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The start pattern of a multiline source is no regular expression.
-    #[error("source {source_name}: multiline.start_pattern `{pattern}` is not a regular expression: {reason}")]
+    /// A pattern of a multiline source is no regular expression.
+    #[error("source {source_name}: multiline.{key} `{pattern}` is not a regular expression: {reason}")]
     Pattern {
         /// Name of the source.
         source_name: String,
+        /// Which of the patterns.
+        key: &'static str,
         /// The pattern as configured.
         pattern: String,
         /// What is wrong with it.

@@ -14,13 +14,20 @@ mod copies;
 mod counters;
 mod discover;
 mod error;
+mod flush;
+#[doc(hidden)]
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod globs;
+mod grammar;
 mod inflate;
+mod kubernetes;
 pub(in crate::source) mod lines;
 mod listing;
 mod multiline;
 mod options;
 mod read;
+mod records;
 mod resume;
 mod tailer;
 #[cfg(test)]
@@ -30,5 +37,5 @@ mod tracked;
 mod watch;
 
 pub use error::SourceError;
-pub use options::{FileOptions, Multiline, StartAt};
+pub use options::{FileEncoding, FileFormat, FileOptions, Joining, LongLine, Multiline, Preset, StartAt};
 pub use thread::FileSources;

@@ -1,5 +1,6 @@
 //! `sources.NAME` with `type: file` in the configuration.
 
+use crate::queue::{Encoding, Format, LineEnding};
 use std::time::Duration;
 
 /// Where a file that is seen for the first time at the agent's very first start is begun.
@@ -11,13 +12,76 @@ pub enum StartAt {
     End,
 }
 
+/// In which encoding files are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileEncoding {
+    /// All in the same.
+    Is(Encoding),
+    /// In UTF-16, low or high byte first as the byte order mark of each says; without one, low byte first.
+    Utf16,
+}
+
+/// What the lines of files are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileFormat {
+    /// The same in all files.
+    Is(Format),
+    /// As the first line of each file tells.
+    Auto,
+}
+
+/// What becomes of a line that is longer than `max_line_bytes`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LongLine {
+    /// Its first bytes are an event with a mark; the rest is counted and skipped.
+    Cut,
+    /// It becomes several events, each with its own position and a mark; nothing is skipped.
+    Split,
+}
+
+/// A known form of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preset {
+    /// A timestamp, level or JSON object begins an event.
+    Auto,
+    /// Java and other languages of the JVM.
+    Java,
+    /// Python.
+    Python,
+    /// Go.
+    Go,
+    /// Ruby and Rails.
+    Ruby,
+    /// .NET.
+    Dotnet,
+}
+
+/// Which lines make an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Joining {
+    /// As a [`Preset`] knows.
+    Preset(Preset),
+    /// A line joins the event before unless that has ended with `end`, `start` matches, or `proceed` does not.
+    Patterns {
+        /// A line that matches begins an event.
+        start: Option<String>,
+        /// A line that does not match begins an event (`continue_pattern`).
+        proceed: Option<String>,
+        /// A line that matches ends its event.
+        end: Option<String>,
+    },
+}
+
 /// How lines are joined to events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Multiline {
-    /// A line that matches begins an event; lines that do not match belong to the event before.
-    pub start_pattern: String,
+    /// See [`Joining`].
+    pub joining: Joining,
     /// Most lines of an event; the next line begins another.
     pub max_lines: u32,
+    /// Most bytes of an event, the last delimiter aside; the line that would go beyond begins another. `None`: as
+    /// `max_line_bytes`. A line that is longer by itself is an event by itself.
+    pub max_bytes: Option<usize>,
     /// An event without a successor is complete after this quiet time.
     pub timeout: Duration,
 }
@@ -37,8 +101,18 @@ pub struct FileOptions {
     pub start_at: StartAt,
     /// A last line without newline is an event after this quiet time.
     pub idle_flush: Duration,
-    /// Longest event in bytes; of a longer one the first bytes are kept and the rest is counted.
+    /// Longest line in bytes, its delimiter aside.
     pub max_line_bytes: usize,
+    /// What becomes of a longer one.
+    pub on_long_line: LongLine,
+    /// See [`FileEncoding`].
+    pub encoding: FileEncoding,
+    /// What ends a line.
+    pub line_ending: LineEnding,
+    /// See [`FileFormat`].
+    pub format: FileFormat,
+    /// Whether streams of paths that the kubelet makes have the names in them as fields.
+    pub kubernetes: bool,
     /// How often directories are listed even when no change was announced.
     pub rescan: Duration,
     /// Files untouched for longer are not begun.
@@ -59,6 +133,11 @@ impl Default for FileOptions {
             start_at: StartAt::Beginning,
             idle_flush: Duration::from_secs(5),
             max_line_bytes: 1 << 20,
+            on_long_line: LongLine::Cut,
+            encoding: FileEncoding::Is(Encoding::UTF8),
+            line_ending: LineEnding::Auto,
+            format: FileFormat::Is(Format::Plain),
+            kubernetes: false,
             rescan: Duration::from_secs(5),
             ignore_older: None,
             multiline: None,

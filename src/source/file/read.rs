@@ -6,15 +6,21 @@
 //! with what follows it; of a long one, only the part that was not searched yet.
 
 use super::compressed::Inflated;
-use super::lines::{cut, delimiter, flags, split_lines};
+use super::kubernetes::with_names;
+use super::lines::{Begins, Rules, Split, flags, split_lines, split_long};
 use super::multiline::Multi;
+use super::records::split_records;
 use super::tracked::{Former, Tracked, read_full, tail_agrees, tail_at};
-use super::{FileOptions, counters::Counters};
+use super::{FileEncoding, FileFormat, FileOptions, LongLine, counters::Counters};
+use crate::process::container::{DETECT_BYTES, detect};
 use crate::process::identity::stream_key;
-use crate::queue::{AppendError, Block, Buffer, Head, Producer, RunFlags, StreamSpec, Tail};
+use crate::queue::text::Beginning;
+use crate::queue::{AppendError, Block, Buffer, Encoding, Format, Head, Producer, RunFlags, StreamSpec, Tail, Text};
 use bytes::Bytes;
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,6 +42,73 @@ pub(crate) struct Source {
     /// `fields` as they stand in a stream's spec.
     pub(crate) fields: String,
     pub(crate) counters: Arc<Counters>,
+}
+
+impl Source {
+    /// The fields of a stream, with what the path tells.
+    pub(crate) fn fields_of(&self, path: &Path) -> String {
+        if self.options.kubernetes { with_names(&self.fields, &self.options.fields, path) } else { self.fields.clone() }
+    }
+}
+
+/// The events at the front of a buffer: lines, lines that are joined, or pieces of a line that is too long.
+pub(crate) fn split(multi: Option<&Multi>, data: &[u8], rules: &Rules, begins: Begins, lens: &mut Vec<u8>) -> Split {
+    if rules.format != Format::Plain {
+        return split_records(multi, data, rules, false, lens);
+    }
+    let split_long_lines = rules.long == LongLine::Split;
+    if split_long_lines && begins.mid_line {
+        return split_long(data, rules, begins, lens);
+    }
+    let split = match multi {
+        Some(multi) => multi.split(data, rules, begins, lens),
+        None => split_lines(data, rules, begins.odd, lens),
+    };
+    match split_long_lines {
+        true if split.count == 0 => split_long(data, rules, begins, lens),
+        true => Split { long: None, ..split },
+        false => split,
+    }
+}
+
+/// So many bytes from the beginning of an event on hold its end, or its first line is too long.
+pub(super) fn enough(multi: Option<&Multi>, rules: &Rules) -> usize {
+    match (multi, rules.long, rules.format) {
+        (Some(multi), _, Format::Plain) => multi.enough(rules),
+        // Whether the line joins of which there are records may turn on the record behind them.
+        (Some(multi), ..) => multi.enough(rules) + rules.surely_long(),
+        (None, LongLine::Split, _) => rules.surely_long(),
+        (None, _, Format::Plain) => 0,
+        (None, ..) => rules.surely_long() + rules.text.longest_delimiter(),
+    }
+}
+
+/// How lines are found in a file; `None` while its first bytes do not tell yet.
+pub(super) fn rules_of(file: &File, options: &FileOptions) -> io::Result<Option<Rules>> {
+    let encoding = match options.encoding {
+        FileEncoding::Is(encoding) => encoding,
+        FileEncoding::Utf16 => {
+            let mut mark = [0; 2];
+            if read_full(file, &mut mark, 0)? < mark.len() {
+                return Ok(None);
+            }
+            if Encoding::UTF16BE.mark(&mark) > 0 { Encoding::UTF16BE } else { Encoding::UTF16LE }
+        }
+    };
+    let format = match options.format {
+        FileFormat::Is(format) => format,
+        FileFormat::Auto => {
+            let mut first = [0; DETECT_BYTES];
+            let n = read_full(file, &mut first, 0)?;
+            let Some(format) = detect(&first[..n]) else { return Ok(None) };
+            format
+        }
+    };
+    let text = Text { encoding, ending: options.line_ending };
+    // A surrogate pair is four bytes, and a piece of a line is at least one character.
+    let least = if encoding.unit() == 2 { 4 } else { 1 };
+    let long = if format == Format::Plain { options.on_long_line } else { LongLine::Cut };
+    Ok(Some(Rules { text, format, max: options.max_line_bytes.max(least), long }))
 }
 
 /// What all files share.
@@ -69,7 +142,7 @@ pub(crate) enum Turn {
 }
 
 /// Why a turn cannot go on.
-enum Stop {
+pub(super) enum Stop {
     Turn(Turn),
     Io(io::Error),
 }
@@ -81,16 +154,16 @@ impl From<io::Error> for Stop {
 }
 
 /// The part of a source that becomes a block.
-struct Piece {
-    start: u64,
-    end: u64,
-    count: u32,
-    lens: Vec<u8>,
-    data: Bytes,
-    flags: RunFlags,
-    tail: Tail,
+pub(super) struct Piece {
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) count: u32,
+    pub(super) lens: Vec<u8>,
+    pub(super) data: Bytes,
+    pub(super) flags: RunFlags,
+    pub(super) tail: Tail,
     /// Length of the first event with its delimiter.
-    first: usize,
+    pub(super) first: usize,
 }
 
 impl Tracked {
@@ -114,6 +187,7 @@ impl Tracked {
     }
 
     fn try_turn(&mut self, shared: &Shared, now: Instant) -> Result<Turn, Stop> {
+        self.open_event = false;
         self.open()?;
         match self.inflate()? {
             Inflated::Ready => {}
@@ -137,9 +211,13 @@ impl Tracked {
         if self.scanned >= end && modified_ns != self.modified_ns && !tail_agrees(self.opened()?, self.pos, &self.tail)? {
             return Ok(self.truncated(size));
         }
+        let Some(rules) = self.learn(&shared.sources[self.source].options)? else {
+            self.scanned = end;
+            return Ok(Turn::Idle);
+        };
         while self.scanned < end && budget > 0 {
             let before = self.scanned;
-            self.read_once(shared, end)?;
+            self.read_once(shared, &rules, end)?;
             if self.scanned <= before {
                 // The file shrank under the read: the next look tells.
                 return Ok(Turn::More);
@@ -151,16 +229,24 @@ impl Tracked {
             return Ok(Turn::More);
         }
         self.modified_ns = modified_ns;
-        let turn = self.quiet(shared, now)?;
+        let turn = self.quiet(shared, &rules, now)?;
         Ok(if turn == Turn::Idle && self.is_whole() && self.pos >= size { Turn::Whole } else { turn })
     }
 
-    fn opened(&self) -> io::Result<&std::fs::File> {
+    /// How lines are found in the file; `None` while its first bytes do not tell yet.
+    pub(crate) fn learn(&mut self, options: &FileOptions) -> io::Result<Option<Rules>> {
+        if self.rules.is_none() {
+            self.rules = rules_of(self.opened()?, options)?;
+        }
+        Ok(self.rules)
+    }
+
+    pub(super) fn opened(&self) -> io::Result<&File> {
         self.file.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     /// A buffer with what the file holds from `back` bytes before the position on, and how much that is.
-    fn fetch(&self, shared: &Shared, len: usize) -> Result<(Buffer, usize, usize), Stop> {
+    pub(super) fn fetch(&self, shared: &Shared, len: usize) -> Result<(Buffer, usize, usize), Stop> {
         let back = self.pos.min(Tail::MAX as u64) as usize;
         let mut buffer = shared.producer.buffer(back + len, BUFFER_WAIT).ok_or(Stop::Turn(Turn::Blocked))?;
         let n = read_full(self.opened()?, &mut buffer, self.pos - back as u64)?;
@@ -168,30 +254,30 @@ impl Tracked {
     }
 
     /// Whether the bytes before the position are still those that were handed over.
-    fn proves(&self, before: &[u8]) -> bool {
+    pub(super) fn proves(&self, before: &[u8]) -> bool {
         let len = self.tail.len as usize;
         len <= before.len() && Tail::of(&before[before.len() - len..]) == self.tail
     }
 
     /// One read: advances `scanned`, and the position behind the last whole event.
-    fn read_once(&mut self, shared: &Shared, end: u64) -> Result<(), Stop> {
+    fn read_once(&mut self, shared: &Shared, rules: &Rules, end: u64) -> Result<(), Stop> {
         let source = &shared.sources[self.source];
-        let max = source.options.max_line_bytes;
         let back = self.pos.min(Tail::MAX as u64);
         let left = (end - self.pos) as usize;
         let mut want = if left as u64 >= LONG { READ_BLOCK - back as usize } else { left };
-        if self.scanned - self.pos >= LONG {
-            match &source.multi {
-                // Whole lines up to `max` make an event; the line that goes beyond may be as long again.
-                Some(_) if self.scanned - self.pos <= 2 * max as u64 + 4 => want = (2 * max + READ_BLOCK).min(left.max(READ_BLOCK)),
-                _ => {
-                    let Some(line_end) = self.find_newline(end)? else { return Ok(()) };
-                    let line = line_end - self.pos;
-                    if line > max as u64 + 2 {
-                        return self.cut_line(shared, line_end);
-                    }
-                    want = (line as usize).max(READ_BLOCK - back as usize);
+        let searched = self.scanned - self.pos;
+        if searched >= LONG {
+            // With so many bytes there is an event, or the first line is too long and its end must be found.
+            let enough = enough(source.multi.as_ref(), rules);
+            if searched < enough as u64 {
+                want = (enough + READ_BLOCK).min(left);
+            } else {
+                let Some(line_end) = self.find_line_end(rules, end)? else { return Ok(()) };
+                let line = line_end - self.pos;
+                if line > rules.surely_long() as u64 {
+                    return self.cut_line(shared, rules, line_end);
                 }
+                want = (line as usize).max(READ_BLOCK - back as usize);
             }
         }
         let (buffer, back, n) = self.fetch(shared, want)?;
@@ -202,105 +288,94 @@ impl Tracked {
         if !self.proves(&buffer[..back]) {
             return Err(Stop::Turn(self.truncated(self.size)));
         }
-        let from = match self.late_newline(&buffer[..n], back) {
-            Some(0) => {
-                // A lone CR: whether it belongs to the flushed line is not known yet.
-                self.scanned = self.pos + 1;
+        let mut from = back;
+        if self.mid_line(rules, &buffer[..back]) {
+            // A delimiter here belongs to the line that was flushed without it.
+            match rules.text.beginning(&buffer[back..n]) {
+                Beginning::Delimiter(len) => {
+                    from += len;
+                    self.seek(self.pos + len as u64, Tail::of(&buffer[..from]));
+                }
+                Beginning::Maybe => {
+                    self.scanned = self.pos + (n - back) as u64;
+                    return Ok(());
+                }
+                Beginning::Other => {}
+            }
+        }
+        let (read_end, memory) = (self.pos + (n - from) as u64, buffer.freeze());
+        loop {
+            let mut lens = Vec::with_capacity(if n - from > 4096 { 8192 } else { 64 });
+            let split = split(source.multi.as_ref(), &memory[from..n], rules, self.begins(rules, &memory[..from]), &mut lens);
+            if split.count > 0 {
+                let data = memory.slice(from..from + split.end);
+                from += split.end;
+                let mut flags = flags(rules.text, &data, split.delimiters);
+                if split.parts {
+                    flags.0 |= RunFlags::PART;
+                }
+                let (start, end, tail) = (self.pos, self.pos + split.end as u64, Tail::of(&memory[..from]));
+                self.hand_over(shared, Piece { start, end, count: split.count, lens, data, flags, tail, first: split.first })?;
+            }
+            if let Some(long) = split.long {
+                let line = memory.slice(from..from + long);
+                from += long;
+                let (tail, delimiter) = (Tail::of(&memory[..from]), rules.text.delimiter(&line));
+                self.hand_over_cut(shared, rules, line, long as u64, delimiter as u64, tail)?;
+            } else if split.count == 0 || rules.long == LongLine::Cut {
+                self.scanned = read_end;
                 return Ok(());
             }
-            Some(skip) => {
-                self.seek(self.pos + skip as u64, Tail::of(&buffer[..back + skip]));
-                back + skip
-            }
-            None => back,
-        };
-        let read_end = self.pos + (n - from) as u64;
-        let mut lens = Vec::with_capacity(if n - from > 4096 { 8192 } else { 64 });
-        let data = &buffer[from..n];
-        let split = match &source.multi {
-            Some(multi) => multi.split(data, max, &mut lens),
-            None => split_lines(data, max, &mut lens),
-        };
-        if split.count == 0 && split.long.is_none() {
-            self.scanned = read_end;
-            return Ok(());
-        }
-        let (flags, tail) = (flags(&data[..split.end], split.delimiters), Tail::of(&buffer[..from + split.end]));
-        let memory = buffer.freeze();
-        if split.count > 0 {
-            self.hand_over(
-                shared,
-                Piece {
-                    start: self.pos,
-                    end: self.pos + split.end as u64,
-                    count: split.count,
-                    lens,
-                    data: memory.slice(from..from + split.end),
-                    flags,
-                    tail,
-                    first: split.first,
-                },
-            )?;
-        }
-        if let Some(long) = split.long {
-            let at = from + split.end;
-            let line = memory.slice(at..at + long);
-            let tail = Tail::of(&memory[..at + long]);
-            return self.hand_over_cut(shared, line, long as u64, delimiter(&memory[at..at + long]) as u64, tail);
-        }
-        self.scanned = read_end;
-        Ok(())
-    }
-
-    /// Length of a delimiter at `at` that belongs to a line that was flushed without it; 0 for a CR that may become one.
-    fn late_newline(&self, bytes: &[u8], at: usize) -> Option<usize> {
-        if at == 0 || bytes[at - 1] == b'\n' {
-            return None;
-        }
-        match &bytes[at..] {
-            [b'\n', ..] => Some(1),
-            [b'\r', b'\n', ..] => Some(2),
-            [b'\r'] => Some(0),
-            _ => None,
         }
     }
 
-    /// Searches what was not searched yet; the byte after the newline, if there is one.
-    fn find_newline(&mut self, end: u64) -> Result<Option<u64>, Stop> {
-        let mut scratch = vec![0; (end - self.scanned).min(READ_BLOCK as u64) as usize];
-        let n = read_full(self.opened()?, &mut scratch, self.scanned)?;
-        match memchr::memchr(b'\n', &scratch[..n]) {
-            Some(i) => Ok(Some(self.scanned + i as u64 + 1)),
+    /// Whether the bytes before the position are no delimiter: their line was flushed without it, or split.
+    pub(super) fn mid_line(&self, rules: &Rules, before: &[u8]) -> bool {
+        self.pos > 0 && rules.text.delimiter(before) == 0
+    }
+
+    pub(super) fn begins(&self, rules: &Rules, before: &[u8]) -> Begins {
+        Begins { odd: self.pos % 2 == 1, mid_line: self.mid_line(rules, before), first: self.pos == 0 }
+    }
+
+    /// Searches what was not searched yet; where the line at the position ends, if it does.
+    fn find_line_end(&mut self, rules: &Rules, end: u64) -> Result<Option<u64>, Stop> {
+        // A delimiter may lie across the seam.
+        let from = self.scanned.saturating_sub(rules.text.longest_delimiter() as u64 - 1).max(self.pos);
+        let mut scratch = vec![0; (end - from).min(READ_BLOCK as u64) as usize];
+        let n = read_full(self.opened()?, &mut scratch, from)?;
+        match rules.text.line_end(&scratch[..n], 0, 0, from % 2 == 1) {
+            Some(line_end) => Ok(Some(from + line_end as u64)),
             None => {
-                self.scanned += n as u64;
+                self.scanned = self.scanned.max(from + n as u64);
                 Ok(None)
             }
         }
     }
 
     /// Hands over the first bytes of the line that ends at `line_end` and is too long to be read whole.
-    fn cut_line(&mut self, shared: &Shared, line_end: u64) -> Result<(), Stop> {
-        let max = shared.sources[self.source].options.max_line_bytes;
-        let (buffer, back, n) = self.fetch(shared, max)?;
-        if n < back + max {
+    pub(super) fn cut_line(&mut self, shared: &Shared, rules: &Rules, line_end: u64) -> Result<(), Stop> {
+        let (buffer, back, n) = self.fetch(shared, rules.max)?;
+        if n < back + rules.max {
             return Ok(());
         }
         if !self.proves(&buffer[..back]) {
             return Err(Stop::Turn(self.truncated(self.size)));
         }
-        let mut ends = [0; 2];
-        let got = read_full(self.opened()?, &mut ends, line_end - 2)?;
-        let tail = tail_at(self.opened()?, line_end)?;
+        let mut ends = [0; 4];
+        let got = read_full(self.opened()?, &mut ends, line_end - rules.text.longest_delimiter() as u64)?;
+        let (tail, delimiter) =
+            (tail_at(self.opened()?, line_end)?, rules.text.delimiter(&ends[..got.min(rules.text.longest_delimiter())]));
         let memory = buffer.freeze();
-        self.hand_over_cut(shared, memory.slice(back..back + max), line_end - self.pos, delimiter(&ends[..got]) as u64, tail)
+        self.hand_over_cut(shared, rules, memory.slice(back..back + rules.max), line_end - self.pos, delimiter as u64, tail)
     }
 
     /// Hands over `line` (its first bytes at least), cut, as the event that covers `covers` bytes of the source.
-    fn hand_over_cut(&mut self, shared: &Shared, line: Bytes, covers: u64, delimiter: u64, tail: Tail) -> Result<(), Stop> {
-        let kept = cut(&line, shared.sources[self.source].options.max_line_bytes).len();
+    fn hand_over_cut(&mut self, shared: &Shared, rules: &Rules, line: Bytes, covers: u64, delimiter: u64, tail: Tail) -> Result<(), Stop> {
+        let kept = rules.text.encoding.cut(&line, rules.max);
         let (mut lens, data) = (Vec::new(), line.slice(..kept));
         crate::queue::put_varint(&mut lens, kept as u32);
-        let mut flags = flags(&data, 0);
+        let mut flags = flags(rules.text, &data, 0);
         flags.0 |= RunFlags::CUT;
         self.hand_over(shared, Piece { start: self.pos, end: self.pos + covers, count: 1, lens, data, flags, tail, first: kept })?;
         self.counters.cut_events.add(1);
@@ -308,7 +383,8 @@ impl Tracked {
         Ok(())
     }
 
-    fn hand_over(&mut self, shared: &Shared, piece: Piece) -> Result<(), Stop> {
+    pub(super) fn hand_over(&mut self, shared: &Shared, mut piece: Piece) -> Result<(), Stop> {
+        piece.flags.0 |= self.rules.map_or(0, |rules| rules.format.flags());
         let grown_head = if (self.head.len as usize) < Head::MAX && piece.end > u64::from(self.head.len) {
             let mut first = vec![0; piece.end.min(Head::MAX as u64) as usize];
             let n = read_full(self.opened()?, &mut first, 0)?;
@@ -326,7 +402,7 @@ impl Tracked {
             (None, head) => {
                 let source = &shared.sources[self.source];
                 let first = &piece.data[..piece.first];
-                let first = &first[..first.len() - delimiter(first)];
+                let first = &first[..first.len() - piece.flags.text().delimiter(first)];
                 shared.producer.declare(StreamSpec {
                     key: stream_key(&shared.agent_id, &self.identity, self.generation, &first[..first.len().min(KEY_BYTES)]),
                     source: source.options.name.clone(),
@@ -335,7 +411,7 @@ impl Tracked {
                     file: Some(self.identity),
                     generation: self.generation,
                     head: head.unwrap_or(self.head),
-                    fields: source.fields.clone(),
+                    fields: source.fields_of(&self.path),
                     ..StreamSpec::default()
                 })
             }
@@ -365,78 +441,8 @@ impl Tracked {
         }
     }
 
-    /// All is read: an incomplete last event waits for its quiet time, then becomes one.
-    fn quiet(&mut self, shared: &Shared, now: Instant) -> Result<Turn, Stop> {
-        self.deadline = None;
-        if self.scanned <= self.pos || self.drain_end.is_some() {
-            return Ok(Turn::Idle);
-        }
-        let source = &shared.sources[self.source];
-        if let Some(multi) = &source.multi {
-            if now < self.grown + multi.timeout && !self.is_whole() {
-                self.deadline = Some(self.grown + multi.timeout);
-                return Ok(Turn::Idle);
-            }
-            self.flush_lines(shared)?;
-            if self.scanned <= self.pos {
-                return Ok(Turn::Idle);
-            }
-        }
-        let due = self.grown + source.options.idle_flush;
-        if now < due && !self.is_whole() {
-            self.deadline = Some(due);
-            return Ok(Turn::Idle);
-        }
-        self.flush_partial(shared)
-    }
-
-    /// Multiline: the time-out is over, so the last event is complete as far as its lines are.
-    fn flush_lines(&mut self, shared: &Shared) -> Result<(), Stop> {
-        let len = self.scanned - self.pos;
-        if len > (2 * shared.sources[self.source].options.max_line_bytes + READ_BLOCK) as u64 {
-            return Ok(());
-        }
-        let (buffer, back, n) = self.fetch(shared, len as usize)?;
-        if !self.proves(&buffer[..back.min(n)]) {
-            return Err(Stop::Turn(self.truncated(self.size)));
-        }
-        if let Some(last) = memchr::memrchr(b'\n', &buffer[back.min(n)..n]) {
-            let end = back + last + 1;
-            self.hand_over_one(shared, &buffer.freeze(), back, end)?;
-        }
-        Ok(())
-    }
-
-    /// Hands over `memory[back..end]` as one event.
-    fn hand_over_one(&mut self, shared: &Shared, memory: &Bytes, back: usize, end: usize) -> Result<(), Stop> {
-        let (data, mut lens) = (memory.slice(back..end), Vec::new());
-        crate::queue::put_varint(&mut lens, data.len() as u32);
-        let (flags, tail, len) = (flags(&data, delimiter(&data)), Tail::of(&memory[..end]), data.len());
-        self.hand_over(shared, Piece { start: self.pos, end: self.pos + len as u64, count: 1, lens, data, flags, tail, first: len })
-    }
-
-    /// The quiet time is over: what is there becomes an event without its delimiter.
-    fn flush_partial(&mut self, shared: &Shared) -> Result<Turn, Stop> {
-        let len = self.scanned - self.pos;
-        if len > shared.sources[self.source].options.max_line_bytes as u64 {
-            self.cut_line(shared, self.scanned)?;
-            return Ok(Turn::Idle);
-        }
-        let (buffer, back, n) = self.fetch(shared, len as usize)?;
-        if n < back + len as usize {
-            return Ok(Turn::More);
-        }
-        if !self.proves(&buffer[..back]) {
-            return Ok(self.truncated(self.size));
-        }
-        if self.late_newline(&buffer[..n], back) != Some(0) {
-            self.hand_over_one(shared, &buffer.freeze(), back, n)?;
-        }
-        Ok(Turn::Idle)
-    }
-
     /// The file was truncated: what follows is a new generation. `size` is what it holds now.
-    fn truncated(&mut self, size: u64) -> Turn {
+    pub(super) fn truncated(&mut self, size: u64) -> Turn {
         self.counters.truncations.add(1);
         self.former = Some(Former {
             stream: self.stream.take(),
@@ -455,7 +461,7 @@ impl Tracked {
         );
         self.generation += 1;
         self.head = Head::default();
-        (self.pos, self.scanned, self.tail) = (0, 0, Tail::default());
+        (self.pos, self.scanned, self.tail, self.rules) = (0, 0, Tail::default(), None);
         self.size = 0;
         self.drain_end = self.drain_end.map(|_| size);
         Turn::Truncated

@@ -1,8 +1,8 @@
 //! Where reading goes on: files are matched with the streams that the queue remembers.
 
-use super::StartAt;
 use super::tailer::Tailer;
 use super::tracked::{Former, Look, Tracked, open_regular, read_full, same_file, tail_agrees, tail_at};
+use super::{FileOptions, StartAt};
 use crate::queue::{Head, Position, Stream, StreamSpec, Tail};
 use std::fs::File;
 use std::io;
@@ -90,8 +90,9 @@ impl Tailer {
                 tracked.head = spec.head;
                 tracked.seek(position.end, position.tail);
                 let source = &self.shared.sources[source];
-                if spec.source != source.options.name || spec.fields != source.fields {
-                    let spec = StreamSpec { source: source.options.name.clone(), fields: source.fields.clone(), ..(*spec).clone() };
+                let fields = source.fields_of(&spec.path);
+                if spec.source != source.options.name || spec.fields != fields {
+                    let spec = StreamSpec { source: source.options.name.clone(), fields, ..(*spec).clone() };
                     self.shared.producer.amend(&stream, spec);
                 }
                 tracked.stream = Some(stream);
@@ -129,21 +130,26 @@ impl Tailer {
 }
 
 impl Tracked {
-    /// Begins behind the last newline of what is there now.
-    pub(crate) fn seek_to_end(&mut self, look: &Look) -> io::Result<()> {
+    /// Begins behind the last end of a line of what is there now.
+    pub(crate) fn seek_to_end(&mut self, options: &FileOptions, look: &Look) -> io::Result<()> {
         self.open()?;
+        let Some(rules) = self.learn(options)? else { return Ok(()) };
         let Some(file) = &self.file else { return Ok(()) };
         let (mut end, mut chunk) = (look.size, vec![0; 64 << 10]);
         while end > 0 {
             let from = end.saturating_sub(chunk.len() as u64);
             let n = read_full(file, &mut chunk[..(end - from) as usize], from)?;
-            if let Some(newline) = memchr::memrchr(b'\n', &chunk[..n]) {
-                let at = from + newline as u64 + 1;
+            if let Some(line_end) = rules.text.last_line_end(&chunk[..n], from % 2 == 1) {
+                let at = from + line_end as u64;
                 let tail = tail_at(file, at)?;
                 self.seek(at, tail);
                 return Ok(());
             }
-            end = from;
+            if from == 0 {
+                break;
+            }
+            // A delimiter may lie across the seam.
+            end = from + rules.text.longest_delimiter() as u64 - 1;
         }
         Ok(())
     }

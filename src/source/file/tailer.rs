@@ -413,16 +413,18 @@ impl Tailer {
                     (None, None) => Ok(file.size),
                 };
                 file.drain_end = Some(size.unwrap_or(file.size));
-                if file.drain_end > Some(file.scanned) {
+                if file.drain_end > Some(file.scanned) || file.open_event {
                     self.activate(id);
                 }
             }
         }
     }
 
-    /// Whether every file is read to where it ended when the drain began (incomplete last events aside).
+    /// Whether every file is read to where it ended when the drain began (incomplete last lines aside).
     pub(crate) fn drained(&self) -> bool {
-        self.active.is_empty() && !self.undecided && self.files.values().all(|f| f.drain_end.is_none_or(|end| f.scanned >= end))
+        self.active.is_empty()
+            && !self.undecided
+            && self.files.values().all(|f| !f.open_event && f.drain_end.is_none_or(|end| f.scanned >= end))
     }
 }
 

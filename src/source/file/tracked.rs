@@ -2,6 +2,7 @@
 
 use super::compressed::Packed;
 use super::counters::Counters;
+use super::lines::Rules;
 use crate::queue::{FileIdentity, Head, Stream, Tail};
 use std::fs::{File, Metadata};
 use std::io;
@@ -106,6 +107,8 @@ pub(crate) struct Tracked {
     pub(crate) pos: u64,
     /// The bytes before `pos`.
     pub(crate) tail: Tail,
+    /// How its lines are found, once its first bytes have told.
+    pub(crate) rules: Option<Rules>,
     /// There is no whole event in `pos..scanned`.
     pub(crate) scanned: u64,
     /// Size and time of change at the last look.
@@ -123,6 +126,8 @@ pub(crate) struct Tracked {
     pub(crate) moved: Option<Instant>,
     /// The kind of the last failure, said once.
     pub(crate) failed: Option<io::ErrorKind>,
+    /// Whole lines are read whose event may go on; it waits for its quiet time.
+    pub(crate) open_event: bool,
     /// Draining: read to here and no further.
     pub(crate) drain_end: Option<u64>,
     /// Set by a truncation until the tailer has looked for a copy.
@@ -154,6 +159,7 @@ impl Tracked {
             head: Head::default(),
             pos: 0,
             tail: Tail::default(),
+            rules: None,
             scanned: 0,
             size: look.size,
             modified_ns: 0,
@@ -163,6 +169,7 @@ impl Tracked {
             used: false,
             moved: None,
             failed: None,
+            open_event: false,
             drain_end: None,
             former: None,
             copies: None,

@@ -3,7 +3,7 @@
 use super::counters::{Counters, add};
 use super::inlet::Piece;
 use crate::queue::RunFlags;
-use crate::source::file::lines::{cut, delimiter, flags, split_lines};
+use crate::source::push::lines::{cut, delimiter, flags, split_lines};
 use memchr::memchr;
 
 /// Bytes that are kept for the next read when nothing waits in the buffer.

@@ -19,6 +19,7 @@ pub mod fuzzing;
 mod http;
 mod inlet;
 mod journald;
+mod lines;
 mod options;
 mod pump;
 mod sources;

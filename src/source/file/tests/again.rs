@@ -3,7 +3,7 @@
 use super::rig::append;
 use crate::queue::{Cause, Limits, LossState, Producer, Queue, QueueOptions, Retention, Subscription};
 use crate::source::file::tailer::{Step, Tailer};
-use crate::source::file::{FileOptions, Multiline};
+use crate::source::file::{FileOptions, Joining, Multiline};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;
@@ -91,7 +91,12 @@ impl World {
             retention: Retention { bytes: 1 << 30, age: LONG * 1000 },
             ..QueueOptions::default()
         };
-        let multiline = Multiline { start_pattern: "line [05] ".into(), max_lines: 100, timeout: Duration::from_secs(1) };
+        let multiline = Multiline {
+            joining: Joining::Patterns { start: Some("line [05] ".into()), proceed: None, end: None },
+            max_lines: 100,
+            max_bytes: None,
+            timeout: Duration::from_secs(1),
+        };
         let source = FileOptions {
             name: "app".into(),
             include: vec![self.log("*.log").to_str().unwrap().into()],

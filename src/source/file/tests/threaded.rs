@@ -1,7 +1,7 @@
 //! The real thread: wake-ups, drain and stop.
 
 use super::rig::{Fake, append};
-use crate::source::file::{FileOptions, FileSources, SourceError};
+use crate::source::file::{FileOptions, FileSources, Joining, Multiline, SourceError};
 use std::time::{Duration, Instant};
 
 fn wait_for(what: &str, mut is: impl FnMut() -> bool) {
@@ -47,7 +47,12 @@ fn a_drain_against_a_full_queue_says_that_something_is_left() {
 #[test]
 fn a_bad_pattern_is_an_error_at_start() {
     let bad = FileOptions {
-        multiline: Some(crate::source::file::Multiline { start_pattern: "(".into(), max_lines: 1, timeout: Duration::ZERO }),
+        multiline: Some(Multiline {
+            joining: Joining::Patterns { start: Some("(".into()), proceed: None, end: None },
+            max_lines: 1,
+            max_bytes: None,
+            timeout: Duration::ZERO,
+        }),
         ..options(std::path::Path::new("/nowhere"))
     };
     let error = FileSources::start(vec![bad], "agent".into(), Fake::new()).err().unwrap();

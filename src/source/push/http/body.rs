@@ -3,8 +3,8 @@
 #[cfg(test)]
 use crate::queue::RunFlags;
 use crate::queue::put_varint;
-use crate::source::file::lines::{delimiter, flags};
 use crate::source::push::inlet::Piece;
+use crate::source::push::lines::{delimiter, flags};
 use serde::de::IgnoredAny;
 
 /// Bytes after which another run begins, so that no record batch becomes much larger than `batch_size`.

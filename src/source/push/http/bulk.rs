@@ -1,7 +1,7 @@
 //! Elasticsearch's `_bulk` as clients send it: an action line, then, for `index` and `create`, a line with the document.
 
 use super::body::{Events, Wrong};
-use crate::source::file::lines::delimiter;
+use crate::source::push::lines::delimiter;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::borrow::Cow;

@@ -2,9 +2,9 @@
 
 use super::entries::{Entries, Entry};
 use crate::queue::{RunFlags, Tail, put_varint};
-use crate::source::file::lines::flags;
 use crate::source::push::JournaldOptions;
 use crate::source::push::inlet::{Filled, Inlet, Owner};
+use crate::source::push::lines::flags;
 use crate::source::push::stopping::Stopping;
 use std::collections::VecDeque;
 use std::io::{self, Read};

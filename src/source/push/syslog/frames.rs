@@ -1,9 +1,9 @@
 //! Messages out of a connection: RFC 6587, octet counting and newlines, told apart message by message.
 
 use crate::queue::RunFlags;
-use crate::source::file::lines::{cut, delimiter, flags};
 use crate::source::push::counters::{Counters, add};
 use crate::source::push::inlet::Piece;
+use crate::source::push::lines::{cut, delimiter, flags};
 use memchr::memchr;
 
 /// Bytes that are kept for the next read when nothing waits in the buffer.
