@@ -59,7 +59,8 @@ pub(crate) struct Dropped {
 impl From<Block> for Dropped {
     fn from(block: Block) -> Dropped {
         let (events, bytes) = (u64::from(block.count), block.data.len() as u64);
-        let flags = RunFlags(RunFlags::DROPPED | block.flags.0 & RunFlags::NO_POSITION);
+        // What was read again moves no position, also when it is dropped.
+        let flags = RunFlags(RunFlags::DROPPED | block.flags.0 & (RunFlags::NO_POSITION | RunFlags::REPAIR));
         Dropped { run: Run { count: 0, flags, lens: Bytes::new(), data: Bytes::new(), ..Run::from(&block) }, events, bytes }
     }
 }
@@ -88,6 +89,8 @@ pub(crate) struct PartitionWriter {
     dropped: Vec<Dropped>,
     /// What of it is on its way through the ledger.
     recording: Vec<Dropped>,
+    /// It is in the ledger, and only its runs are not written yet.
+    in_ledger: bool,
     pub(crate) dropped_since: Option<Instant>,
     compressor: Compressor,
 }
@@ -114,6 +117,7 @@ impl PartitionWriter {
             in_sync: 0,
             dropped: Vec::new(),
             recording: Vec::new(),
+            in_ledger: false,
             dropped_since: None,
             compressor: Compressor::default(),
         }
@@ -207,7 +211,8 @@ impl PartitionWriter {
         let gone: Vec<Dropped> = self.pending.drain(..).map(Dropped::from).collect();
         (self.pending_bytes, self.since) = (0, None);
         for one in &gone {
-            match self.dropped.iter_mut().rfind(|d| d.run.stream.id == one.run.stream.id) {
+            let of_stream = |d: &&mut Dropped| (d.run.stream.id, d.run.flags) == (one.run.stream.id, one.run.flags);
+            match self.dropped.iter_mut().rfind(of_stream) {
                 Some(last) if last.run.source_end == one.run.source_start => {
                     (last.run.source_end, last.run.tail) = (one.run.source_end, one.run.tail);
                     (last.events, last.bytes) = (last.events + one.events, last.bytes + one.bytes);
@@ -240,10 +245,16 @@ impl PartitionWriter {
         self.dropped_since = Some(now);
     }
 
+    /// Whether what was dropped is in the ledger, and has yet to be written.
+    pub(crate) fn is_in_ledger(&self) -> bool {
+        self.in_ledger
+    }
+
     /// Writes runs without events for what is in the ledger now, so that the streams' positions move on. On an error it
-    /// begins anew; what is not written when the process ends is read again from its source.
+    /// goes on there the next time; what is not written when the process ends is read again from its source.
     pub(crate) fn record_dropped(&mut self, now_ms: u64) -> io::Result<usize> {
         let mut written = 0;
+        self.in_ledger = true;
         while self.is_recording() {
             let take = self.recording.len().min(MAX_RUNS);
             let runs = self.recording[..take].iter().map(|d| d.run.clone()).collect();
@@ -254,6 +265,7 @@ impl PartitionWriter {
             self.last_ms = append_ms;
             self.unsynced.push_back(Arc::new(batch));
         }
+        self.in_ledger = false;
         Ok(written)
     }
 
