@@ -85,6 +85,10 @@ pub(crate) struct PartitionWriter {
     syncing: bool,
     /// How many of the unsynced batches the sync under way makes durable.
     in_sync: usize,
+    /// [`PartitionWriter::mark_segment`] when the sync under way began, and when the last good one did.
+    marks: (u64, u64),
+    /// The last sync has failed.
+    failed: bool,
     /// What was dropped and is not recorded yet, and since when.
     dropped: Vec<Dropped>,
     /// What of it is on its way through the ledger.
@@ -99,6 +103,7 @@ impl PartitionWriter {
     pub(crate) fn new(shared: Arc<Shared>, partition: Arc<Partition>) -> PartitionWriter {
         let end = partition.written();
         let last_ms = partition.segments().iter().map(|s| s.newest_ms()).max().unwrap_or(0);
+        let mark = shared.next_segment.load(Ordering::Relaxed);
         PartitionWriter {
             shared,
             partition,
@@ -115,6 +120,8 @@ impl PartitionWriter {
             to_seal: Vec::new(),
             syncing: false,
             in_sync: 0,
+            marks: (mark, mark),
+            failed: false,
             dropped: Vec::new(),
             recording: Vec::new(),
             in_ledger: false,
@@ -326,6 +333,7 @@ impl PartitionWriter {
     /// What a sync has to do now.
     pub(crate) fn begin_sync(&mut self) -> SyncPart {
         (self.syncing, self.in_sync) = (true, self.unsynced.len());
+        self.marks.0 = self.newest_segment();
         let mut latest: HashMap<u64, (Arc<Stream>, Position)> = HashMap::new();
         for run in self.unsynced.iter().flat_map(|b| &b.runs).filter(|r| !r.flags.has(RunFlags::REPAIR)) {
             latest.insert(run.stream.id, (run.stream.clone(), Position { end: run.source_end, tail: run.tail }));
@@ -342,7 +350,8 @@ impl PartitionWriter {
 
     /// A sync has made everything before `end` durable.
     pub(crate) fn synced(&mut self, end: u64) {
-        self.syncing = false;
+        (self.syncing, self.failed) = (false, false);
+        self.marks.1 = self.marks.0;
         self.durable = end;
         self.unsynced.drain(..self.in_sync);
     }
@@ -351,6 +360,7 @@ impl PartitionWriter {
     /// answer that all is fine. So nothing of the old segment beyond the durable end is trusted; what was
     /// not durable is still in memory and goes to a fresh segment.
     pub(crate) fn rewrite_unsynced(&mut self, bytes: usize) -> io::Result<()> {
+        self.failed = true;
         let batches: Vec<Arc<RecordBatch>> = self.unsynced.iter().cloned().collect();
         let durable = self.durable;
         if let Some(active) = self.active.as_ref().filter(|a| matches!(a.file.is_linked(), Ok(false))) {
@@ -370,6 +380,11 @@ impl PartitionWriter {
 
     /// The segment from which on a snapshot taken now does not know everything.
     pub(crate) fn mark_segment(&self) -> u64 {
+        // Until a sync succeeds again, older segments hold what may never have become durable.
+        if self.failed { self.marks.1 } else { self.newest_segment() }
+    }
+
+    fn newest_segment(&self) -> u64 {
         self.active.as_ref().map_or(self.shared.next_segment.load(Ordering::Relaxed), |a| a.segment.id)
     }
 
