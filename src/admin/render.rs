@@ -49,11 +49,12 @@ fn verdict(out: &mut String, status: &Status, paint: Paint) {
     let gone_bytes: u64 = status.queue.losses.values().map(|l| l.gone_bytes).sum();
     // Without a word on what became of them, they count as lost.
     let queue_lost = if read_again + wanted + gone + gone_bytes > 0 { gone } else { status.queue.lost_events };
-    let lost = match (lost_bytes, queue_lost) {
-        (0, 0) => paint.green("nothing"),
-        (b, 0) => paint.red(&format!("{} of files that vanished or were truncated before they were read", bytes(b))),
-        (0, e) => paint.red(&format!("{} events by damage of the queue's files", count(e))),
-        (b, e) => paint.red(&format!("{} of files that vanished unread, {} events by damage of the queue's files", bytes(b), count(e))),
+    let by_queue = queue_losses(status, queue_lost);
+    let lost = match (lost_bytes, by_queue.is_empty()) {
+        (0, true) => paint.green("nothing"),
+        (b, true) => paint.red(&format!("{} of files that vanished or were truncated before they were read", bytes(b))),
+        (0, false) => paint.red(&by_queue),
+        (b, false) => paint.red(&format!("{} of files that vanished unread, {by_queue}", bytes(b))),
     };
     let known: u64 = status.sinks.values().map(|s| s.already_there).sum();
     let mut doubled = match known {
@@ -80,20 +81,40 @@ fn verdict(out: &mut String, status: &Status, paint: Paint) {
     let _ = writeln!(out, "  lost     {lost}\n  doubled  {doubled}\n  behind   {behind}");
 }
 
+/// What is gone of the queue, by cause; `events` where nothing tells the causes.
+fn queue_losses(status: &Status, events: u64) -> String {
+    let how = |cause: &str| match cause {
+        "dropped_oldest" | "dropped_newest" => "dropped as queue.on_full says",
+        "deleted" => "in segments that somebody deleted",
+        "expired" => "kept for no longer",
+        _ => "by damage of the queue's files",
+    };
+    let mut gone: Vec<(&str, u64)> = Vec::new();
+    for (cause, loss) in status.queue.losses.iter().filter(|(_, l)| l.gone_events > 0) {
+        match gone.iter_mut().find(|(known, _)| *known == how(cause)) {
+            Some((_, n)) => *n += loss.gone_events,
+            None => gone.push((how(cause), loss.gone_events)),
+        }
+    }
+    if gone.is_empty() && events > 0 {
+        gone.push((how(""), events));
+    }
+    gone.iter().map(|(how, n)| format!("{} events {how}", count(*n))).collect::<Vec<_>>().join(", ")
+}
+
 /// What is wrong, what happens to the data meanwhile, and what mends it.
 fn advice(status: &Status) -> Vec<String> {
     let mut advice = Vec::new();
     let queue = &status.queue;
+    // More of a disk that is full is no help.
+    let mend = match queue.reason.contains("queue.min_free_bytes") {
+        true => "Make room on that disk, or mend the sink that is behind.",
+        false => "Mend the sink that is behind, or raise queue.max_bytes.",
+    };
     match queue.state.as_str() {
         "ok" => {}
-        "full" => advice.push(format!(
-            "The queue is full ({}). Files wait on disk, nothing is dropped. Mend the sink that is behind, or raise queue.max_bytes.",
-            queue.reason
-        )),
-        "dropping" => advice.push(format!(
-            "The queue is full and drops events, as queue.on_full says: {}. Mend the sink that is behind, or raise queue.max_bytes.",
-            queue.reason
-        )),
+        "full" => advice.push(format!("The queue is full ({}). Files wait on disk, nothing is dropped. {mend}", queue.reason)),
+        "dropping" => advice.push(format!("The queue is full and drops events, as queue.on_full says: {}. {mend}", queue.reason)),
         state => advice.push(format!("The queue is {state}: {}. Look at the disk under data_dir.", queue.reason)),
     }
     for (name, sink) in &status.sinks {
@@ -110,7 +131,7 @@ fn advice(status: &Status) -> Vec<String> {
         }
         if sink.dead_lettered > 0 {
             advice.push(format!(
-                "Sink {name} put {} events into the dead-letter topic, each with the receiver's reason and its bytes. Look there.",
+                "Sink {name} put {} events into the dead-letter topic, each with the receiver's reason and its bytes. See them with `forebay read dead-letter`; when the cause is mended, `forebay redrive {name}` sends them again.",
                 count(sink.dead_lettered)
             ));
         }
@@ -141,7 +162,9 @@ fn advice(status: &Status) -> Vec<String> {
         }
     }
     if queue.lost_events > 0 {
-        advice.push("The queue's files were damaged; the log names the offsets. Check the disk.".into());
+        let whole = queue_losses(status, queue.lost_events).is_empty();
+        let again = if whole { " All of it was read again, or is being so." } else { "" };
+        advice.push(format!("The queue's files were damaged or deleted; the log names the offsets.{again} Check the disk."));
     }
     if queue.disk_errors > 0 {
         advice.push(format!("{} writes or syncs of the queue failed. Check the disk and its space.", count(queue.disk_errors)));
@@ -384,11 +407,11 @@ mod tests {
         What to do
           ! The queue is full (10.0 GiB of 10.0 GiB are not delivered). Files wait on disk, nothing is dropped. Mend the sink that is behind, or raise queue.max_bytes.
           ! Sink search is held: 401 Unauthorized from http://search:9200. Its events wait in the queue. Mend the cause; it tries again by itself.
-          ! Sink search put 4 events into the dead-letter topic, each with the receiver's reason and its bytes. Look there.
+          ! Sink search put 4 events into the dead-letter topic, each with the receiver's reason and its bytes. See them with `forebay read dead-letter`; when the cause is mended, `forebay redrive search` sends them again.
           ! Source app: 68.4 KiB were deleted or truncated before they were read. Rotate by rename, or keep rotated files longer.
           ! Source app: 2 events were longer than max_line_bytes and lost 3.8 MiB at their end. Raise it if they matter.
           ! Source app: /var/log/app/a.log: permission denied
-          ! The queue's files were damaged; the log names the offsets. Check the disk.
+          ! The queue's files were damaged or deleted; the log names the offsets. Check the disk.
           ! 2 writes or syncs of the queue failed. Check the disk and its space.
 
         Sources  files  open     read     events   unread  rotations  truncations
@@ -402,6 +425,22 @@ mod tests {
         search (elasticsearch)   held  40,000,000  2 h 0 min  5,999,500  1.2 GiB  1,200        3        9          1     4
           logs/0 at 5,999,500 of 6,000,000
         "#);
+    }
+
+    #[test]
+    fn a_loss_is_told_by_its_cause_and_a_full_disk_is_not_a_small_queue() {
+        let mut status = well();
+        let loss = |gone_events: u64| crate::admin::LossStatus { events: gone_events, gone_events, ..Default::default() };
+        status.queue.losses =
+            [("damaged", 0), ("deleted", 3), ("dropped_newest", 20), ("dropped_oldest", 5)].map(|(c, n)| (c.to_string(), loss(n))).into();
+        status.queue.state = "dropping".into();
+        status.queue.reason = "25 events (1.0 KiB) were dropped, because the disk of /data has 0 B free, and 1.0 GiB are to stay free (queue.min_free_bytes) (on_full: drop_newest)".into();
+        let text = text(&status, false);
+        assert!(
+            text.contains("  lost     3 events in segments that somebody deleted, 25 events dropped as queue.on_full says\n"),
+            "{text}"
+        );
+        assert!(text.contains("Make room on that disk") && !text.contains("raise queue.max_bytes"), "{text}");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! `queue.min_free_bytes` stops it while it runs; here `queue.max_bytes` is fitted to the disk at the start, so that what
 //! people read of it is true.
 
-use crate::queue::{QueueOptions, floor};
+use crate::admin::human::bytes;
+use crate::queue::{OnFull, QueueOptions, floor};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -21,10 +22,15 @@ pub(super) fn fit_queue(queue: &mut QueueOptions) {
     let fitted = fit(queue.max_bytes, floor, disk.f_bavail * disk.f_frsize, used(dir.join("topics")));
     if fitted < queue.max_bytes {
         tracing::warn!(
-            "queue.max_bytes is {} MiB, but the disk of {} has room for {} MiB: the queue takes at most that now, and files wait when it is full",
-            queue.max_bytes >> 20,
+            "queue.max_bytes is {}, but the disk of {} has room for {}: the queue takes at most that now; when it is full, {}",
+            bytes(queue.max_bytes),
             dir.display(),
-            fitted >> 20
+            bytes(fitted),
+            match queue.on_full {
+                OnFull::Block => "files wait",
+                OnFull::DropOldest => "the oldest events are dropped (queue.on_full)",
+                OnFull::DropNewest => "the newest events are dropped (queue.on_full)",
+            }
         );
         lower(queue, fitted);
     }

@@ -90,8 +90,13 @@ pub(super) struct StatusArgs {
     #[arg(long)]
     pub(super) json: bool,
     /// Address of the agent's admin listener
-    #[arg(long, env = "FOREBAY_ADMIN", default_value = "127.0.0.1:8686", value_name = "ADDR")]
+    #[arg(long, env = "FOREBAY_ADMIN", default_value = "127.0.0.1:8686", value_name = "ADDR", value_parser = admin)]
     pub(super) admin: SocketAddr,
+}
+
+/// An address, also as `check` shows it.
+fn admin(text: &str) -> Result<SocketAddr, std::net::AddrParseError> {
+    text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/').parse()
 }
 
 /// Form of the agent's own log.

@@ -62,6 +62,16 @@ sinks:
 }
 
 #[test]
+fn a_small_queue_has_small_segments_and_batches() {
+    for (max_bytes, segment, batch) in [("4MiB", 1 << 20, 256 << 10), ("100MiB", 25 << 20, 1 << 20), ("10GiB", 64 << 20, 1 << 20)] {
+        let text =
+            format!("queue: {{max_bytes: {max_bytes}}}\nsources: {{a: {{type: file, include: /a}}}}\nsinks: {{c: {{type: console}}}}\n");
+        let queue = config(&text).queue;
+        assert_eq!((queue.segment_bytes, queue.batch_size), (segment, batch), "{max_bytes}");
+    }
+}
+
+#[test]
 fn every_key() {
     let config = config(
         r#"

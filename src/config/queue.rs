@@ -10,11 +10,21 @@ const MIB: u64 = 1 << 20;
 pub(crate) fn queue(field: &Field<'_>, options: &mut QueueOptions) {
     let Some(mut map) = field.map() else { return };
     let seconds = Duration::from_secs;
-    let segment = map.get("segment_bytes");
+    let (segment, max) = (map.get("segment_bytes"), map.get("max_bytes"));
+    if let Some(bytes) = max.as_ref().and_then(|f| f.size(4 * MIB..=1 << 49)) {
+        options.max_bytes = bytes;
+    }
+    // Defaults must not stand in the way of a small queue.
+    if segment.is_none() {
+        options.segment_bytes = options.segment_bytes.min((options.max_bytes / 4).max(MIB));
+    }
     if let Some(bytes) = segment.as_ref().and_then(|f| f.size(MIB..=4 << 30)) {
         options.segment_bytes = bytes;
     }
     let batch = map.get("batch_size");
+    if batch.is_none() {
+        options.batch_size = options.batch_size.min((options.segment_bytes / 4) as usize);
+    }
     if let Some(bytes) = batch.as_ref().and_then(|f| f.size(4096..=64 * MIB)) {
         options.batch_size = bytes as usize;
     }
@@ -52,10 +62,6 @@ pub(crate) fn queue(field: &Field<'_>, options: &mut QueueOptions) {
     }
     if let Some(time) = map.get("max_block").and_then(|f| f.duration(Duration::ZERO..=seconds(86_400))) {
         options.max_block = time;
-    }
-    let max = map.get("max_bytes");
-    if let Some(bytes) = max.as_ref().and_then(|f| f.size(4 * MIB..=1 << 49)) {
-        options.max_bytes = bytes;
     }
     if options.max_bytes / 4 < options.segment_bytes
         && let Some(at) = max.as_ref().or(segment.as_ref())

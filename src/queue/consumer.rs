@@ -284,10 +284,16 @@ impl GroupConsumer {
         if let Some((Again::Events(first, last), under_way)) = self.cursors[at].resend.front().copied() {
             let parts = self.cursors[at].again(first, last)?;
             if parts.is_empty() {
-                tracing::warn!(
-                    group = &*self.cursors[at].key.0,
-                    "batch {first}-{last} was in flight, but its events are not in the queue any more"
-                );
+                let (group, topic) = (&*self.cursors[at].key.0, &*self.cursors[at].key.1);
+                if under_way {
+                    tracing::warn!(group, topic, "batch {first}-{last} was in flight, but its events are not in the queue any more");
+                } else {
+                    tracing::error!(
+                        group,
+                        topic,
+                        "events {first}-{last} were to be redriven, but are not in the queue any more; `forebay redrive {group} --all` sends them from their dead letters"
+                    );
+                }
                 self.cursors[at].resend.pop_front();
                 let key = self.cursors[at].key.clone();
                 let _ = self.groups.ack(&key, self.cursors[at].generation, first, last, self.clock.age_ms());
@@ -370,6 +376,6 @@ impl Acker for GroupAcker {
     }
 
     fn lag_events(&self) -> u64 {
-        self.places.iter().map(|(key, p)| p.visible().saturating_sub(self.groups.state(key).map_or(0, |s| s.committed))).sum()
+        self.places.iter().map(|(key, p)| p.lag(self.groups.state(key).map_or(0, |s| s.committed))).sum()
     }
 }

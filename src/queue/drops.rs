@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// How often it is told while it lasts, and how long after the last drop it is taken to last.
-const TELL: Duration = Duration::from_secs(60);
+pub(super) const TELL: Duration = Duration::from_secs(60);
 /// Streams that are named at a time.
 const NAMED: usize = 10;
 

@@ -182,7 +182,7 @@ impl Queue {
             let end = partition.visible();
             let acked: u64 = state.acked.iter().map(|(s, e)| e - s).sum();
             let again: u64 = state.again.iter().chain(&state.letters).map(|(first, last)| last + 1 - first).sum();
-            let behind = end.saturating_sub(state.committed).saturating_sub(acked) + again;
+            let behind = partition.lag(state.committed).saturating_sub(acked) + again;
             lag.partitions.push(GroupPartition {
                 topic: partition.topic.to_string(),
                 partition: partition.number,

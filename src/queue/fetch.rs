@@ -115,10 +115,13 @@ impl Fetcher {
                 }
                 // Waiting would not bring it back; what was in it is a gap, told when it is met.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    tracing::error!(
-                        "{} was deleted by somebody else; what was in it is lost to the sinks that had not read it",
-                        segment.path.display()
-                    );
+                    // `on_full: drop_oldest` may have been faster; that is told already.
+                    if !self.partition.is_lost(offset) {
+                        tracing::error!(
+                            "{} was deleted by somebody else; what was in it is lost to the sinks that had not read it",
+                            segment.path.display()
+                        );
+                    }
                     self.partition.remove_segment(segment.id);
                 }
                 Err(e) => return Err(io_error(&segment, e)),

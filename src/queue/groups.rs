@@ -521,6 +521,14 @@ impl Groups {
         inner.states.iter().filter_map(low).min()
     }
 
+    /// The lowest offset that some group which holds a partition has not committed, whatever is to be sent once more.
+    pub(crate) fn committed_by_all(&self, topic: &str, partition: u32, now_ms: u64) -> Option<u64> {
+        let inner = self.lock();
+        let holds = |group: &Arc<str>, state: &GroupState| inner.registered.contains(group) || inner.until(state) > now_ms;
+        let here = inner.states.iter().filter(|((group, t, p), s)| &**t == topic && *p == partition && holds(group, s));
+        here.map(|(_, state)| state.committed).min()
+    }
+
     /// How many of these offsets each group of a partition has not acked, where it is any.
     pub(crate) fn unread(&self, topic: &str, partition: u32, offsets: Range<u64>) -> Vec<(String, u64)> {
         let inner = self.lock();

@@ -87,10 +87,13 @@ impl Journal {
         spare.write_all_at(&[content, &zeros], 0)?;
         spare.sync()?;
         if let Err(e) = self.disk.exchange(&self.path.with_extension("spare"), &self.path) {
-            self.exchanges = false;
+            // Where a name is missing, somebody has deleted it: that says nothing of the file system.
+            self.exchanges = e.kind() == io::ErrorKind::NotFound;
             return Err(e);
         }
         let old = std::mem::replace(&mut self.file, spare);
+        // Whatever becomes of the names: records go behind what this file holds.
+        (self.len, self.limit) = (content.len() as u64, room(content) as u64);
         // Before that the old file may come back under this name: it must not be written to.
         self.disk.sync_dir(self.path.parent().unwrap_or(Path::new(".")))?;
         self.spare = Some(old);

@@ -153,7 +153,7 @@ impl Log {
             Message::Reclaimed(freed) => {
                 self.exhausted = freed == 0;
                 if freed > 0 || self.shared.options.on_full == OnFull::DropNewest {
-                    (self.retry_at, self.asked) = (None, self.asked.filter(|_| freed == 0));
+                    (self.retry_at, self.asked) = (None, self.exhausted.then(Instant::now));
                 }
             }
             Message::Abandon => {}
@@ -186,6 +186,9 @@ impl Log {
         let hurry = self.closing.is_some() || !self.flushes.is_empty();
         let linger = self.shared.options.linger;
         for at in 0..self.writers.len() {
+            if self.writers[at].is_in_ledger() {
+                self.write_dropped(at, now);
+            }
             let ripe = |w: &PartitionWriter| w.has_pending() && (hurry || w.is_full() || w.since.is_none_or(|s| now >= s + linger));
             // One that is stalled holds up no other.
             while ripe(&self.writers[at]) && self.flush(at) {}
@@ -265,10 +268,12 @@ impl Log {
             ),
         };
         let policy = options.on_full;
-        let dropping = policy == OnFull::DropNewest && self.exhausted;
-        // Once it is known that nothing can go, asking each second finds what was acknowledged since.
-        if self.asked.is_none_or(|asked| now >= asked + if dropping { LOOK } else { RETRY }) {
+        // That nothing can go holds for a second: what was acknowledged since goes before anything is dropped.
+        let since = self.asked.map(|asked| now.saturating_duration_since(asked));
+        let dropping = policy == OnFull::DropNewest && self.exhausted && since.is_some_and(|since| since < LOOK);
+        if !dropping && since.is_none_or(|since| since >= RETRY) {
             self.asked = Some(now);
+            self.exhausted &= policy != OnFull::DropNewest;
             let _ = self.jobs.send(Job::Reclaim(Some(format!("{what} (on_full: drop_oldest)"))));
         }
         if dropping {
@@ -330,15 +335,18 @@ impl Log {
             self.retry_at = Some(now + RETRY);
             return;
         }
+        self.write_dropped(at, now);
+    }
+
+    /// Writes what stands for dropped events that are in the ledger; a failure is tried again by [`Log::work`].
+    fn write_dropped(&mut self, at: usize, now: Instant) {
         match self.writers[at].record_dropped(self.clock.now_ms()) {
             Ok(written) => {
                 self.stats.disk_bytes.fetch_add(written as u64, Ordering::Relaxed);
+                self.stats.recovered();
                 self.dirty_since.get_or_insert(now);
             }
-            Err(e) => {
-                self.writers[at].not_recorded(now);
-                self.write_failed(at, &e);
-            }
+            Err(e) => self.write_failed(at, &e),
         }
     }
 
@@ -353,7 +361,7 @@ impl Log {
     fn write_failed(&mut self, at: usize, e: &io::Error) {
         self.stats.disk_errors.fetch_add(1, Ordering::Relaxed);
         let writer = &mut self.writers[at];
-        if e.kind() != io::ErrorKind::StorageFull {
+        if !is_full(e) {
             writer.abandon();
         }
         self.stats.stall(Stall::Disk, || {

@@ -290,6 +290,19 @@ impl Losses {
         Ok((Losses { disk, path, ledger: Mutex::new(ledger), wanted }, damaged))
     }
 
+    /// What is sound of a ledger's file, as it is written anew without the rest; how many lines are the rest; and the
+    /// offsets that it tells of: topic, partition, first, end.
+    ///
+    /// # Errors
+    /// The version of the file, where it is newer than this program's.
+    #[expect(clippy::type_complexity, reason = "used once")]
+    pub(crate) fn check(bytes: &[u8]) -> Result<(Vec<u8>, usize, Vec<(String, u32, u64, u64)>), u32> {
+        let (ledger, damaged) = file::decode(bytes)?;
+        let of = |h: &merge::Hole| h.ranges.iter().map(|(s, e)| (h.topic.clone(), h.partition, *s, *e)).collect::<Vec<_>>();
+        let offsets = ledger.holes.iter().flat_map(of).collect();
+        Ok((file::encode(&ledger), damaged, offsets))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(|e| e.into_inner())
     }

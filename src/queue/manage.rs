@@ -297,7 +297,7 @@ impl Managed<'_> {
         };
         let Some(partition) = self.partition(&key.1, key.2) else { return place };
         place.end = partition.visible();
-        place.lag_events = place.end.saturating_sub(state.committed).saturating_sub(acked_above) + again;
+        place.lag_events = partition.lag(state.committed).saturating_sub(acked_above) + again;
         if place.lag_events == 0 {
             return place;
         }

@@ -76,6 +76,12 @@ impl Partition {
         self.lock().lost.clone().insert(from, to)
     }
 
+    /// How many visible events from `committed` on a group has still to come: those that are there.
+    pub(crate) fn lag(&self, committed: u64) -> u64 {
+        let (first, visible) = (self.first(), self.visible());
+        self.not_known_lost(committed.max(first).min(visible), visible)
+    }
+
     /// Whether an offset is known to be lost.
     pub(crate) fn is_lost(&self, offset: u64) -> bool {
         self.lock().lost.contains(offset)

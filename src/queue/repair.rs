@@ -6,6 +6,7 @@ use super::findings::{Missing, Verification, missing_path};
 use super::format::{BATCH_HEADER, RUN_ENTRY, SEGMENT_HEADER, SegmentHeader, VERSION};
 use super::groups::Groups;
 use super::index::{Index, Sealed};
+use super::losses::Losses;
 use super::meta::Meta;
 use super::segment;
 use super::snapshot::Snapshot;
@@ -66,6 +67,11 @@ fn small_files(disk: &dyn Disk, dir: &Path, quarantine: &Path, details: &Details
             }
             None => disk.remove(&path).map_err(at(&path))?,
         }
+    }
+    if let Some(sound) = &details.sound_losses {
+        let path = Losses::path(dir);
+        keep(&path, "losses.bin").map_err(at(&path))?;
+        disk.replace(&path, sound).map_err(at(&path))?;
     }
     if details.journal_wrong {
         let folder = dir.join("groups");

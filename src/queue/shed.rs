@@ -35,7 +35,8 @@ pub(crate) fn drop_oldest(c: &Context<'_>, registry: &Registry, losses: &Losses)
     };
     let bounded = c.partitions.iter().filter(|p| *p.topic != *DEAD_LETTER_TOPIC);
     let Some((segment, partition)) = bounded.filter_map(oldest).min_by_key(|(s, _)| s.newest_ms()) else { return Ok(None) };
-    let from = c.groups.low_water(&partition.topic, partition.number, c.now_ms).unwrap_or(0).max(segment.base);
+    // What is to be sent once more was delivered: it is no loss.
+    let from = c.groups.committed_by_all(&partition.topic, partition.number, c.now_ms).unwrap_or(0).max(segment.base);
     let offsets = from..segment.end().max(from);
     let loss = Loss {
         cause: Cause::DroppedOldest,
@@ -46,7 +47,9 @@ pub(crate) fn drop_oldest(c: &Context<'_>, registry: &Registry, losses: &Losses)
         offsets: offsets.clone(),
     };
     // Known before it is gone: after a crash in between more is told than was lost, never less.
-    losses.add(std::slice::from_ref(&loss)).map_err(|e| e.to_string())?;
+    if !offsets.is_empty() {
+        losses.add(std::slice::from_ref(&loss)).map_err(|e| e.to_string())?;
+    }
     partition.lose(offsets.start, offsets.end);
     if !remove(&**c.disk, &partition, &segment) {
         return Ok(None);

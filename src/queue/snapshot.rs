@@ -106,7 +106,8 @@ impl Snapshots {
         let streams = registry.all().iter().map(|s| StreamRecord::of(s)).collect();
         let snapshot = Snapshot { number: self.number + 1, next_stream: registry.next_id(), marks, streams };
         let slot = (snapshot.number % 2) as usize;
-        self.marks[slot] = None;
+        // Where that fails the old file stands, or else the new one, which knows no less: either way its old marks hold, so
+        // that a full disk can be freed of what they cover.
         disk.replace(&self.paths[slot], &snapshot.encode())?;
         self.number = snapshot.number;
         self.marks[slot] = Some(snapshot.marks);
@@ -132,6 +133,27 @@ mod tests {
     use super::super::registry::tests::any_record;
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_snapshot_that_cannot_be_written_takes_nothing_away_from_those_that_were() {
+        let (disk, dir) = (crate::queue::tests::sim::SimDisk::new(1), Path::new("/sim"));
+        disk.create_dir_all(dir).unwrap();
+        let (mut snapshots, registry) = (Snapshots::open(&disk, dir).unwrap().0, Registry::new(1));
+        let marks = |segment_id| vec![Mark { topic: "logs".into(), partition: 0, segment_id, next_offset: 0 }];
+        for _ in 0..2 {
+            snapshots.write(&disk, &registry, marks(7)).unwrap();
+        }
+        disk.capacity(Some(0));
+        assert!(snapshots.write(&disk, &registry, marks(9)).is_err());
+        assert!(snapshots.cover("logs", 0, 6) && !snapshots.cover("logs", 0, 8));
+        let (again, newest, damaged) = Snapshots::open(&disk, dir).unwrap();
+        assert!(again.both_have(&marks(7)) && damaged.is_empty() && newest.is_some());
+        disk.capacity(None);
+        snapshots.write(&disk, &registry, marks(9)).unwrap();
+        assert!(!snapshots.cover("logs", 0, 8), "the other one is older");
+        snapshots.write(&disk, &registry, marks(9)).unwrap();
+        assert!(snapshots.cover("logs", 0, 8));
+    }
 
     proptest! {
         #[test]

@@ -82,6 +82,13 @@ impl QueueStats {
         }
     }
 
+    /// Says it also where it is not due yet: nobody will be there to say it later.
+    pub(crate) fn tell_all_drops(&self) {
+        for line in self.drops.tell(Instant::now() + super::drops::TELL) {
+            tracing::error!("queue: {line}");
+        }
+    }
+
     /// (`ok`, `full`, `degraded` or `dropping`; the reason).
     pub(crate) fn state(&self) -> (String, String) {
         let health = self.lock();

@@ -259,6 +259,7 @@ impl Syncer {
 
     fn close(&mut self, marks: Vec<Mark>) {
         let mut marks = marks;
+        self.stats.tell_all_drops();
         for partition in &self.partitions {
             for segment in partition.segments() {
                 if !self.shared.disk.open(&segment.path.with_extension("idx")).is_ok_and(|f| f.len().is_ok_and(|n| n > 0)) {

@@ -8,6 +8,7 @@ use super::findings::{Finding, Missing, Severity, Verification, missing_path};
 use super::format::{SEGMENT_HEADER, SegmentHeader, VERSION, padded};
 use super::groups::{GroupState, Key, replay};
 use super::index::Sealed;
+use super::losses::Losses;
 use super::meta::Meta;
 use super::registry::StreamRecord;
 use super::segment::{self, Found, Located};
@@ -53,6 +54,8 @@ pub(crate) struct Details {
     pub(crate) bad_snapshots: Vec<usize>,
     pub(crate) journal_wrong: bool,
     pub(crate) meta_wrong: bool,
+    /// What is sound of the ledger of losses, where not all is.
+    pub(crate) sound_losses: Option<Vec<u8>>,
     pub(crate) missing: Vec<Missing>,
 }
 
@@ -107,7 +110,7 @@ struct Check<'a> {
     dir: &'a Path,
     result: Verification,
     details: Details,
-    /// What an earlier repair has told as missing.
+    /// What an earlier repair, or the ledger of losses, has told as missing.
     known: Vec<Missing>,
     queue: Option<u128>,
 }
@@ -160,6 +163,17 @@ impl Check<'_> {
             self.known = serde_json::from_slice(&bytes).unwrap_or_default();
         }
         self.details.missing = self.known.clone();
+        let losses = Losses::path(dir);
+        if let Some(bytes) = read_if_there(disk, &losses)? {
+            self.result.bytes += bytes.len() as u64;
+            let (sound, damaged, told) = Losses::check(&bytes).map_err(|format| StoppedError::Newer { dir: losses.clone(), format })?;
+            if damaged > 0 {
+                self.details.sound_losses = Some(sound);
+                let what = format!("{damaged} of its lines are damaged: what they tell of earlier losses is forgotten, the others count");
+                self.find(Severity::Damage, &losses, what);
+            }
+            self.known.extend(told.into_iter().map(|(topic, partition, first, end)| Missing { topic, partition, first, end }));
+        }
         Ok((newest, found.states, meta))
     }
 
@@ -245,7 +259,7 @@ impl Check<'_> {
         let is_known =
             self.known.iter().any(|m| m.topic == topic && m.partition == partition && m.first <= offsets.start && offsets.end <= m.end);
         let severity = if is_known { Severity::Note } else { Severity::Damage };
-        let what = if is_known { "lost earlier, as an earlier repair has told".into() } else { format!("events are missing: {what}") };
+        let what = if is_known { "lost earlier, and told then".into() } else { format!("events are missing: {what}") };
         let finding = self.find(severity, file, what);
         (finding.topic, finding.partition, finding.offsets) = (Some(topic.into()), Some(partition), Some((offsets.start, offsets.end)));
         if !is_known {

@@ -59,7 +59,8 @@ pub(crate) struct Dropped {
 impl From<Block> for Dropped {
     fn from(block: Block) -> Dropped {
         let (events, bytes) = (u64::from(block.count), block.data.len() as u64);
-        let flags = RunFlags(RunFlags::DROPPED | block.flags.0 & RunFlags::NO_POSITION);
+        // What was read again moves no position, also when it is dropped.
+        let flags = RunFlags(RunFlags::DROPPED | block.flags.0 & (RunFlags::NO_POSITION | RunFlags::REPAIR));
         Dropped { run: Run { count: 0, flags, lens: Bytes::new(), data: Bytes::new(), ..Run::from(&block) }, events, bytes }
     }
 }
@@ -84,10 +85,16 @@ pub(crate) struct PartitionWriter {
     syncing: bool,
     /// How many of the unsynced batches the sync under way makes durable.
     in_sync: usize,
+    /// [`PartitionWriter::mark_segment`] when the sync under way began, and when the last good one did.
+    marks: (u64, u64),
+    /// The last sync has failed.
+    failed: bool,
     /// What was dropped and is not recorded yet, and since when.
     dropped: Vec<Dropped>,
     /// What of it is on its way through the ledger.
     recording: Vec<Dropped>,
+    /// It is in the ledger, and only its runs are not written yet.
+    in_ledger: bool,
     pub(crate) dropped_since: Option<Instant>,
     compressor: Compressor,
 }
@@ -96,6 +103,7 @@ impl PartitionWriter {
     pub(crate) fn new(shared: Arc<Shared>, partition: Arc<Partition>) -> PartitionWriter {
         let end = partition.written();
         let last_ms = partition.segments().iter().map(|s| s.newest_ms()).max().unwrap_or(0);
+        let mark = shared.next_segment.load(Ordering::Relaxed);
         PartitionWriter {
             shared,
             partition,
@@ -112,8 +120,11 @@ impl PartitionWriter {
             to_seal: Vec::new(),
             syncing: false,
             in_sync: 0,
+            marks: (mark, mark),
+            failed: false,
             dropped: Vec::new(),
             recording: Vec::new(),
+            in_ledger: false,
             dropped_since: None,
             compressor: Compressor::default(),
         }
@@ -208,7 +219,8 @@ impl PartitionWriter {
         let gone: Vec<Dropped> = self.pending.drain(..).map(Dropped::from).collect();
         (self.pending_bytes, self.since) = (0, None);
         for one in &gone {
-            match self.dropped.iter_mut().rfind(|d| d.run.stream.id == one.run.stream.id) {
+            let of_stream = |d: &&mut Dropped| (d.run.stream.id, d.run.flags) == (one.run.stream.id, one.run.flags);
+            match self.dropped.iter_mut().rfind(of_stream) {
                 Some(last) if last.run.source_end == one.run.source_start => {
                     (last.run.source_end, last.run.tail) = (one.run.source_end, one.run.tail);
                     (last.events, last.bytes) = (last.events + one.events, last.bytes + one.bytes);
@@ -241,10 +253,16 @@ impl PartitionWriter {
         self.dropped_since = Some(now);
     }
 
+    /// Whether what was dropped is in the ledger, and has yet to be written.
+    pub(crate) fn is_in_ledger(&self) -> bool {
+        self.in_ledger
+    }
+
     /// Writes runs without events for what is in the ledger now, so that the streams' positions move on. On an error it
-    /// begins anew; what is not written when the process ends is read again from its source.
+    /// goes on there the next time; what is not written when the process ends is read again from its source.
     pub(crate) fn record_dropped(&mut self, now_ms: u64) -> io::Result<usize> {
         let mut written = 0;
+        self.in_ledger = true;
         while self.is_recording() {
             let take = self.recording.len().min(MAX_RUNS);
             let runs = self.recording[..take].iter().map(|d| d.run.clone()).collect();
@@ -255,6 +273,7 @@ impl PartitionWriter {
             self.last_ms = append_ms;
             self.unsynced.push_back(Arc::new(batch));
         }
+        self.in_ledger = false;
         Ok(written)
     }
 
@@ -315,6 +334,7 @@ impl PartitionWriter {
     /// What a sync has to do now.
     pub(crate) fn begin_sync(&mut self) -> SyncPart {
         (self.syncing, self.in_sync) = (true, self.unsynced.len());
+        self.marks.0 = self.newest_segment();
         let mut latest: HashMap<u64, (Arc<Stream>, Position)> = HashMap::new();
         for run in self.unsynced.iter().flat_map(|b| &b.runs).filter(|r| !r.flags.has(RunFlags::REPAIR)) {
             latest.insert(run.stream.id, (run.stream.clone(), Position { end: run.source_end, tail: run.tail }));
@@ -331,7 +351,8 @@ impl PartitionWriter {
 
     /// A sync has made everything before `end` durable.
     pub(crate) fn synced(&mut self, end: u64) {
-        self.syncing = false;
+        (self.syncing, self.failed) = (false, false);
+        self.marks.1 = self.marks.0;
         self.durable = end;
         self.unsynced.drain(..self.in_sync);
     }
@@ -340,6 +361,7 @@ impl PartitionWriter {
     /// answer that all is fine. So nothing of the old segment beyond the durable end is trusted; what was
     /// not durable is still in memory and goes to a fresh segment.
     pub(crate) fn rewrite_unsynced(&mut self, bytes: usize) -> io::Result<()> {
+        self.failed = true;
         let batches: Vec<Arc<RecordBatch>> = self.unsynced.iter().cloned().collect();
         let durable = self.durable;
         if let Some(active) = self.active.as_ref().filter(|a| matches!(a.file.is_linked(), Ok(false))) {
@@ -359,6 +381,11 @@ impl PartitionWriter {
 
     /// The segment from which on a snapshot taken now does not know everything.
     pub(crate) fn mark_segment(&self) -> u64 {
+        // Until a sync succeeds again, older segments hold what may never have become durable.
+        if self.failed { self.marks.1 } else { self.newest_segment() }
+    }
+
+    fn newest_segment(&self) -> u64 {
         self.active.as_ref().map_or(self.shared.next_segment.load(Ordering::Relaxed), |a| a.segment.id)
     }
 

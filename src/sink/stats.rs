@@ -73,8 +73,8 @@ impl Stats {
         let troubles = self.troubles();
         let held = troubles.now.values().find(|t| t.0);
         let (state, reason) = match held.or_else(|| troubles.now.values().next()) {
-            Some((true, reason)) => ("held", format!("{reason}; nothing is dropped, it stays in the queue")),
-            Some((false, reason)) => ("retrying", format!("{reason}; nothing is dropped, it stays in the queue")),
+            Some((true, reason)) => ("held", format!("{reason}; nothing is given up, it stays in the queue")),
+            Some((false, reason)) => ("retrying", format!("{reason}; nothing is given up, it stays in the queue")),
             None if in_flight > 0 => ("sending", String::new()),
             None => ("idle", String::new()),
         };

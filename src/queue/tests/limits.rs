@@ -249,6 +249,7 @@ fn drop_oldest_takes_only_from_who_lags() {
     assert!(dropped.gone_events > 5000, "{dropped:?}");
     let spans = lost_spans(&queue, stream.id);
     assert_eq!((spans.len(), spans[0].0), (1, 0), "one range from the beginning");
+    assert_eq!(dead.acker().lag_events(), 12_000 - dropped.gone_events, "what is gone does not wait");
     let rest = consume(&mut *dead, 12_000 - dropped.gone_events as usize);
     assert_eq!(rest[0].1, spans[0].1, "it goes on where the lost bytes end");
     assert_eq!(rest.last().unwrap().2, lines(11_999, 1)[0]);
@@ -318,6 +319,73 @@ fn drop_newest_moves_on_and_keeps_what_is_there() {
     let queue = Queue::open(o, &["logs".into()]).unwrap();
     assert_eq!(queue.uuid(), uuid);
     assert_eq!(queue.streams().iter().find(|s| s.id == id).unwrap().durable().end, at);
+}
+
+#[test]
+fn drop_newest_drops_nothing_while_there_is_something_acknowledged_to_delete() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut o = options(dir.path());
+    small(OnFull::DropNewest)(&mut o);
+    // All is kept for a replay, as long as nobody needs the room.
+    (o.batch_size, o.retention.bytes) = (8 << 10, u64::MAX);
+    let queue = Queue::open(o, &["logs".into()]).unwrap();
+    let mut consumer = join(&queue, "g");
+    let stream = queue.declare(spec(1));
+    let at = append(&queue, &stream, 0, 0, 20_000);
+    assert!(queue.flush(LONG));
+    let dropped = queue.losses().totals()[&Cause::DroppedNewest].events;
+    consume(&mut *consumer, 20_000 - dropped as usize);
+    // Longer than it is taken for granted that nothing can go.
+    std::thread::sleep(Duration::from_millis(1100));
+    append(&queue, &stream, at, 20_000, 300);
+    assert!(queue.flush(LONG));
+    assert_eq!(queue.losses().totals()[&Cause::DroppedNewest].events, dropped, "everything is acknowledged");
+    assert_eq!(consume(&mut *consumer, 300).len(), 300);
+}
+
+#[test]
+fn what_is_read_again_moves_no_position_when_it_is_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut o = options(dir.path());
+    small(OnFull::DropNewest)(&mut o);
+    o.batch_size = 8 << 10;
+    let queue = Queue::open(o.clone(), &["logs".into()]).unwrap();
+    let stream = queue.declare(spec(1));
+    let at = append(&queue, &stream, 0, 0, 20_000);
+    assert!(queue.flush(LONG));
+    let mut again = block(&stream, 0, &lines(0, 400));
+    let end = again.source_end;
+    again.flags = RunFlags(again.flags.0 | RunFlags::REPAIR);
+    queue.append(again).unwrap();
+    assert!(queue.flush(LONG));
+    assert_eq!(lost_spans(&queue, stream.id)[0], (0, end), "it is told");
+    assert_eq!(stream.durable().end, at);
+    queue.close();
+    drop(queue);
+    assert_eq!(Queue::open(o, &["logs".into()]).unwrap().streams()[0].durable().end, at);
+}
+
+#[test]
+fn what_is_in_the_ledger_is_not_entered_again_when_its_runs_cannot_be_written() {
+    use crate::queue::disk::Disk;
+    use crate::queue::partition::Partition;
+    use crate::queue::writer::{PartitionWriter, Shared};
+    let (disk, dir, now) = (SimDisk::new(9), Path::new("/p"), std::time::Instant::now());
+    disk.create_dir_all(dir).unwrap();
+    let partition = Arc::new(Partition::new("logs".into(), 0, dir.into(), Vec::new(), 0));
+    let next_segment = AtomicU64::new(1 << 32);
+    let shared = Shared { disk: Arc::new(disk.clone()), options: options(dir), queue: 1, epoch: 1, next_segment, cache_cap: 0 };
+    let mut writer = PartitionWriter::new(Arc::new(shared), partition);
+    let stream = Stream::new(1, 0, spec(1), crate::queue::Position::default());
+    writer.push(block(&stream, 0, &lines(0, 10)), now);
+    writer.drop_pending(now);
+    assert_eq!(writer.begin_recording().map(<[_]>::len), Some(1));
+    disk.leave(0);
+    assert!(writer.record_dropped(1).is_err());
+    assert!(writer.is_in_ledger() && writer.begin_recording().is_none(), "it is counted");
+    disk.capacity(None);
+    writer.record_dropped(2).unwrap();
+    assert!(!writer.is_in_ledger() && !writer.is_recording());
 }
 
 /// Whatever the power does: a byte of the source that is behind the position was delivered, is in the queue, or is told as lost.

@@ -1,7 +1,7 @@
 //! Checks and repairs, with one bit flipped anywhere.
 
 use super::*;
-use crate::queue::{Compression, Severity, repair, verify};
+use crate::queue::{Cause, Compression, Loss, Losses, Severity, repair, verify};
 use std::path::PathBuf;
 
 const BATCHES: u64 = 4;
@@ -117,4 +117,40 @@ fn metadata_that_disagrees_is_found_and_made_anew() {
         assert!(repair(dir.path(), &mut |_, _| {}).unwrap().1.is_sound());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), sound);
     }
+}
+
+#[test]
+fn the_ledger_of_losses_is_checked_and_what_it_tells_is_no_news() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path(), true, Compression::None);
+    // As if the agent had met this hole, and somebody had taken the segment's end away.
+    let loss = |offsets: std::ops::Range<u64>| Loss {
+        cause: Cause::Deleted,
+        topic: "logs".into(),
+        partition: 0,
+        offsets,
+        at_ms: 1,
+        parts: Vec::new(),
+    };
+    let end = BATCHES * LINES;
+    let losses = Losses::open(Arc::new(crate::queue::disk::StdDisk), dir.path()).unwrap().0;
+    losses.add(&[loss(0..end)]).unwrap();
+    for file in files(&dir.path().join("topics/logs")) {
+        std::fs::remove_file(file).unwrap();
+    }
+    let queue = Queue::open(options(dir.path()), &[]).unwrap();
+    let stream = queue.streams().into_iter().find(|s| s.spec().key == 7).unwrap();
+    queue.append(block(&stream, stream.durable().end, &lines(end, 1))).unwrap();
+    assert!(queue.flush(LONG));
+    queue.close();
+    drop(queue);
+    assert!(verify(dir.path(), &mut |_, _| {}).unwrap().is_sound());
+    let path = Losses::path(dir.path());
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = bytes.len() - 5;
+    bytes[at] ^= 4;
+    std::fs::write(&path, bytes).unwrap();
+    let (before, after) = repair(dir.path(), &mut |_, _| {}).unwrap();
+    assert!(before.findings.iter().any(|f| f.file == Path::new("losses") && f.what.starts_with("1 of its lines")), "{before:?}");
+    assert!(after.findings.is_empty(), "{after:?}");
 }

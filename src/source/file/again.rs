@@ -135,7 +135,10 @@ impl Tailer {
         self.again.due = None;
         let done = std::mem::take(&mut self.again.done);
         for want in wanted {
-            let mine = || done.iter().filter(|d| d.stream == want.stream);
+            // Another cause may want other bytes of the same stream.
+            let wants =
+                |d: &&Settled| d.stream == want.stream && want.spans.iter().any(|s| (s.start, s.end) == (d.bytes.start, d.bytes.end));
+            let mine = || done.iter().filter(wants);
             let (mut ranges, mut events, mut bytes) = (Vec::<(u64, u64)>::new(), 0, 0);
             for settled in mine() {
                 let Ok(n) = settled.outcome else { continue };
