@@ -2,7 +2,7 @@
 
 use forebay::config::{Config, load};
 use forebay::sink::SinkKind;
-use forebay::source::file::{Joining, Preset};
+use forebay::source::file::{FileFormat, Joining, Preset};
 use std::path::Path;
 
 fn pipeline(name: &str, env: &[(&str, &str)]) -> Config {
@@ -53,6 +53,26 @@ fn sidecar() {
 fn inputs() {
     let config = pipeline("inputs.yaml", &[]);
     assert_eq!(config.inputs.iter().map(|i| (i.origin().0, i.topic.as_str())).collect::<Vec<_>>(), [("http", "api"), ("syslog", "syslog")]);
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+}
+
+#[test]
+fn a_sidecar_knows_the_labels_of_its_pod() {
+    let podinfo = tempfile::tempdir().unwrap();
+    std::fs::write(podinfo.path().join("labels"), "app=\"shop\"\n").unwrap();
+    std::fs::write(podinfo.path().join("namespace"), "other").unwrap();
+    let config =
+        pipeline("sidecar.yaml", &[("PODINFO", podinfo.path().to_str().unwrap()), ("POD_NAMESPACE", "prod"), ("ES_API_KEY", "key")]);
+    let field = |name: &str| config.sources[0].fields.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect::<Vec<_>>();
+    assert_eq!(field("kubernetes.labels.app"), ["\"shop\""]);
+    assert_eq!(field("kubernetes.namespace"), ["\"prod\""]);
+}
+
+#[test]
+fn kubernetes() {
+    let config = pipeline("kubernetes.yaml", &[("NODE_NAME", "node-3"), ("ES_API_KEY", "key")]);
+    assert_eq!((config.sources[0].format, config.sources[0].kubernetes), (FileFormat::Auto, true));
+    assert_eq!(config.host_name, "node-3");
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
 }
 

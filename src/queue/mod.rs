@@ -32,7 +32,7 @@ mod groups;
 mod holes;
 mod index;
 mod journal;
-mod letter;
+pub(crate) mod letter;
 mod log;
 mod losses;
 mod manage;

@@ -97,7 +97,7 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queue::Text;
+    use crate::queue::{Format, Text};
     use crate::sink::testing::batches;
 
     #[test]
@@ -114,6 +114,37 @@ mod tests {
         assert_eq!(of(0, b"\xff\xfe"), (None, some("//4="), None));
         let latin = Text { encoding: Encoding::named("latin1").unwrap(), ..Text::PLAIN };
         assert_eq!(of(latin.flags(), b"foo"), (None, some("Zm9v"), some("windows-1252")));
+    }
+
+    #[test]
+    fn a_letter_makes_the_same_document_again() {
+        use crate::process::document::Documents;
+        let document = |slice: &crate::queue::RunSlice<'_>| {
+            let mut out = Vec::new();
+            let event = slice.events.clone().next().unwrap();
+            Documents::new("h").template(slice).write(&event, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        let latin = Text { encoding: Encoding::named("latin1").unwrap(), ..Text::PLAIN }.flags();
+        let cri = b"2026-03-09T10:15:02.1Z stdout P a\n2026-03-09T10:15:02.2Z stdout F \"b\"";
+        let docker = br#"{"log":"\"x\"","stream":"stderr","time":"2026-03-09T10:15:02Z"}"#;
+        for (flags, line) in [
+            (RunFlags::UTF8 | Format::Cri.flags(), &cri[..]),
+            (RunFlags::UTF8 | Format::Docker.flags(), docker),
+            (RunFlags::UTF8 | Format::Docker.flags(), b"no record"),
+            (latin | RunFlags::PART, b"caf\xe9"),
+        ] {
+            let batch = &batches(&[line.to_vec()], 1, flags)[0];
+            let rejection = Rejection { item: 0, status: 400, kind: "k".into(), reason: "r".into() };
+            let (records, _) = dead_letters("s", "s", batch, &[rejection]);
+            let letter: crate::queue::letter::Letter = serde_json::from_slice(&records[0]).unwrap();
+            let part = letter.part().unwrap();
+            let run = &part.batch.runs[0];
+            let slice = batch.runs().next().unwrap();
+            let events = crate::queue::Events::new(run, part.batch.base_offset, 0, 1);
+            let again = crate::queue::RunSlice { run, append_ms: slice.append_ms, epoch: slice.epoch, events };
+            assert_eq!(document(&again), document(&slice));
+        }
     }
 
     #[test]

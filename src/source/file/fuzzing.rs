@@ -3,6 +3,9 @@
 
 mod containers;
 
+#[cfg(test)]
+pub(crate) use containers::reference_records;
+
 use super::lines::{Begins, Rules};
 use super::multiline::Multi;
 use super::read::split;

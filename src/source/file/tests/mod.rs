@@ -5,6 +5,7 @@ mod content;
 mod encodings;
 mod joining;
 mod presets;
+mod records;
 mod rig;
 mod rotation;
 mod threaded;
