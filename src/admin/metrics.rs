@@ -91,6 +91,11 @@ pub(crate) fn render(status: &Status) -> String {
 
     let sources: Vec<_> = status.sources.iter().map(|(name, s)| (labels(&[("source", name)]), s)).collect();
     rows(&mut page, "forebay_source_", &SOURCE, &sources);
+    let ends: Vec<_> = sources.iter().filter_map(|(labels, s)| Some((labels.as_str(), s.seconds_to_loss?))).collect();
+    if !ends.is_empty() {
+        let help = "Until rotation deletes bytes that will not be read by then, as far as can be foreseen; absent while none is expected.";
+        family(&mut page, "forebay_source_seconds_to_loss", help, ends);
+    }
 
     rows(&mut page, "forebay_queue_", &QUEUE, &[(String::new(), &status.queue)]);
     states(
@@ -208,6 +213,7 @@ mod tests {
             cut_events: 108,
             cut_bytes: 109,
             lost_bytes: 110,
+            seconds_to_loss: Some(41.5),
             last_error: "no".into(),
         };
         let loss = LossStatus {

@@ -49,6 +49,9 @@ pub struct SourceStatus {
     pub cut_bytes: u64,
     /// Bytes known to be lost (deleted or truncated before they were read).
     pub lost_bytes: u64,
+    /// In how many seconds rotation will delete bytes that will not be read by then, as far as can be foreseen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds_to_loss: Option<f64>,
     /// The last error, in words; empty when all is well.
     pub last_error: String,
 }

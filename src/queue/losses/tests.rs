@@ -11,7 +11,7 @@ fn part(number: u64, start: u64, end: u64, events: Option<u64>) -> LostPart {
 }
 
 fn loss(offsets: Range<u64>, parts: Vec<LostPart>) -> Loss {
-    Loss { cause: Cause::Damaged, topic: "logs".into(), partition: 0, offsets, at_ms: 1000, parts }
+    Loss { cause: Cause::Damaged, topic: "logs".into(), partition: 0, offsets, at_ms: 1000, parts, had: Vec::new() }
 }
 
 fn open(disk: &SimDisk) -> Losses {

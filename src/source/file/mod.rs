@@ -9,12 +9,14 @@
 //! (`compressed`, gzip and zstd), unless it was open: then it is read to its end, though its name is gone.
 
 mod again;
+mod catch_up;
 mod compressed;
 mod copies;
 mod counters;
 mod discover;
 mod error;
 mod globs;
+mod horizon;
 mod inflate;
 mod lines;
 mod listing;
@@ -22,6 +24,7 @@ mod multiline;
 mod options;
 mod read;
 mod resume;
+pub(crate) mod survey;
 mod tailer;
 #[cfg(test)]
 mod tests;
