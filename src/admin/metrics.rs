@@ -355,7 +355,7 @@ mod tests {
         let samples = parse(&render(&status)).unwrap();
         let mut expected = vec![602.0, 603.0];
         numbers(&serde_json::to_value(&status).unwrap(), &mut expected);
-        assert_eq!(expected.len(), 2 + 2 + 10 + 7 + 7 + 5 + 11 + 3);
+        assert_eq!(expected.len(), 2 + 2 + 11 + 7 + 7 + 5 + 11 + 3);
         for number in expected {
             assert_eq!(samples.values().filter(|v| **v == number).count(), 1, "{number}");
         }
