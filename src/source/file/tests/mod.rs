@@ -7,3 +7,4 @@ mod rig;
 mod rotation;
 mod threaded;
 mod truncation;
+mod unread;
