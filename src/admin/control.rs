@@ -92,7 +92,7 @@ pub enum Answer {
     /// What is sent again.
     Redriven(Redriven),
     /// What became of every byte.
-    Audit(Audit),
+    Audit(Box<Audit>),
     /// Why a file is read, or is not.
     Why(Why),
     /// How far the files are read and shipped.
@@ -109,7 +109,7 @@ pub fn handle(queue: &Managed<'_>, request: &Request, target: &dyn Fn(&str) -> O
             Request::Reset(reset) => Answer::Moved(queue.reset(reset, target)?),
             Request::Delete { group, dry_run } => Answer::Deleted(queue.delete(group, *dry_run)?),
             Request::Redrive { sink, all, dry_run } => Answer::Redriven(queue.redrive(sink, *all, *dry_run)?),
-            Request::Audit { files } => Answer::Audit(crate::audit::audit(queue, None, false, files)?),
+            Request::Audit { files } => Answer::Audit(Box::new(crate::audit::audit(queue, None, false, files)?)),
             Request::Why { file } => Answer::Why(crate::audit::explain(queue, None, None, file)?),
             Request::Drain { .. } => Answer::Error("no agent runs: there is nobody to read or ship".into()),
         })

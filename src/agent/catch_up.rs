@@ -45,9 +45,12 @@ impl Draining {
     }
 }
 
-/// A wish: the offsets up to which all must be delivered, by topic and partition, once they are known.
+/// Offsets up to which all must be delivered, by topic and partition.
+type Ends = Vec<(String, u32, u64)>;
+
+/// Wishes, and their ends once they are known.
 #[derive(Debug, Default)]
-pub(super) struct Wishes(BTreeMap<u64, Option<Vec<(String, u32, u64)>>>);
+pub(super) struct Wishes(BTreeMap<u64, Option<Ends>>);
 
 impl Parts {
     /// Begins a wish, or tells how far one is.
@@ -70,7 +73,7 @@ impl Parts {
             None => return Err("this drain is not known to the agent: was it started again meanwhile?".into()),
             Some(None) if caught_up && self.queue.flush(FLUSH) => {
                 let of = self.queue.status().partitions.into_iter().filter(|p| p.topic != DEAD_LETTER_TOPIC);
-                let ends: Vec<_> = of.map(|p| (p.topic, p.partition, p.durable_offset)).collect();
+                let ends: Ends = of.map(|p| (p.topic, p.partition, p.durable_offset)).collect();
                 self.wishes.lock().unwrap_or_else(|e| e.into_inner()).0.insert(ticket, Some(ends.clone()));
                 Some(ends)
             }

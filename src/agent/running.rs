@@ -126,7 +126,7 @@ fn serve_control(dir: &Path, parts: &Arc<Parts>, runtime: &Handle) -> Option<Con
         match request {
             Request::Audit { files } => {
                 let audited = crate::audit::audit(&parts.queue.manage(), Some(&parts.options), true, files);
-                audited.map_or_else(|e| Answer::Error(e.to_string()), Answer::Audit)
+                audited.map_or_else(|e| Answer::Error(e.to_string()), |audit| Answer::Audit(Box::new(audit)))
             }
             Request::Why { file } => {
                 let sinks = parts.status().sinks;

@@ -48,8 +48,9 @@ fn absolute(file: &str) -> String {
 fn run_audit(args: &AuditArgs) -> Result<u8, Told> {
     let files: Vec<String> = args.files.iter().map(|f| absolute(f)).collect();
     let request = Request::Audit { files: files.clone() };
-    let on_files =
-        |queue: &Managed<'_>, sources: Option<&[FileOptions]>| crate::audit::audit(queue, sources, false, &files).map(Answer::Audit);
+    let on_files = |queue: &Managed<'_>, sources: Option<&[FileOptions]>| {
+        crate::audit::audit(queue, sources, false, &files).map(|audit| Answer::Audit(Box::new(audit)))
+    };
     let Answer::Audit(audit) = answer(&args.place, &request, on_files)? else { return Err(foreign()) };
     if audit.files.is_empty() && !files.is_empty() {
         return Err(failed(format!(
