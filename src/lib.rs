@@ -3,11 +3,12 @@
 //!
 //! The modules follow the way of the data: [`source`] → [`queue`] → [`process`]
 //! → [`sink`]. Around them: [`config`] reads YAML pipelines, [`agent`] wires and
-//! supervises, [`admin`] tells how it stands, [`cli`] is what a person types.
+//! supervises, [`admin`] tells how it stands, [`audit`] accounts for every byte, [`cli`] is what a person types.
 #![forbid(unsafe_code)]
 
 pub mod admin;
 pub mod agent;
+pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod demo;

@@ -4,6 +4,8 @@
 //! One connection carries one request, a line of JSON, and one answer, a line of JSON. The agent makes it once it
 //! holds the lock, so a socket that stands there already is a leftover; a clean stop removes it.
 
+use crate::agent::Draining;
+use crate::audit::{Audit, Why};
 use crate::queue::{GroupInfo, Inventory, ManageError, Managed, Moved, Overwriting, Redriven, Reset};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -49,13 +51,28 @@ pub enum Request {
         /// Only say what would be done.
         dry_run: bool,
     },
+    /// What became of every byte of the files.
+    Audit {
+        /// Absolute paths, folders or globs; none: all.
+        files: Vec<String>,
+    },
+    /// Why a file is read, or is not.
+    Why {
+        /// Its absolute path.
+        file: String,
+    },
+    /// Read all files to where they end now, and say how far the sinks are with it.
+    Drain {
+        /// Of an earlier answer; none begins.
+        ticket: Option<u64>,
+    },
 }
 
 impl Request {
     /// Whether it changes something.
     pub fn changes(&self) -> bool {
         match self {
-            Request::Inventory => false,
+            Request::Inventory | Request::Audit { .. } | Request::Why { .. } | Request::Drain { .. } => false,
             Request::Reset(reset) => !reset.dry_run,
             Request::Delete { dry_run, .. } | Request::Redrive { dry_run, .. } => !dry_run,
         }
@@ -74,6 +91,12 @@ pub enum Answer {
     Deleted(GroupInfo),
     /// What is sent again.
     Redriven(Redriven),
+    /// What became of every byte.
+    Audit(Box<Audit>),
+    /// Why a file is read, or is not.
+    Why(Why),
+    /// How far the files are read and shipped.
+    Draining(Draining),
     /// It cannot be done, in words.
     Error(String),
 }
@@ -86,6 +109,9 @@ pub fn handle(queue: &Managed<'_>, request: &Request, target: &dyn Fn(&str) -> O
             Request::Reset(reset) => Answer::Moved(queue.reset(reset, target)?),
             Request::Delete { group, dry_run } => Answer::Deleted(queue.delete(group, *dry_run)?),
             Request::Redrive { sink, all, dry_run } => Answer::Redriven(queue.redrive(sink, *all, *dry_run)?),
+            Request::Audit { files } => Answer::Audit(Box::new(crate::audit::audit(queue, None, false, files)?)),
+            Request::Why { file } => Answer::Why(crate::audit::explain(queue, None, None, file)?),
+            Request::Drain { .. } => Answer::Error("no agent runs: there is nobody to read or ship".into()),
         })
     };
     done().unwrap_or_else(|e| Answer::Error(e.to_string()))
@@ -214,7 +240,7 @@ fn tell(request: &Request, answer: &Answer) {
             );
         }
         Answer::Error(message) => tracing::warn!(?request, "a command was refused: {message}"),
-        Answer::Inventory(_) => {}
+        Answer::Inventory(_) | Answer::Audit(_) | Answer::Why(_) | Answer::Draining(_) => {}
     }
 }
 

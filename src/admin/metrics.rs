@@ -96,6 +96,11 @@ pub(crate) fn render(status: &Status) -> String {
     let kinds: Vec<_> = status.sources.iter().map(|(name, s)| (labels(&[("source", name), ("kind", &s.kind)]), 1.0)).collect();
     family(&mut page, "forebay_source_info", "Kind of the source.", kinds);
     rows(&mut page, "forebay_source_", &SOURCE, &sources);
+    let ends: Vec<_> = sources.iter().filter_map(|(labels, s)| Some((labels.as_str(), s.seconds_to_loss?))).collect();
+    if !ends.is_empty() {
+        let help = "Until rotation deletes bytes that will not be read by then, as far as can be foreseen; absent while none is expected.";
+        family(&mut page, "forebay_source_seconds_to_loss", help, ends);
+    }
 
     rows(&mut page, "forebay_queue_", &QUEUE, &[(String::new(), &status.queue)]);
     states(
@@ -217,6 +222,7 @@ mod tests {
             refused_requests: 111,
             dropped_events: 112,
             connections: 113,
+            seconds_to_loss: Some(41.5),
             last_error: "no".into(),
         };
         let loss = LossStatus {
@@ -358,7 +364,7 @@ mod tests {
         let samples = parse(&render(&status)).unwrap();
         let mut expected = vec![602.0, 603.0];
         numbers(&serde_json::to_value(&status).unwrap(), &mut expected);
-        assert_eq!(expected.len(), 2 + 2 + 13 + 7 + 7 + 5 + 11 + 3);
+        assert_eq!(expected.len(), 2 + 2 + 14 + 7 + 7 + 5 + 11 + 3);
         for number in expected {
             assert_eq!(samples.values().filter(|v| **v == number).count(), 1, "{number}");
         }

@@ -42,11 +42,15 @@ pub fn text(status: &Status, colour: bool) -> String {
 }
 
 fn verdict(out: &mut String, status: &Status, paint: Paint) {
-    let lost_bytes: u64 = status.sources.values().map(|s| s.lost_bytes).sum();
-    let read_again: u64 = status.queue.losses.values().map(|l| l.read_again_events).sum();
-    let wanted: u64 = status.queue.losses.values().map(|l| l.wanted_bytes).sum();
-    let gone: u64 = status.queue.losses.values().map(|l| l.gone_events).sum();
-    let gone_bytes: u64 = status.queue.losses.values().map(|l| l.gone_bytes).sum();
+    let unread = |cause: &str| cause.ends_with("_unread");
+    // The ledger remembers earlier runs, too.
+    let on_record: u64 = status.queue.losses.iter().filter(|(cause, _)| unread(cause)).map(|(_, l)| l.gone_bytes).sum();
+    let lost_bytes = on_record.max(status.sources.values().map(|s| s.lost_bytes).sum());
+    let losses = || status.queue.losses.iter().filter(|(cause, _)| !unread(cause)).map(|(_, l)| l);
+    let read_again: u64 = losses().map(|l| l.read_again_events).sum();
+    let wanted: u64 = losses().map(|l| l.wanted_bytes).sum();
+    let gone: u64 = losses().map(|l| l.gone_events).sum();
+    let gone_bytes: u64 = losses().map(|l| l.gone_bytes).sum();
     // Without a word on what became of them, they count as lost.
     let queue_lost = if read_again + wanted + gone + gone_bytes > 0 { gone } else { status.queue.lost_events };
     let by_queue = queue_losses(status, queue_lost);
@@ -157,6 +161,12 @@ fn advice(status: &Status) -> Vec<String> {
                 bytes(source.cut_bytes)
             ));
         }
+        if let Some(seconds) = source.seconds_to_loss {
+            advice.push(format!(
+                "Source {name}: rotation will delete unread bytes in about {}. Keep more or larger generations, or mend what holds up reading.",
+                duration(seconds)
+            ));
+        }
         if !source.last_error.is_empty() {
             advice.push(format!("Source {name}: {}", source.last_error));
         }
@@ -215,6 +225,10 @@ fn queue(status: &Status) -> String {
         out.push_str(&table.text());
     }
     for (cause, l) in &queue.losses {
+        if cause.ends_with("_unread") {
+            let _ = writeln!(out, "  {}: {} are gone since the queue was made", cause.replace('_', " "), bytes(l.gone_bytes));
+            continue;
+        }
         let _ = writeln!(
             out,
             "  {}: {} events ({}) were lost to the queue since it was made: {} ({}) read again from their files, {} to be read again, {} ({}) gone",

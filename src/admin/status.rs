@@ -57,6 +57,9 @@ pub struct SourceStatus {
     pub dropped_events: u64,
     /// Connections that are open.
     pub connections: u64,
+    /// In how many seconds rotation will delete bytes that will not be read by then, as far as can be foreseen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds_to_loss: Option<f64>,
     /// The last error, in words; empty when all is well.
     pub last_error: String,
 }

@@ -1,11 +1,14 @@
 //! Wires sources, queue and sinks together and supervises them.
 
+mod catch_up;
 mod identity;
 mod progress;
 mod room;
 mod running;
 mod shutdown;
 mod signals;
+
+pub use catch_up::{Draining, Undelivered};
 
 use crate::admin::AdminError;
 use crate::config::Config;

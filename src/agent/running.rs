@@ -1,14 +1,15 @@
 //! A started agent: the queue, what feeds it, and what it feeds.
 
 use super::AgentError;
+use super::catch_up::Wishes;
 use super::identity::agent_id;
 use super::signals::Signal;
-use crate::admin::control::{self, Control};
+use crate::admin::control::{self, Answer, Control, Request};
 use crate::admin::{self, Admin, SinkStatus, Status, StatusFn};
 use crate::config::Config;
 use crate::queue::{DeadLetterWriter, Overwriting, Queue, Subscription};
 use crate::sink::Sink;
-use crate::source::file::FileSources;
+use crate::source::file::{FileOptions, FileSources};
 use crate::source::push::{PushSources, Surroundings};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -35,6 +36,9 @@ pub(super) struct Parts {
     pub(super) pushed: Mutex<Option<PushSources>>,
     pub(super) sinks: Mutex<BTreeMap<String, Sink>>,
     pub(super) draining: AtomicBool,
+    pub(super) wishes: Mutex<Wishes>,
+    /// As configured: an audit looks for files that nobody has read yet.
+    options: Vec<FileOptions>,
     names: Vec<String>,
     started_ms: u64,
 }
@@ -70,6 +74,8 @@ impl Running {
             names: sinks.keys().cloned().collect(),
             sinks: Mutex::new(sinks),
             draining: AtomicBool::new(false),
+            wishes: Mutex::default(),
+            options: config.sources.clone(),
             started_ms: now_ms(),
         });
         let picture = parts.clone();
@@ -136,7 +142,19 @@ fn serve_control(dir: &Path, parts: &Arc<Parts>, runtime: &Handle) -> Option<Con
                 None => Overwriting::Unknown("no sink of this name runs; if its target is a data stream, nothing is replaced".into()),
             }
         };
-        control::handle(&parts.queue.manage(), request, &target)
+        match request {
+            Request::Audit { files } => {
+                let audited = crate::audit::audit(&parts.queue.manage(), Some(&parts.options), true, files);
+                audited.map_or_else(|e| Answer::Error(e.to_string()), |audit| Answer::Audit(Box::new(audit)))
+            }
+            Request::Why { file } => {
+                let sinks = parts.status().sinks;
+                let why = crate::audit::explain(&parts.queue.manage(), Some(&parts.options), Some(&sinks), file);
+                why.map_or_else(|e| Answer::Error(e.to_string()), Answer::Why)
+            }
+            Request::Drain { ticket } => parts.drain(*ticket).map_or_else(Answer::Error, Answer::Draining),
+            _ => control::handle(&parts.queue.manage(), request, &target),
+        }
     });
     match control::serve(dir, handler, runtime) {
         Ok(control) => Some(control),

@@ -50,6 +50,15 @@ pub(super) enum Command {
     /// Checks every byte of a queue, and repairs it
     #[command(long_about = queue::help::VERIFY, after_long_help = queue::help::VERIFY_EXAMPLE)]
     Verify(queue::VerifyArgs),
+    /// Accounts for every byte of the log files: delivered, under way, or lost and why
+    #[command(long_about = queue::help::AUDIT, after_long_help = queue::help::AUDIT_EXAMPLE)]
+    Audit(queue::AuditArgs),
+    /// Explains why a file is read, or is not, and where it stands
+    #[command(long_about = queue::help::WHY, after_long_help = queue::help::WHY_EXAMPLE)]
+    Why(queue::WhyArgs),
+    /// Waits until the running agent has shipped all that is in the files now
+    #[command(long_about = queue::help::DRAIN, after_long_help = queue::help::DRAIN_EXAMPLE)]
+    Drain(queue::DrainArgs),
     /// Prints a completion script for a shell
     #[command(after_long_help = help::COMPLETIONS_EXAMPLE)]
     Completions {

@@ -20,16 +20,18 @@ Exit codes:
   0  all went well; after `run`: all that was read is delivered
   1  failed at run time; the message says what happened to the data
   2  wrong usage or configuration; nothing was started or touched
-  3  `run` stopped with undelivered events, which are safe in the queue
-     and are sent at the next start
+  3  `run` stopped, or `drain` gave up, with undelivered events, which are
+     safe in the queue and are sent at the next start; `audit`: nothing is
+     lost, but something is under way
   4  another process works on the same data_dir
+  5  `audit`: something is lost, dead-lettered or in no book
 
 Environment variables:
   FOREBAY_LOG    how much `run` says (as --log-level)
   FOREBAY_ADMIN  where `status` looks for the agent (as --admin)
   FOREBAY_DATA_DIR, FOREBAY_CONFIG
-                 which queue `topics`, `groups`, `read`, `redrive` and
-                 `verify` are about (as --data-dir, --config)
+                 which queue `topics`, `groups`, `read`, `redrive`, `verify`,
+                 `audit`, `why` and `drain` are about (as --data-dir, --config)
   NO_COLOR       no colours
   Any other may be used in a pipeline: ${VAR}, ${VAR:-default},
   ${VAR:+word if set}, ${file:/run/secrets/x}

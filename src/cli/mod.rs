@@ -1,5 +1,5 @@
 //! What a person types: `run`, `check`, `demo`, `status`, `topics`, `groups`, `read`, `redrive`, `verify`,
-//! `completions`.
+//! `audit`, `why`, `drain`, `completions`.
 
 mod args;
 mod check;
@@ -28,6 +28,8 @@ const USAGE: u8 = 2;
 const REMAINING: u8 = 3;
 /// Another process works on the same `data_dir`.
 const IN_USE: u8 = 4;
+/// `audit`: something is lost, dead-lettered or in no book.
+const MISSING: u8 = 5;
 
 /// The whole program: parses the command line, does what it says, and returns the exit code.
 pub fn main() -> ExitCode {
@@ -42,6 +44,9 @@ pub fn main() -> ExitCode {
         Command::Read(args) => queue::read(&args),
         Command::Redrive(args) => queue::redrive(&args),
         Command::Verify(args) => queue::verify(&args),
+        Command::Audit(args) => queue::audit(&args),
+        Command::Why(args) => queue::why(&args),
+        Command::Drain(args) => queue::drain(&args),
         Command::Completions { shell } => {
             // Through a buffer, since a reader such as `head` may close the pipe.
             let mut script = Vec::new();

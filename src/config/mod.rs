@@ -29,3 +29,4 @@ pub use load::load;
 pub use options::{AdminOptions, Config, LogFormat};
 pub use secret::Secret;
 pub(crate) use top::DATA_DIR;
+pub(crate) use units::duration;

@@ -1,6 +1,6 @@
 //! The two sides of the queue as traits, so that another queue (Kafka) can stand in their place.
 
-use super::{Block, Buffer, Events, RecordBatch, Settled, Stream, StreamSpec, Wanted};
+use super::{Block, Buffer, Events, LostUnread, RecordBatch, Settled, Stream, StreamSpec, Wanted};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,6 +64,12 @@ pub trait Producer: Send + Sync {
     /// Says how the reading again of these spans ended. What was handed over for them is durable before they count as
     /// settled; `false` when that was not to be had now: then it is to be asked again, and nothing has changed.
     fn settle(&self, _settled: &[Settled]) -> bool {
+        true
+    }
+
+    /// Puts on record, durably, what was gone before it was read; `false` when that was not to be had now: then it is
+    /// to be asked again.
+    fn lost_unread(&self, _lost: &[LostUnread]) -> bool {
         true
     }
 }

@@ -1,6 +1,7 @@
 //! The embedded queue as a whole: opening, its two sides, and closing.
 
 use super::admission::Admission;
+use super::books::Known;
 use super::clock::Clock;
 use super::consumer::{Cursor, GroupAcker, GroupConsumer};
 use super::fetch::Fetcher;
@@ -15,8 +16,8 @@ use super::registry::Registry;
 use super::stats::QueueStats;
 use super::writer::Shared;
 use super::{
-    AbsentGroup, Acks, AppendError, Block, Buffer, BufferPool, Consumer, Losses, Producer, QueueOptions, Settled, Stream, StreamSpec,
-    Wanted,
+    AbsentGroup, Acks, AppendError, Block, Buffer, BufferPool, Consumer, Loss, Losses, LostUnread, Producer, QueueOptions, Settled, Stream,
+    StreamSpec, Wanted,
 };
 use crate::admin::{GroupPartition, PartitionStatus, QueueStatus};
 use std::collections::BTreeSet;
@@ -161,6 +162,7 @@ impl Queue {
             now_ms: self.clock.now_ms(),
             groups: Some(&self.groups),
             notifier: Some(&self.notifier),
+            known: Known::Live(&self.registry, &self.losses),
         }
     }
 
@@ -201,6 +203,13 @@ impl Queue {
             }
         }
         lag
+    }
+
+    /// Events of a partition below `end` that a group has not delivered; 0 where it does not read it.
+    pub fn undelivered(&self, group: &str, topic: &str, partition: u32, end: u64) -> u64 {
+        let Some(state) = self.groups.state(&(group.into(), topic.into(), partition)) else { return 0 };
+        let acked: u64 = state.acked.iter().map(|(s, e)| (*e).min(end).saturating_sub(*s)).sum();
+        end.saturating_sub(state.committed).saturating_sub(acked)
     }
 
     /// How the queue stands.
@@ -383,5 +392,16 @@ impl Producer for Queue {
                 false
             }
         }
+    }
+
+    fn lost_unread(&self, lost: &[LostUnread]) -> bool {
+        let at_ms = self.clock.now_ms();
+        let losses: Vec<Loss> = lost.iter().map(|l| l.loss(at_ms)).collect();
+        let added = self.losses.add(&losses);
+        if let Err(e) = &added {
+            self.stats.disk_errors.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!("cannot note what was lost before it was read: {e}; tried again");
+        }
+        added.is_ok()
     }
 }

@@ -59,6 +59,12 @@ pub(crate) enum Again {
 }
 
 impl GroupState {
+    /// Whether all of these offsets are acked.
+    pub(crate) fn has_acked(&self, offsets: &Range<u64>) -> bool {
+        offsets.end <= self.committed
+            || self.acked.range(..=offsets.start.max(self.committed)).next_back().is_some_and(|(_, end)| *end >= offsets.end)
+    }
+
     /// Nothing from here on may be deleted.
     fn low(&self) -> u64 {
         self.again.keys().next().map_or(self.committed, |first| self.committed.min(*first))
@@ -390,6 +396,16 @@ impl Groups {
         };
         let keys: Vec<Key> = inner.states.iter().filter_map(old).collect();
         keys.iter().try_for_each(|key| self.change(&mut inner, key, |state| state.updated_ms = now_ms))
+    }
+
+    /// Groups that have acknowledged all of these offsets, in order.
+    pub(crate) fn had(&self, topic: &str, partition: u32, offsets: &Range<u64>) -> Vec<String> {
+        let inner = self.lock();
+        let had = |s: &GroupState| s.has_acked(offsets) && !s.again.iter().any(|(a, b)| *a < offsets.end && offsets.start <= *b);
+        let here = inner.states.iter().filter(|(k, s)| *k.1 == *topic && k.2 == partition && !offsets.is_empty() && had(s));
+        let mut names: Vec<String> = here.map(|(k, _)| k.0.to_string()).collect();
+        names.sort();
+        names
     }
 
     /// While this is held, retention deletes nothing.

@@ -133,8 +133,10 @@ impl Holes {
         segments.retain(|(s, end)| *end > s.base);
         segments.sort_by_key(|(s, _)| s.base);
         let at_ms = self.clock.now_ms();
-        let loss =
-            |cause, offsets, parts| Loss { cause, topic: partition.topic.to_string(), partition: partition.number, offsets, at_ms, parts };
+        let loss = |cause, offsets: Range<u64>, parts| {
+            let had = self.groups.had(&partition.topic, partition.number, &offsets);
+            Loss { cause, topic: partition.topic.to_string(), partition: partition.number, offsets, at_ms, parts, had }
+        };
         let (mut losses, mut unknown, mut next) = (Vec::new(), Vec::new(), offsets.start);
         for (segment, end) in segments.iter().filter(|(s, end)| s.base < offsets.end && *end > offsets.start) {
             let Some(file) = self.file(segment) else { continue };

@@ -322,7 +322,7 @@ impl Log {
         let (topic, partition) = (self.writers[at].partition.topic.to_string(), self.writers[at].partition.number);
         if let Some(dropped) = self.writers[at].begin_recording() {
             let parts = dropped.iter().map(part).collect();
-            let loss = Loss { cause: Cause::DroppedNewest, topic, partition, offsets: 0..0, at_ms, parts };
+            let loss = Loss { cause: Cause::DroppedNewest, topic, partition, offsets: 0..0, at_ms, parts, had: Vec::new() };
             let _ = self.jobs.send(Job::Dropped(at, loss));
         }
     }

@@ -11,7 +11,7 @@ mod merge;
 mod tests;
 
 use super::disk::Disk;
-use super::{Stream, Tail};
+use super::{FileIdentity, Stream, Tail};
 use crate::admin::{LossStatus, WantedStatus};
 use merge::Ledger;
 pub(super) use merge::insert;
@@ -37,6 +37,10 @@ pub enum Cause {
     DroppedNewest,
     /// Kept as long as it was to be kept.
     Expired,
+    /// Its file was deleted before it was read to its end.
+    DeletedUnread,
+    /// Its file was truncated before it was read to its end.
+    TruncatedUnread,
 }
 
 impl Cause {
@@ -48,7 +52,14 @@ impl Cause {
             Cause::DroppedOldest => "dropped_oldest",
             Cause::DroppedNewest => "dropped_newest",
             Cause::Expired => "expired",
+            Cause::DeletedUnread => "deleted_unread",
+            Cause::TruncatedUnread => "truncated_unread",
         }
+    }
+
+    /// Whether the queue never had what was lost: it was lost to its source.
+    pub fn is_unread(self) -> bool {
+        matches!(self, Cause::DeletedUnread | Cause::TruncatedUnread)
     }
 }
 
@@ -149,6 +160,53 @@ pub struct LostPart {
     pub why: String,
 }
 
+/// Bytes of a file that were gone before they were read.
+#[derive(Clone, Debug)]
+pub struct LostUnread {
+    /// [`Cause::DeletedUnread`] or [`Cause::TruncatedUnread`].
+    pub cause: Cause,
+    /// The stream; none where nothing of the file was read.
+    pub stream: Option<Arc<Stream>>,
+    /// The file.
+    pub file: FileIdentity,
+    /// Its generation.
+    pub generation: u32,
+    /// Name of its source.
+    pub source: String,
+    /// Topic of its source.
+    pub topic: String,
+    /// Path under which it was first seen.
+    pub path: PathBuf,
+    /// First byte and byte after the last one, as far as it was ever seen.
+    pub bytes: Range<u64>,
+    /// What happened, in words.
+    pub why: String,
+}
+
+impl LostUnread {
+    /// As it goes into the ledger. A file without a stream gets a number of its own, above all that are given to streams.
+    pub(super) fn loss(&self, at_ms: u64) -> Loss {
+        let unknown = || LostStream {
+            number: 1 << 63 | xxhash_rust::xxh3::xxh3_64(format!("{:?}{}{:?}", self.file, self.generation, self.path).as_bytes()),
+            key: String::new(),
+            generation: self.generation,
+            source: self.source.clone(),
+            path: self.path.to_string_lossy().into_owned(),
+        };
+        let stream = self.stream.as_ref().map_or_else(unknown, |s| LostStream::of(s));
+        let span = Span::new(self.bytes.start, self.bytes.end);
+        Loss {
+            cause: self.cause,
+            topic: self.topic.clone(),
+            partition: self.stream.as_ref().map_or(0, |s| s.partition),
+            offsets: 0..0,
+            at_ms,
+            parts: vec![LostPart { stream, span, bytes: 0, wanted: false, why: self.why.clone() }],
+            had: Vec::new(),
+        }
+    }
+}
+
 /// Something that was found to be lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
@@ -164,6 +222,8 @@ pub struct Loss {
     pub at_ms: u64,
     /// By stream; empty where no stream is known.
     pub parts: Vec<LostPart>,
+    /// Groups that had acknowledged all of it, in order: for them it is no loss.
+    pub had: Vec<String>,
 }
 
 /// What the ledger tells of one stream (or of what no stream is known) under one cause and state.
@@ -197,6 +257,9 @@ pub struct LossEntry {
     /// Why it cannot be read again, in words.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
+    /// Groups that had acknowledged all of it, in order: for them it is no loss.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub had: Vec<String>,
 }
 
 /// Sums of one cause since the queue was made.

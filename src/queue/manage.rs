@@ -1,6 +1,7 @@
 //! What operators do with a queue: list topics and groups, move a group, delete one, send dead letters again.
 //! The same code works in the agent and on the files of a stopped one.
 
+use super::books::Known;
 use super::disk::Disk;
 use super::fetch::Fetcher;
 use super::groups::{GroupState, Groups, Key};
@@ -255,6 +256,7 @@ pub struct Managed<'a> {
     pub(crate) now_ms: u64,
     pub(crate) groups: Option<&'a Groups>,
     pub(crate) notifier: Option<&'a Notifier>,
+    pub(crate) known: Known<'a>,
 }
 
 impl Managed<'_> {

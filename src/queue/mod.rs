@@ -12,6 +12,7 @@ mod api;
 mod append;
 mod ballast;
 mod block;
+mod books;
 mod clock;
 mod codec;
 mod compression;
@@ -64,11 +65,14 @@ mod writer;
 pub use absent::AbsentGroup;
 pub use api::{Acker, AppendError, Batch, BatchId, BatchKind, Consumer, DeadLetters, FetchError, Limits, Part, Producer, RunSlice};
 pub use block::{Block, Buffer, BufferPool, Format, RunFlags, Tail, put_varint};
+pub use books::{Books, MissingEvents, SinkBooks, StreamBooks, UnplacedLoss};
 pub use dead_letter::DeadLetterWriter;
 pub use embedded::{BLOCK_BYTES, DEAD_LETTER_TOPIC, GroupLag, Queue, Subscription};
 pub use findings::{Finding, Severity, Verification};
 pub(crate) use floor::floor;
-pub use losses::{Cause, Loss, LossEntry, LossState, LossTotals, Losses, LossesError, LostPart, LostStream, Settled, Span, Wanted};
+pub use losses::{
+    Cause, Loss, LossEntry, LossState, LossTotals, Losses, LossesError, LostPart, LostStream, LostUnread, Settled, Span, Wanted,
+};
 pub use manage::{GroupInfo, GroupPlace, Inventory, ManageError, Managed, Move, Moved, Overwriting, Reset, ResetTo, TopicPlace};
 pub use open::OpenError;
 pub use options::{Acks, Compression, Intent, OnFull, QueueOptions, Retention};

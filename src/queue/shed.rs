@@ -9,15 +9,17 @@ use super::registry::Registry;
 use super::retention::{Context, remove};
 use super::segment::{self, Found, Segment};
 use super::{Cause, Loss, Losses, LostPart, LostStream, RunFlags, Span};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What has gone.
 #[derive(Debug)]
 pub(crate) struct Shed {
     pub(crate) bytes: u64,
-    pub(crate) loss: Loss,
+    /// By the groups that had acknowledged it.
+    pub(crate) losses: Vec<Loss>,
     /// How many of its events each group had not acknowledged.
     pub(crate) unread: Vec<(String, u64)>,
 }
@@ -38,30 +40,47 @@ pub(crate) fn drop_oldest(c: &Context<'_>, registry: &Registry, losses: &Losses)
     // What is to be sent once more was delivered: it is no loss.
     let from = c.groups.committed_by_all(&partition.topic, partition.number, c.now_ms).unwrap_or(0).max(segment.base);
     let offsets = from..segment.end().max(from);
-    let loss = Loss {
+    let gone = pieces(c, &partition, &offsets).into_iter().map(|(of, had)| Loss {
         cause: Cause::DroppedOldest,
         topic: partition.topic.to_string(),
         partition: partition.number,
-        parts: parts(c, registry, &segment, from),
+        parts: parts(c, registry, &segment, &of),
         at_ms: c.now_ms,
-        offsets: offsets.clone(),
-    };
+        offsets: of,
+        had,
+    });
+    let gone: Vec<Loss> = gone.collect();
     // Known before it is gone: after a crash in between more is told than was lost, never less.
-    if !offsets.is_empty() {
-        losses.add(std::slice::from_ref(&loss)).map_err(|e| e.to_string())?;
+    if !gone.is_empty() {
+        losses.add(&gone).map_err(|e| e.to_string())?;
     }
     partition.lose(offsets.start, offsets.end);
     if !remove(&**c.disk, &partition, &segment) {
         return Ok(None);
     }
     let unread = c.groups.unread(&partition.topic, partition.number, segment.base..segment.end());
-    Ok(Some(Shed { bytes: segment.size(), loss, unread }))
+    Ok(Some(Shed { bytes: segment.size(), losses: gone, unread }))
 }
 
-/// What the streams lose: by the headers of the record batches that end after `from`.
-fn parts(c: &Context<'_>, registry: &Registry, segment: &Segment, from: u64) -> Vec<LostPart> {
+/// Cuts the offsets where a group's commit lies among them, with the groups that had acknowledged each piece.
+fn pieces(c: &Context<'_>, partition: &Partition, offsets: &Range<u64>) -> Vec<(Range<u64>, Vec<String>)> {
+    let (states, _) = c.groups.all();
+    let here = states.iter().filter(|(k, _)| *k.1 == *partition.topic && k.2 == partition.number);
+    let mut cuts: BTreeSet<u64> = here.map(|(_, s)| s.committed).filter(|at| offsets.start < *at && *at < offsets.end).collect();
+    cuts.insert(offsets.end);
+    let mut start = offsets.start;
+    let piece = |end| {
+        let of = std::mem::replace(&mut start, end)..end;
+        let had = c.groups.had(&partition.topic, partition.number, &of);
+        (of, had)
+    };
+    cuts.into_iter().map(piece).collect()
+}
+
+/// What the streams lose: by the headers of the record batches that end among the offsets.
+fn parts(c: &Context<'_>, registry: &Registry, segment: &Segment, of: &Range<u64>) -> Vec<LostPart> {
     let mut spans: BTreeMap<u64, Vec<(Span, u64)>> = BTreeMap::new();
-    let scanned = segment.file(c.disk).and_then(|file| scan(&*file, segment, from, &mut |run| add(&mut spans, run)));
+    let scanned = segment.file(c.disk).and_then(|file| scan(&*file, segment, of, &mut |run| add(&mut spans, run)));
     if let Err(e) = scanned {
         tracing::warn!("{}: {e}; what is dropped of it is counted, but not by stream from there on", segment.path.display());
     }
@@ -88,21 +107,23 @@ fn add(spans: &mut BTreeMap<u64, Vec<(Span, u64)>>, run: &RunEntry) {
     }
 }
 
-fn scan(file: &dyn DiskFile, segment: &Segment, from: u64, each: &mut dyn FnMut(&RunEntry)) -> io::Result<()> {
+fn scan(file: &dyn DiskFile, segment: &Segment, of: &Range<u64>, each: &mut dyn FnMut(&RunEntry)) -> io::Result<()> {
     let mut pos = SEGMENT_HEADER as u64;
     while pos < segment.size() {
         let located = match segment::locate(file, segment.id, pos)? {
             Found::Batch(located) => located,
-            Found::End | Found::Damage => match segment::search(file, segment.id, pos + 8, from)? {
+            Found::End | Found::Damage => match segment::search(file, segment.id, pos + 8, of.start)? {
                 Some(located) => located,
                 None => break,
             },
         };
         pos = located.next_pos();
-        if located.header.base_offset >= segment.end() && located.header.count > 0 {
+        if located.header.base_offset >= segment.end().min(of.end) && located.header.count > 0 {
             break;
         }
-        if segment::holds_events(&located) && located.end_offset() > from {
+        // One that reaches over a cut belongs to those who had not all of it.
+        let end = located.end_offset().min(segment.end());
+        if segment::holds_events(&located) && end > of.start && end <= of.end {
             located.runs.iter().for_each(&mut *each);
         }
     }

@@ -196,12 +196,13 @@ impl Syncer {
             }
         };
         let (now, drops) = (Instant::now(), &self.stats.drops);
-        let counted: u64 = shed.loss.parts.iter().filter_map(|p| p.span.events).sum();
-        for part in &shed.loss.parts {
+        let parts = || shed.losses.iter().flat_map(|l| &l.parts);
+        let counted: u64 = parts().filter_map(|p| p.span.events).sum();
+        for part in parts() {
             let bytes = part.span.bytes().max(part.bytes);
             drops.add(now, Cause::DroppedOldest, &part.stream.path, part.span.events.unwrap_or(0), bytes, why);
         }
-        let offsets = shed.loss.offsets.end - shed.loss.offsets.start;
+        let offsets: u64 = shed.losses.iter().map(|l| l.offsets.end - l.offsets.start).sum();
         if offsets > counted {
             drops.add(now, Cause::DroppedOldest, "streams that are not known", offsets - counted, 0, why);
         }

@@ -4,6 +4,7 @@
 //! agent is sound: what is half written does not validate yet. What is seen is what is *written*; the last
 //! milliseconds of it may not be durable, and a power cut could still take them (their source has them then).
 
+use super::books::Known;
 use super::disk::{Disk, ReadOnlyDisk, StdDisk};
 use super::embedded::DEAD_LETTER_TOPIC;
 use super::format::{SEGMENT_HEADER, VERSION};
@@ -75,6 +76,7 @@ pub enum Held {
 /// A data directory, read once.
 #[derive(Debug)]
 pub struct View {
+    pub(crate) dir: PathBuf,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) queue: u128,
     pub(crate) partitions: Vec<Arc<Partition>>,
@@ -126,6 +128,7 @@ impl View {
             Err(e) => return Err(at(&journal)(e)),
         };
         let mut view = View {
+            dir: dir.to_path_buf(),
             queue: meta.as_ref().and_then(|m| u128::from_str_radix(&m.queue, 16).ok()).unwrap_or(0),
             disk,
             partitions: Vec::new(),
@@ -194,6 +197,7 @@ impl View {
             now_ms: now_ms(),
             groups: None,
             notifier: None,
+            known: Known::Files(self.snapshot.as_ref(), &self.dir),
         }
     }
 }

@@ -167,6 +167,42 @@ pub(in crate::cli) struct ReadArgs {
 }
 
 #[derive(Debug, Args)]
+pub(in crate::cli) struct AuditArgs {
+    /// Only these files: paths, folders or globs
+    #[arg(value_name = "FILE", value_hint = ValueHint::AnyPath)]
+    pub(super) files: Vec<String>,
+    #[command(flatten)]
+    pub(super) place: Where,
+    /// Write JSON to standard output
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct WhyArgs {
+    /// The file, such as /var/log/app/app.log
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) file: String,
+    #[command(flatten)]
+    pub(super) place: Where,
+    /// Write JSON to standard output
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct DrainArgs {
+    /// How long to wait
+    #[arg(long, default_value = "25s", value_name = "TIME", value_parser = waiting)]
+    pub(super) timeout: std::time::Duration,
+    #[command(flatten)]
+    pub(super) place: Where,
+    /// Write JSON to standard output
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(in crate::cli) struct VerifyArgs {
     #[command(flatten)]
     pub(super) place: Where,
@@ -182,6 +218,10 @@ const TIME: &str = "expected a time such as 2026-03-09T10:15:00Z, 2026-03-09T10:
 
 fn time(text: &str) -> Result<u64, String> {
     parse_rfc3339(text).ok_or_else(|| TIME.to_string())
+}
+
+fn waiting(text: &str) -> Result<std::time::Duration, String> {
+    crate::config::duration(text).map_err(|e| e.hint.unwrap_or_else(|| "expected a time such as 25s or 2m".into()))
 }
 
 fn shift(text: &str) -> Result<i64, String> {

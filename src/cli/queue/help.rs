@@ -104,3 +104,54 @@ Examples:
   forebay verify --data-dir /var/lib/forebay
   forebay verify --config pipeline.yaml --json | jq '.findings[]'
   forebay verify --repair";
+
+pub(in crate::cli) const AUDIT: &str = "\
+Accounts for every byte: for each generation of each file what was written, read and durable in the queue, and for each \
+sink what became of it. The books balance:
+
+  written = acknowledged + filtered + dead-lettered + lost
+            + pending (in the queue) + waiting (in the file)
+
+Lost names the cause: deleted_unread and truncated_unread (the file was gone before it was read), damaged, deleted, \
+dropped_oldest, dropped_newest, expired. A row whose books do not balance is marked. Bytes that no look of the agent \
+ever saw, written and truncated or deleted in between, cannot be counted. What lay in the queue before a sink was made \
+counts as acknowledged by it.
+
+Asks the running agent, else reads the files of the stopped one; then name the pipeline with --config, so that files \
+of which nothing was read yet are found, too. Nothing is changed.
+
+Exit code 0 if every byte that was written is acknowledged by every sink, 3 if nothing is lost but something is under \
+way, 5 if something is lost, dead-lettered or in no book, 1 if it cannot be told.";
+
+pub(in crate::cli) const AUDIT_EXAMPLE: &str = "\
+Examples:
+  forebay audit --config pipeline.yaml
+  forebay audit /var/log/app/ '/var/log/nginx/*.log'
+  forebay audit --json | jq '.files[] | select(.lost != {}) | {path, lost, lost_ranges}'";
+
+pub(in crate::cli) const WHY: &str = "\
+Explains in words why a file is read or is not: which source follows it and by which glob, or where the nearest glob \
+differs, what excludes it, whether it is too old, unreadable, no regular file, compressed, or a rotated generation or a \
+copy of another; then where reading stands, and for each sink what is delivered and how the sink is.
+
+Asks the running agent, else reads the files of the stopped one and the pipeline of --config.
+
+Exit code 0 if the file is followed, 1 if it is not or it cannot be told.";
+
+pub(in crate::cli) const WHY_EXAMPLE: &str = "\
+Examples:
+  forebay why /var/log/app/app.log
+  forebay why --config pipeline.yaml --data-dir /var/lib/forebay ./app.log.1";
+
+pub(in crate::cli) const DRAIN: &str = "\
+Has the running agent read all files to where they end now, last lines without a newline included, and waits until \
+every sink has delivered what was there then. The agent goes on afterwards: this is for a preStop hook, after which \
+SIGTERM finds nothing left to do.
+
+Exit code 0 if all is delivered, 3 if the time was over before (it says which sink lacks how much and why; it is safe \
+in the queue), 1 if no agent runs.";
+
+pub(in crate::cli) const DRAIN_EXAMPLE: &str = "\
+Examples:
+  forebay drain --data-dir /var/lib/forebay
+  forebay drain --timeout 50s --config /etc/forebay/app.yaml";

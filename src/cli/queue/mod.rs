@@ -1,13 +1,18 @@
-//! Commands that look at a queue and move its groups: `topics`, `groups`, `read`, `redrive`, `verify`.
+//! Commands that look at a queue and move its groups: `topics`, `groups`, `read`, `redrive`, `verify`,
+//! `audit`, `why`, `drain`.
 
 mod args;
+mod audit;
+mod drain;
 mod groups;
 pub(super) mod help;
 mod read;
 mod topics;
 mod verify;
 
-pub(super) use args::{GroupsArgs, ReadArgs, RedriveArgs, TopicsArgs, VerifyArgs};
+pub(super) use args::{AuditArgs, DrainArgs, GroupsArgs, ReadArgs, RedriveArgs, TopicsArgs, VerifyArgs, WhyArgs};
+pub(super) use audit::{audit, why};
+pub(super) use drain::drain;
 pub(super) use groups::{groups, redrive};
 pub(super) use read::read;
 pub(super) use topics::topics;

@@ -194,6 +194,7 @@ impl Ledger {
                 since_ms: loss.at_ms,
                 at_ms: loss.at_ms,
                 why: String::new(),
+                had: loss.had.clone(),
             });
             self.entries.len() - 1
         });
@@ -273,6 +274,7 @@ impl Ledger {
         let like = |e: &&mut LossEntry| {
             (e.cause, e.state, &e.topic, e.partition) == (done.cause, done.state, &done.topic, done.partition)
                 && number(e.stream.as_ref()) == number(done.stream.as_ref())
+                && e.had == done.had
         };
         let Some(entry) = self.entries.iter_mut().find(like) else {
             self.entries.push(done);
@@ -311,4 +313,5 @@ fn same(entry: &LossEntry, loss: &Loss, stream: Option<&LostStream>, state: Loss
     number(entry.stream.as_ref()) == number(stream)
         && (entry.cause, entry.state, entry.partition) == (loss.cause, state, loss.partition)
         && entry.topic == loss.topic
+        && entry.had == loss.had
 }

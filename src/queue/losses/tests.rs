@@ -11,7 +11,7 @@ fn part(number: u64, start: u64, end: u64, events: Option<u64>) -> LostPart {
 }
 
 fn loss(offsets: Range<u64>, parts: Vec<LostPart>) -> Loss {
-    Loss { cause: Cause::Damaged, topic: "logs".into(), partition: 0, offsets, at_ms: 1000, parts }
+    Loss { cause: Cause::Damaged, topic: "logs".into(), partition: 0, offsets, at_ms: 1000, parts, had: Vec::new() }
 }
 
 fn open(disk: &SimDisk) -> Losses {
@@ -150,4 +150,37 @@ proptest! {
     fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let _ = file::decode(&bytes);
     }
+}
+
+#[test]
+fn what_a_group_had_is_kept_apart_and_what_was_never_read_is_on_record() {
+    let disk = disk();
+    let losses = open(&disk);
+    let gone = |start: u64, end, had: &[&str]| Loss {
+        cause: Cause::DroppedOldest,
+        had: had.iter().map(|h| h.to_string()).collect(),
+        ..loss(start..end, vec![LostPart { wanted: false, ..part(1, start * 10, end * 10, Some(end - start)) }])
+    };
+    losses.add(&[gone(0, 5, &["files", "search"]), gone(5, 8, &["files"]), gone(8, 9, &["files"])]).unwrap();
+    let unread = |path: &str, bytes: Range<u64>| LostUnread {
+        cause: Cause::DeletedUnread,
+        stream: None,
+        file: FileIdentity::default(),
+        generation: 0,
+        source: "app".into(),
+        topic: "logs".into(),
+        path: path.into(),
+        bytes,
+        why: "deleted".into(),
+    };
+    for _ in 0..2 {
+        losses.add(&[unread("/a", 0..100).loss(1), unread("/b", 0..100).loss(1)]).unwrap();
+    }
+    let all = open(&disk).all();
+    let of = |cause| all.iter().filter(|e| e.cause == cause).map(|e| (e.had.len(), e.bytes)).collect::<Vec<_>>();
+    let mut dropped = of(Cause::DroppedOldest);
+    dropped.sort_unstable();
+    assert_eq!(dropped, [(1, 40), (2, 50)]);
+    assert_eq!(of(Cause::DeletedUnread), [(0, 100), (0, 100)], "two files, each once");
+    assert_eq!(open(&disk).totals()[&Cause::DeletedUnread].gone_bytes, 200);
 }

@@ -125,6 +125,7 @@ fn the_ledger_of_losses_is_checked_and_what_it_tells_is_no_news() {
     filled(dir.path(), true, Compression::None);
     // As if the agent had met this hole, and somebody had taken the segment's end away.
     let loss = |offsets: std::ops::Range<u64>| Loss {
+        had: Vec::new(),
         cause: Cause::Deleted,
         topic: "logs".into(),
         partition: 0,

@@ -36,9 +36,15 @@ pub(crate) struct Counters {
     pub(crate) cut_bytes: Count,
     pub(crate) lost_bytes: Count,
     last_error: Mutex<String>,
+    /// Milliseconds, and one more; 0: none is expected.
+    to_loss: AtomicU64,
 }
 
 impl Counters {
+    pub(crate) fn set_seconds_to_loss(&self, seconds: Option<f64>) {
+        self.to_loss.store(seconds.map_or(0, |s| (s * 1000.0) as u64 + 1), Relaxed);
+    }
+
     pub(crate) fn set_error(&self, error: &str) {
         error.clone_into(&mut self.last_error.lock().unwrap_or_else(|e| e.into_inner()));
     }
@@ -56,6 +62,7 @@ impl Counters {
             cut_events: self.cut_events.get(),
             cut_bytes: self.cut_bytes.get(),
             lost_bytes: self.lost_bytes.get(),
+            seconds_to_loss: self.to_loss.load(Relaxed).checked_sub(1).map(|ms| ms as f64 / 1000.0),
             last_error: self.last_error.lock().unwrap_or_else(|e| e.into_inner()).clone(),
             ..SourceStatus::default()
         }

@@ -6,10 +6,12 @@ use super::read::Turn;
 use super::tailer::{Dir, Tailer, Watched};
 use super::tracked::{FileId, Look, Tracked, open_regular};
 use super::watch::HintKind;
-use crate::queue::{Head, Position};
+use crate::queue::{Cause, FileIdentity, Head, LostUnread, Position, Stream};
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Why a file that was looked at is not followed.
@@ -351,8 +353,38 @@ impl Tailer {
             };
             file.counters.set_error(&text);
             tracing::warn!("{text}");
+            let (start, stream) = (if file.packed.is_some() { 0 } else { file.pos }, file.stream.clone().filter(|_| file.packed.is_none()));
+            let lost = self.lost_unread(file, Cause::DeletedUnread, stream, file.identity, file.generation, start..start + lost);
+            self.untold.push(lost);
         }
         self.remember_and_remove(id);
+    }
+
+    /// What the ledger is to know of bytes that are gone unread.
+    fn lost_unread(
+        &self,
+        file: &Tracked,
+        cause: Cause,
+        stream: Option<Arc<Stream>>,
+        identity: FileIdentity,
+        generation: u32,
+        bytes: Range<u64>,
+    ) -> LostUnread {
+        let options = &self.shared.sources[file.source].options;
+        let why = match (cause, file.packed.is_some()) {
+            (Cause::TruncatedUnread, _) => "truncated before it was read to its end",
+            (_, true) => "compressed, and deleted before it was read to its end: the bytes are compressed ones, at most",
+            _ => "deleted before it was read to its end",
+        };
+        let (source, topic) = (options.name.clone(), options.topic.clone());
+        LostUnread { cause, stream, file: identity, generation, source, topic, path: file.path.clone(), bytes, why: why.into() }
+    }
+
+    /// Has what was lost put on record; what is not is asked for again at the next step.
+    pub(super) fn tell_lost(&mut self) {
+        if !self.untold.is_empty() && self.shared.producer.lost_unread(&self.untold) {
+            self.untold.clear();
+        }
     }
 
     /// Forgets a finished file, but not its stream: it may come back from another directory.
@@ -389,6 +421,15 @@ impl Tailer {
                 let text = format!("{unread} bytes of {} were truncated away before they were read", file.path.display());
                 counters.set_error(&text);
                 tracing::warn!("{text}");
+                let bytes = former.pos..former.size;
+                self.untold.push(self.lost_unread(
+                    file,
+                    Cause::TruncatedUnread,
+                    former.stream.clone(),
+                    former.identity,
+                    former.generation,
+                    bytes,
+                ));
             }
         }
         Turn::More

@@ -121,6 +121,11 @@ impl Globs {
         self.compressed.is_match(path) && !self.exclude.is_match(path)
     }
 
+    /// Whether an include glob matches the path.
+    pub(crate) fn includes(&self, path: &Path) -> bool {
+        self.include.is_match(path)
+    }
+
     /// Whether a file of this path is left out.
     pub(crate) fn excludes(&self, path: &Path) -> bool {
         self.exclude.is_match(path)

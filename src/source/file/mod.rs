@@ -9,6 +9,7 @@
 //! (`compressed`, gzip and zstd), unless it was open: then it is read to its end, though its name is gone.
 
 mod again;
+mod catch_up;
 mod compressed;
 mod copies;
 mod counters;
@@ -20,6 +21,7 @@ mod flush;
 pub mod fuzzing;
 mod globs;
 mod grammar;
+mod horizon;
 mod inflate;
 mod kubernetes;
 pub(in crate::source) mod lines;
@@ -29,6 +31,7 @@ mod options;
 mod read;
 mod records;
 mod resume;
+pub(crate) mod survey;
 mod tailer;
 #[cfg(test)]
 mod tests;

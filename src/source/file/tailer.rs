@@ -1,15 +1,17 @@
 //! The tailer: all files of all sources, driven step by step by the reader thread (and by tests).
 
 use super::again::Again;
+use super::catch_up::CatchUp;
 use super::counters::Counters;
 use super::discover::NotFollowed;
 use super::globs::Globs;
+use super::horizon::Horizon;
 use super::multiline::Multi;
 use super::read::{Shared, Source, Turn};
 use super::tracked::{FileId, Tracked};
 use super::watch::Watcher;
 use super::{FileOptions, SourceError};
-use crate::queue::{Head, Position, Producer, Stream};
+use crate::queue::{Head, LostUnread, Position, Producer, Stream};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -118,6 +120,10 @@ pub(crate) struct Tailer {
     pub(crate) said: HashSet<String>,
     draining: bool,
     pub(crate) again: Again,
+    /// What was lost unread and is not on record yet.
+    pub(crate) untold: Vec<LostUnread>,
+    catch_up: Option<CatchUp>,
+    pub(crate) horizon: Horizon,
 }
 
 impl Tailer {
@@ -190,6 +196,9 @@ impl Tailer {
             said: HashSet::new(),
             draining: false,
             again: Again::default(),
+            untold: Vec::new(),
+            catch_up: None,
+            horizon: Horizon::default(),
         })
     }
 
@@ -265,6 +274,7 @@ impl Tailer {
         if now >= self.scan_due {
             self.scan(now);
             self.scan_due = now + self.rescan();
+            self.look_ahead(now);
         }
         while let Some(&(at, id)) = self.deadlines.first().filter(|(at, _)| *at <= now) {
             self.deadlines.remove(&(at, id));
@@ -289,6 +299,7 @@ impl Tailer {
                 _ => {}
             }
         }
+        self.tell_lost();
         if blocked {
             self.open_waiting();
             return Step::Blocked;
@@ -392,6 +403,48 @@ impl Tailer {
                 file.close();
             }
         }
+    }
+
+    /// Notes where every file ends now, as the state of reading with this number.
+    pub(crate) fn begin_catch_up(&mut self, number: u64, now: Instant) {
+        if self.catch_up.as_ref().is_some_and(|c| c.number == number) {
+            return;
+        }
+        self.take_hints(now);
+        self.scan(now);
+        let mut ends = HashMap::new();
+        for (id, file) in &self.files {
+            let size = match (&file.file, &file.at) {
+                _ if file.packed.is_some() => Ok(u64::MAX),
+                (Some(open), _) => open.metadata().map(|m| m.len()),
+                (None, Some(at)) => std::fs::metadata(at).map(|m| m.len()),
+                (None, None) => Ok(file.size),
+            };
+            let end = size.unwrap_or(file.size);
+            if end > file.pos {
+                ends.insert(*id, (file.generation, end));
+            }
+        }
+        ends.keys().copied().collect::<Vec<_>>().into_iter().for_each(|id| self.activate(id));
+        self.catch_up = Some(CatchUp { number, ends });
+    }
+
+    /// The number of the state of reading that was asked for, once it is reached.
+    pub(crate) fn caught_up(&mut self) -> Option<u64> {
+        let mut catch_up = self.catch_up.take()?;
+        let (files, inflating, next) = (&self.files, self.inflating, &self.inflate_next);
+        catch_up.ends.retain(|id, (generation, end)| {
+            // An incomplete last line is waited for until its quiet time is over; a lone CR has none.
+            let rests =
+                |f: &Tracked| !f.queued && f.deadline.is_none() && f.failed.is_none() && inflating != Some(*id) && !next.contains(id);
+            files.get(id).is_some_and(|f| f.generation == *generation && f.pos < *end && !(rests(f) && f.scanned >= (*end).min(f.size)))
+        });
+        let number = catch_up.number;
+        if catch_up.ends.is_empty() && !self.undecided && self.untold.is_empty() {
+            return Some(number);
+        }
+        self.catch_up = Some(catch_up);
+        None
     }
 
     /// Begins to drain: one last look, then every file is read to its present end and no further.

@@ -7,7 +7,7 @@ use super::{FileOptions, SourceError};
 use crate::admin::SourceStatus;
 use crate::queue::Producer;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -19,6 +19,9 @@ const BLOCKED_PAUSE: Duration = Duration::from_millis(5);
 struct Control {
     stop: AtomicBool,
     drain: AtomicBool,
+    /// Number of the newest wish to read to where the files end now, and of the last one that was met.
+    wished: AtomicU64,
+    met: AtomicU64,
     /// Set when the thread has stopped reading: whether all was read.
     ended: Mutex<Option<bool>>,
     changed: Condvar,
@@ -64,6 +67,18 @@ impl FileSources {
         self.counters.iter().map(|(name, counters)| (name.clone(), counters.status())).collect()
     }
 
+    /// Asks that all files be read to where they end now; reading goes on afterwards. Gives the number of the wish.
+    pub fn catch_up(&self) -> u64 {
+        let number = self.control.wished.fetch_add(1, Relaxed) + 1;
+        self.waker.wake();
+        number
+    }
+
+    /// Whether a wish is met, or a later one.
+    pub fn caught_up(&self, number: u64) -> bool {
+        self.control.met.load(Relaxed) >= number
+    }
+
     /// Reads all files to where they end now, then stops reading. Returns at `until` at the latest;
     /// whether all was read (incomplete last lines aside, which are read after the next start).
     pub fn drain(&self, until: Instant) -> bool {
@@ -106,7 +121,14 @@ fn run(mut tailer: Tailer, control: &Arc<Control>) {
         if draining {
             tailer.begin_drain(now);
         }
+        let wished = control.wished.load(Relaxed);
+        if wished > control.met.load(Relaxed) {
+            tailer.begin_catch_up(wished, now);
+        }
         let step = tailer.step(now);
+        if let Some(met) = tailer.caught_up() {
+            control.met.store(met, Relaxed);
+        }
         if draining && tailer.drained() {
             ending.1 = true;
             return;
@@ -120,7 +142,8 @@ fn run(mut tailer: Tailer, control: &Arc<Control>) {
                 let pause = tailer.hints_due().saturating_duration_since(Instant::now());
                 if !pause.is_zero() && next > tailer.hints_due() {
                     tailer.watcher.wait(false, Some(pause));
-                    if control.stop.load(Relaxed) || control.drain.load(Relaxed) {
+                    let wish = control.wished.load(Relaxed) > control.met.load(Relaxed);
+                    if control.stop.load(Relaxed) || control.drain.load(Relaxed) || wish {
                         continue;
                     }
                 }

@@ -10,3 +10,4 @@ mod rig;
 mod rotation;
 mod threaded;
 mod truncation;
+mod unread;

@@ -3,7 +3,7 @@
 use super::super::FileOptions;
 use super::super::tailer::{Step, Tailer};
 use crate::admin::SourceStatus;
-use crate::queue::{AppendError, Block, Buffer, BufferPool, Events, Position, Producer, Run, Stream, StreamSpec, Tail};
+use crate::queue::{AppendError, Block, Buffer, BufferPool, Events, LostUnread, Position, Producer, Run, Stream, StreamSpec, Tail};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,8 @@ pub(super) struct Fake {
     pub(super) blocks: Mutex<Vec<(Block, StreamSpec)>>,
     pool: Arc<BufferPool>,
     pub(super) full: AtomicBool,
+    /// What is on record as lost unread; none is taken while it is full.
+    pub(super) unread: Mutex<Vec<LostUnread>>,
 }
 
 impl Fake {
@@ -45,6 +47,7 @@ impl Fake {
             blocks: Mutex::new(prefix),
             pool: BufferPool::new(64 << 20, super::super::read::READ_BLOCK),
             full: AtomicBool::new(false),
+            unread: Mutex::default(),
         })
     }
 
@@ -104,6 +107,14 @@ impl Producer for Fake {
 
     fn acked(&self, stream: &Arc<Stream>, end: u64, _wait: Duration) -> bool {
         stream.durable().end >= end
+    }
+
+    fn lost_unread(&self, lost: &[LostUnread]) -> bool {
+        let takes = !self.full.load(Relaxed);
+        if takes {
+            self.unread.lock().unwrap().extend_from_slice(lost);
+        }
+        takes
     }
 
     fn append(&self, block: Block) -> Result<(), AppendError> {

@@ -1,0 +1,187 @@
+//! Why a file is read, or is not, in words.
+
+use super::{AuditedFile, audit};
+use crate::admin::SinkStatus;
+use crate::admin::human::{bytes, count, duration};
+use crate::queue::{ManageError, Managed};
+use crate::source::file::FileOptions;
+use crate::source::file::survey::{Verdict, base_paths, head_of, is_packed, verdict};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+/// What there is to say of a file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Why {
+    /// The file that was asked for, absolute.
+    pub file: String,
+    /// Whether it is read: a source follows it, or the queue knows it.
+    pub followed: bool,
+    /// The answer, a sentence each.
+    pub lines: Vec<String>,
+    /// What the queue knows of it.
+    pub generations: Vec<AuditedFile>,
+}
+
+/// Explains a file. `sources` are those of the pipeline, where it is known; `sinks` those of the running agent.
+///
+/// # Errors
+/// [`ManageError`] where the queue cannot be read.
+pub fn explain(
+    queue: &Managed<'_>,
+    sources: Option<&[FileOptions]>,
+    sinks: Option<&BTreeMap<String, SinkStatus>>,
+    file: &str,
+) -> Result<Why, ManageError> {
+    let path = Path::new(file);
+    let mut lines = Vec::new();
+    let readable = look(path, &mut lines);
+    let all = audit(queue, sources, sinks.is_some(), &[])?;
+    let is_it = |f: &&AuditedFile| f.path == file || f.now.as_deref() == Some(file);
+    let generations: Vec<AuditedFile> = all.files.iter().filter(is_it).filter(|f| f.stream.is_some()).cloned().collect();
+    let current = generations.iter().rfind(|f| f.now.as_deref() == Some(file));
+    let mut follows = false;
+    match sources {
+        Some(sources) => {
+            for source in sources {
+                follows |= say(source, path, &mut lines);
+            }
+        }
+        None => lines.push("Which source follows it is not known: no agent runs, and no pipeline was named with --config.".into()),
+    }
+    if let Some(known) = current.filter(|f| f.path != file) {
+        lines.push(format!("It is a rotated generation of {}, and is read as such, whatever its name is now.", known.path));
+    }
+    if let (None, true) = (current, readable) {
+        related(path, &all.files, &mut lines);
+        if follows {
+            lines.push(
+                "Nothing of it is in the queue yet: it is empty, just found, begun at its end, or the queue has no room for it.".into(),
+            );
+        }
+    }
+    for generation in &generations {
+        stand(generation, sinks, &mut lines);
+    }
+    Ok(Why { file: file.into(), followed: follows || current.is_some(), lines, generations })
+}
+
+/// What the path is; whether it is a file that can be read.
+fn look(path: &Path, lines: &mut Vec<String>) -> bool {
+    if let Ok(link) = std::fs::read_link(path) {
+        lines.push(format!("It is a symbolic link to {}; the file there is read.", link.display()));
+    }
+    match std::fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => lines.push("It is a folder; only files are read.".into()),
+        Ok(meta) if !meta.is_file() => lines.push("It is no regular file (a pipe, a socket or a device); those are not read.".into()),
+        Ok(meta) => match std::fs::File::open(path) {
+            Ok(_) => {
+                lines.push(format!("It is a file of {}.", bytes(meta.len())));
+                return true;
+            }
+            Err(e) => lines.push(format!("It cannot be opened: {e}. The agent's user must be allowed to read it.")),
+        },
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+            let denied = path.ancestors().skip(1).find(|dir| std::fs::metadata(dir).is_ok()).unwrap_or(Path::new("/"));
+            lines.push(format!(
+                "It cannot be looked at: {e}. The folder {} must let the agent's user pass (its `x` permission).",
+                denied.display()
+            ));
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let there = path.ancestors().skip(1).find(|dir| dir.exists()).unwrap_or(Path::new("/"));
+            if Some(there) == path.parent() {
+                lines.push("There is no file of this name now.".into());
+            } else {
+                lines.push(format!("Its folder is not there yet: only {} is. Once it appears, it is found.", there.display()));
+            }
+        }
+        Err(e) => lines.push(format!("It cannot be looked at: {e}.")),
+    }
+    false
+}
+
+fn say(source: &FileOptions, path: &Path, lines: &mut Vec<String>) -> bool {
+    let name = &source.name;
+    match verdict(source, path) {
+        Verdict::Follows(glob) => {
+            lines.push(format!("Source {name} follows it: {glob} matches. Topic: {}.", source.topic));
+            return true;
+        }
+        Verdict::Excluded(glob, exclude) => {
+            lines.push(format!("Source {name} leaves it out: {glob} matches, but `exclude` has {exclude}."));
+        }
+        Verdict::TooOld(glob, age) => lines.push(format!(
+            "Source {name} does not begin it: {glob} matches, but it was not touched for {}, and `ignore_older` is {}.",
+            duration(age.as_secs_f64()),
+            duration(source.ignore_older.unwrap_or_default().as_secs_f64())
+        )),
+        Verdict::Compressed(glob) => lines.push(format!(
+            "Source {name} does not read it by its name: it is compressed, although {glob} matches. A compressed generation (.gz, .zst) of a \
+             followed file is read as far as the file had not been read before."
+        )),
+        Verdict::Differs(glob, own, theirs) => lines.push(format!(
+            "Source {name} does not follow it: the nearest glob is {glob}, where `{own}` of the path does not match `{theirs}`."
+        )),
+    }
+    false
+}
+
+/// Says what else the file is: a copy or a generation of a file that is followed.
+fn related(path: &Path, files: &[AuditedFile], lines: &mut Vec<String>) {
+    let bases = base_paths(path);
+    let Some(base) = bases.iter().find(|b| files.iter().any(|f| Path::new(&f.path) == b.as_path())) else { return };
+    let same = |a: &Path, b: &Path| match (head_of(a), head_of(b)) {
+        (Ok(a), Ok(b)) => !a.is_empty() && a.starts_with(&b[..b.len().min(a.len())]) && !b.is_empty(),
+        _ => false,
+    };
+    if is_packed(path) {
+        lines.push(format!("By its name it is a compressed generation of {}.", base.display()));
+    } else if same(path, base) {
+        lines.push(format!("It begins with the same bytes as {}: a copy of it, of which nothing is read again.", base.display()));
+    } else {
+        lines.push(format!(
+            "By its name it may be a generation of {}: what was read under that name is not read again, a copy neither.",
+            base.display()
+        ));
+    }
+}
+
+fn stand(file: &AuditedFile, sinks: Option<&BTreeMap<String, SinkStatus>>, lines: &mut Vec<String>) {
+    let what = if file.generation > 0 { format!("Generation {}", file.generation) } else { "The file".into() };
+    let place = match (file.state.as_str(), &file.now) {
+        ("renamed", Some(now)) => format!(" (now {now})"),
+        ("gone" | "truncated", _) => format!(" ({})", file.state),
+        _ => String::new(),
+    };
+    let behind = match file.waiting {
+        0 => "nothing of it waits".to_string(),
+        n => format!("{} wait to be read ({} bytes)", bytes(n), count(n)),
+    };
+    lines.push(format!("{what}{place}: {} bytes written, {} durable in the queue; {behind}.", count(file.written), count(file.queued)));
+    for (cause, n) in &file.lost {
+        lines.push(format!("{} bytes of it are lost: {}.", count(*n), cause.replace('_', " ")));
+    }
+    for (name, books) in &file.sinks {
+        let mut line = format!("Sink {name}: {} bytes acknowledged", count(books.acknowledged));
+        let lost = books.lost.values().sum();
+        for (n, what) in [
+            (books.pending, "pending"),
+            (books.dead_lettered, "dead-lettered"),
+            (books.to_be_read_again, "to be read again"),
+            (lost, "lost"),
+        ] {
+            if n > 0 {
+                line.push_str(&format!(", {} {what}", count(n)));
+            }
+        }
+        match sinks.map(|s| s.get(name)) {
+            Some(Some(status)) if status.reason.is_empty() => line.push_str(&format!("; it is {}", status.state)),
+            Some(Some(status)) => line.push_str(&format!("; it is {}: {}", status.state, status.reason)),
+            Some(None) => line.push_str("; it does not run"),
+            None => line.push_str("; the agent is stopped"),
+        }
+        lines.push(line + ".");
+    }
+}
