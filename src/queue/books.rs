@@ -14,7 +14,7 @@ pub use kinds::{Books, MissingEvents, SinkBooks, StreamBooks, UnplacedLoss};
 use super::disk::{Disk, DiskFile};
 use super::embedded::DEAD_LETTER_TOPIC;
 use super::format::{RunEntry, SEGMENT_HEADER};
-use super::groups::{GroupState, Key};
+use super::group_state::{GroupState, Key};
 use super::letter::Letter;
 use super::losses::insert;
 use super::manage::{ManageError, Managed};

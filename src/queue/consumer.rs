@@ -2,7 +2,8 @@
 
 use super::clock::Clock;
 use super::fetch::{Fetched, Fetcher};
-use super::groups::{Again, GroupState, Groups, Key};
+use super::group_state::{Again, GroupState, Key};
+use super::groups::Groups;
 use super::letter::Letter;
 use super::partition::Notifier;
 use super::record::cut_events;

@@ -2,7 +2,7 @@
 
 use super::block::put_varint;
 use super::embedded::{DEAD_LETTER_TOPIC, Queue};
-use super::groups::{GroupState, Key};
+use super::group_state::{GroupState, Key};
 use super::letter::Letter;
 use super::reader::{Reader, Start};
 use super::{AppendError, Block, DeadLetters, Producer, RunFlags, Stream, StreamSpec, Tail};

@@ -139,12 +139,12 @@ pub fn stream(data: &[u8]) {
 
 /// The groups' journal: whole, and as the content of one record.
 pub fn journal(data: &[u8]) {
-    super::groups::replay(data);
+    super::group_state::replay(data);
     let mut sealed = b"FBG1".to_vec();
     sealed.extend_from_slice(&(data.len() as u32).to_le_bytes());
     sealed.extend_from_slice(&crc32c::crc32c(data).to_le_bytes());
     sealed.extend_from_slice(data);
-    super::groups::replay(&sealed);
+    super::group_state::replay(&sealed);
 }
 
 /// A compressed payload: first its length before compression (2 bytes), then what was stored.

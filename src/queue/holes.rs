@@ -206,7 +206,7 @@ impl Holes {
         let inside = segments.iter().any(|(s, end)| s.base <= hole.start && hole.start < *end);
         let cause = if inside { Cause::Damaged } else { Cause::Deleted };
         let first = segments.first().map_or(hole.end, |(s, _)| s.base);
-        let group_passed = |(key, state): (&super::groups::Key, &super::groups::GroupState)| {
+        let group_passed = |(key, state): (&super::group_state::Key, &super::group_state::GroupState)| {
             *key.1 == *partition.topic && key.2 == partition.number && state.committed >= hole.end
         };
         if hole.end <= first && self.groups.all().0.iter().any(group_passed) {

@@ -4,7 +4,8 @@
 use super::books::Known;
 use super::disk::Disk;
 use super::fetch::Fetcher;
-use super::groups::{GroupState, Groups, Key};
+use super::group_state::{GroupState, Key};
+use super::groups::Groups;
 use super::partition::{Notifier, Partition};
 use super::registry::Registry;
 use super::segment::{self, Found};

@@ -29,6 +29,7 @@ mod format;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod group_state;
 mod groups;
 mod holes;
 mod index;

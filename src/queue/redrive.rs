@@ -9,7 +9,8 @@
 //! redrive takes only what was refused since.
 
 use super::embedded::DEAD_LETTER_TOPIC;
-use super::groups::{Again, GroupState, Groups, Key};
+use super::group_state::{Again, GroupState, Key};
+use super::groups::Groups;
 use super::letter::Letter;
 use super::manage::{ManageError, Managed};
 use super::reader::{Reader, Start};

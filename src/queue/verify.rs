@@ -6,7 +6,7 @@
 use super::disk::{Disk, DiskFile, ReadOnlyDisk};
 use super::findings::{Finding, Missing, Severity, Verification, missing_path};
 use super::format::{SEGMENT_HEADER, SegmentHeader, VERSION, padded};
-use super::groups::{GroupState, Key, replay};
+use super::group_state::{GroupState, Key, replay};
 use super::index::Sealed;
 use super::losses::Losses;
 use super::meta::Meta;
