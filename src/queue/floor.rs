@@ -23,6 +23,12 @@ pub(crate) struct Shortage {
     pub(crate) floor: u64,
 }
 
+/// What may be written beside a record batch: a segment's header, an index, a snapshot, the journal's spare.
+const SMALL_FILES: u64 = 64 << 10;
+
+/// So near to the floor the free space is looked at before each write.
+const NEAR: u64 = 4 << 20;
+
 /// Watches the free space: a look each second, or when what was free at the last look is used up.
 #[derive(Debug)]
 pub(crate) struct Floor {
@@ -42,7 +48,9 @@ impl Floor {
     /// Whether writing `cost` bytes would leave less than the floor. Where the system does not tell, never: it will say
     /// itself when the disk is full.
     pub(crate) fn short(&mut self, cost: u64, now: Instant) -> Option<Shortage> {
-        if self.looked.is_none_or(|at| now >= at + LOOK) || self.budget < cost {
+        let cost = cost + SMALL_FILES;
+        // Near the floor every write is preceded by a look, since others write too.
+        if self.looked.is_none_or(|at| now >= at + LOOK) || self.budget < cost + NEAR {
             let space = self.disk.space(&self.dir).ok()?;
             let floor = floor(self.min_free_bytes, space.total);
             self.budget = space.free.saturating_sub(floor);
