@@ -1,7 +1,6 @@
 //! HTTP as sinks need it: TLS, log-in, time-outs, no redirects, answers of bounded size.
 
 use super::SinkError;
-use super::dead_letter::base64;
 use super::elasticsearch::{Auth, TlsOptions};
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
@@ -118,7 +117,7 @@ impl Transport {
         }
         let client = builder.build().map_err(|e| bad(chain(&e)))?;
         let mut headers = HeaderMap::new();
-        if let Some(value) = authorization(auth) {
+        if let Some(value) = auth.authorization() {
             let mut value = HeaderValue::from_str(&value).map_err(|_| SinkError::Option {
                 sink: sink.to_string(),
                 reason: "the credentials under auth hold characters that no HTTP header can hold".into(),
@@ -173,15 +172,6 @@ pub(crate) fn parse_url(sink: &str, text: &str) -> Result<Url, SinkError> {
         return Err(bad(text, "it is neither http:// nor https://".into()));
     }
     Ok(url)
-}
-
-fn authorization(auth: &Auth) -> Option<String> {
-    match auth {
-        Auth::None => None,
-        Auth::Basic { user, password } => Some(format!("Basic {}", base64(format!("{user}:{}", password.expose()).as_bytes()))),
-        Auth::ApiKey(key) => Some(format!("ApiKey {}", key.expose())),
-        Auth::Bearer(token) => Some(format!("Bearer {}", token.expose())),
-    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
@@ -253,9 +243,9 @@ mod tests {
     #[test]
     fn credentials_go_into_the_header_that_the_server_expects() {
         let secret = || crate::config::Secret::new("k");
-        assert_eq!(authorization(&Auth::None), None);
-        assert_eq!(authorization(&Auth::ApiKey(secret())).as_deref(), Some("ApiKey k"));
-        assert_eq!(authorization(&Auth::Bearer(secret())).as_deref(), Some("Bearer k"));
-        assert_eq!(authorization(&Auth::Basic { user: "u".into(), password: secret() }).as_deref(), Some("Basic dTpr"));
+        assert_eq!(Auth::None.authorization(), None);
+        assert_eq!(Auth::ApiKey(secret()).authorization().as_deref(), Some("ApiKey k"));
+        assert_eq!(Auth::Bearer(secret()).authorization().as_deref(), Some("Bearer k"));
+        assert_eq!(Auth::Basic { user: "u".into(), password: secret() }.authorization().as_deref(), Some("Basic dTpr"));
     }
 }

@@ -1,6 +1,7 @@
 //! `sinks.NAME` with `type: elasticsearch` in the configuration.
 
 use crate::config::Secret;
+use crate::sink::dead_letter::base64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,6 +22,18 @@ pub enum Auth {
     ApiKey(Secret),
     /// `auth: {bearer: …}`.
     Bearer(Secret),
+}
+
+impl Auth {
+    /// The `Authorization` header, where there is one (RFC 7617, RFC 6750; `ApiKey` is Elasticsearch's own). A secret.
+    pub(crate) fn authorization(&self) -> Option<String> {
+        match self {
+            Auth::None => None,
+            Auth::Basic { user, password } => Some(format!("Basic {}", base64(format!("{user}:{}", password.expose()).as_bytes()))),
+            Auth::ApiKey(key) => Some(format!("ApiKey {}", key.expose())),
+            Auth::Bearer(token) => Some(format!("Bearer {}", token.expose())),
+        }
+    }
 }
 
 /// Compression of request bodies.

@@ -4,7 +4,6 @@ use super::accept::connections;
 use super::body::{self, Form};
 use super::gather::{NoBody, gather};
 use super::{answer, bulk};
-use crate::sink::elasticsearch::Auth;
 use crate::source::push::HttpInputOptions;
 use crate::source::push::counters::add;
 use crate::source::push::inlet::{Filled, Inlet, Owner, Piece};
@@ -87,7 +86,7 @@ pub(crate) async fn serve(
     let shared = Arc::new(Shared {
         common: Arc::new(owner.inlet("", &[], 0)),
         by_index: Mutex::default(),
-        authorization: authorization(&options.auth),
+        authorization: options.auth.authorization(),
         max_body: options.max_body,
         max_block: queue.max_block,
         bodies: Semaphore::new(bodies_kib as usize),
@@ -104,28 +103,6 @@ pub(crate) async fn serve(
     if let Err(error) = axum::serve(connections, router).with_graceful_shutdown(closing).await {
         tracing::error!("source {name}: the listener on {address} stopped: {error}; nothing more is taken");
     }
-}
-
-fn authorization(auth: &Auth) -> Option<String> {
-    match auth {
-        Auth::None => None,
-        Auth::Basic { user, password } => Some(format!("Basic {}", base64(format!("{user}:{}", password.expose()).as_bytes()))),
-        Auth::ApiKey(key) => Some(format!("ApiKey {}", key.expose())),
-        Auth::Bearer(token) => Some(format!("Bearer {}", token.expose())),
-    }
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0u32, |word, b| word << 8 | u32::from(*b)) << (8 * (3 - chunk.len()));
-        for n in 0..4 {
-            let letter = ALPHABET[(word >> (18 - 6 * n)) as usize & 63];
-            out.push(if n <= chunk.len() { letter as char } else { '=' });
-        }
-    }
-    out
 }
 
 /// In time that tells only the length.
@@ -284,11 +261,13 @@ async fn nothing(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Respo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sink::dead_letter::base64;
+    use crate::sink::elasticsearch::Auth;
 
     #[test]
     fn credentials_are_compared_as_they_are_sent() {
         let auth = Auth::Basic { user: "me".into(), password: crate::config::Secret::new("x:y") };
-        assert_eq!(authorization(&auth).as_deref(), Some("Basic bWU6eDp5"));
+        assert_eq!(auth.authorization().as_deref(), Some("Basic bWU6eDp5"));
         assert_eq!((base64(b""), base64(b"a"), base64(b"ab")), (String::new(), "YQ==".into(), "YWI=".into()));
         assert!(same(b"abc", b"abc") && !same(b"abc", b"abd") && !same(b"abc", b"ab"));
     }
