@@ -57,7 +57,7 @@ const PARTITION: [Row<PartitionStatus>; 5] = [
     ("segments", "Segment files of the partition.", |p| p.segments as f64),
 ];
 
-const SINK: [Row<SinkStatus>; 11] = [
+const SINK: [Row<SinkStatus>; 13] = [
     ("lag_events", "Events in the queue that are not delivered.", |s| s.lag_events as f64),
     ("lag_bytes", "Bytes of the events that are not delivered, about.", |s| s.lag_bytes as f64),
     ("lag_seconds", "Age of the oldest event that is not delivered.", |s| s.lag_seconds),
@@ -69,6 +69,8 @@ const SINK: [Row<SinkStatus>; 11] = [
     ("batches_refused_total", "Requests that were refused.", |s| s.batches_refused as f64),
     ("dead_lettered_total", "Events put into the dead-letter topic.", |s| s.dead_lettered as f64),
     ("in_flight_batches", "Batches in flight.", |s| s.in_flight as f64),
+    ("in_flight_limit", "Batches that may be in flight now.", |s| s.in_flight_limit as f64),
+    ("in_flight_most", "Batches that may be in flight at most.", |s| s.in_flight_most as f64),
 ];
 
 const GROUP: [Row<GroupPartition>; 3] = [
@@ -263,6 +265,8 @@ mod tests {
             batches_refused: 509,
             dead_lettered: 510,
             in_flight: 511,
+            in_flight_limit: 512,
+            in_flight_most: 513,
             partitions: vec![group],
         };
         Status {
@@ -364,7 +368,7 @@ mod tests {
         let samples = parse(&render(&status)).unwrap();
         let mut expected = vec![602.0, 603.0];
         numbers(&serde_json::to_value(&status).unwrap(), &mut expected);
-        assert_eq!(expected.len(), 2 + 2 + 14 + 7 + 7 + 5 + 11 + 3);
+        assert_eq!(expected.len(), 2 + 2 + 14 + 7 + 7 + 5 + 13 + 3);
         for number in expected {
             assert_eq!(samples.values().filter(|v| **v == number).count(), 1, "{number}");
         }

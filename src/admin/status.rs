@@ -181,6 +181,12 @@ pub struct SinkStatus {
     pub dead_lettered: u64,
     /// Batches in flight.
     pub in_flight: u64,
+    /// How many may be in flight now: as many as speed the receiver up, fewer when it is pressed.
+    #[serde(default)]
+    pub in_flight_limit: u64,
+    /// How many may ever be.
+    #[serde(default)]
+    pub in_flight_most: u64,
     /// Offsets by partition.
     pub partitions: Vec<GroupPartition>,
 }

@@ -115,6 +115,11 @@ pub(crate) trait Client: Send + Sync + 'static {
         Box::pin(std::future::ready(Overwriting::SendsAgain(note.into())))
     }
 
+    /// Whether the receiver knows each item by a name of its own, so that a body may be sent in other parts than before.
+    fn names_items(&self) -> bool {
+        false
+    }
+
     /// What is sent for `body`, if it is not `body` itself: compression.
     fn compress(&self, _body: &[u8]) -> Option<Vec<u8>> {
         None

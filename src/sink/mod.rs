@@ -8,6 +8,7 @@
 //! | `delivery` | the thread that fetches and encodes |
 //! | `job` | one batch in flight: retries, splits, dead letters, ack |
 //! | `gate` | backoff shared by all batches of a sink |
+//! | `window` | how many batches may be in flight |
 //! | `transport` | HTTP with TLS, log-in and time-outs |
 
 mod body;
@@ -23,12 +24,12 @@ pub mod http;
 mod job;
 mod ndjson;
 mod options;
-mod slots;
 mod start;
 mod stats;
 #[cfg(test)]
 mod testing;
 mod transport;
+mod window;
 
 pub(crate) use dead_letter::base64;
 pub use options::{BatchOptions, RetryOptions, SinkKind, SinkOptions};

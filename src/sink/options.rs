@@ -47,7 +47,7 @@ pub struct SinkOptions {
     pub topics: Vec<String>,
     /// See [`BatchOptions`].
     pub batch: BatchOptions,
-    /// Most batches in flight.
+    /// Most batches in flight; how many there are is found out (see `window`).
     pub in_flight: u32,
     /// See [`RetryOptions`].
     pub retry: RetryOptions,
@@ -63,7 +63,7 @@ impl SinkOptions {
             previous_name: None,
             topics: Vec::new(),
             batch: BatchOptions { max_bytes: 5 << 20, max_events: 50_000, linger: Duration::from_millis(200) },
-            in_flight: 2,
+            in_flight: 4,
             retry: RetryOptions { initial: Duration::from_millis(200), max: Duration::from_secs(15) },
             kind,
         }
