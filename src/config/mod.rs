@@ -10,6 +10,7 @@ mod loaded;
 mod mask;
 #[cfg(test)]
 mod mistakes;
+mod more_sinks;
 mod multiline;
 mod options;
 mod push_sources;

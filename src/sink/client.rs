@@ -74,6 +74,13 @@ pub(crate) enum Outcome {
         /// The receiver's words.
         reason: String,
     },
+    /// Some of the items are refused for good, and the receiver does not say which; the others have arrived.
+    RefusedUnnamed {
+        /// How many are refused; fewer than there are.
+        refused: usize,
+        /// The receiver's words.
+        reason: String,
+    },
     /// The target takes no replacements: the body is to be sent again as [`Client::without_overwrite`] makes it.
     TakesNoOverwrite {
         /// The receiver's words.

@@ -230,6 +230,14 @@ impl Job {
                         self.split(chunk, &mut work);
                     }
                 }
+                Outcome::RefusedUnnamed { refused, reason } => {
+                    self.shared.gate.opened();
+                    Stats::add(&stats.refused, 1);
+                    let count = chunk.items.len();
+                    tally.accepted += count.saturating_sub(refused);
+                    let reason = format!("the receiver refused {refused} of {count} events and does not say which: {reason}");
+                    chunk.items.iter().for_each(|item| tally.reject(*item, 200, "partial_success", reason.clone()));
+                }
                 Outcome::Partial { already_there, retry, hold, reason, rejected } => {
                     let arrived = chunk.items.len().saturating_sub(retry.len() + rejected.len());
                     if arrived > 0 {

@@ -10,6 +10,7 @@
 //! | `gate` | backoff shared by all batches of a sink |
 //! | `window` | how many batches may be in flight |
 //! | `transport` | HTTP with TLS, log-in and time-outs |
+//! | `verdict` | what a status means where a body is taken or refused as a whole |
 
 mod body;
 pub(crate) mod client;
@@ -22,13 +23,16 @@ pub mod file;
 mod gate;
 pub mod http;
 mod job;
+pub mod loki;
 mod ndjson;
 mod options;
+pub mod otlp;
 mod start;
 mod stats;
 #[cfg(test)]
 mod testing;
 mod transport;
+mod verdict;
 mod window;
 
 pub(crate) use dead_letter::base64;

@@ -1,6 +1,7 @@
 //! `sinks.NAME` in the configuration: what all sinks share.
 
 use super::{console::ConsoleOptions, elasticsearch::ElasticsearchOptions, file::FileSinkOptions, http::HttpOptions};
+use super::{loki::LokiOptions, otlp::OtlpOptions};
 use std::time::Duration;
 
 /// How batches are cut.
@@ -30,6 +31,10 @@ pub enum SinkKind {
     Elasticsearch(ElasticsearchOptions),
     /// `type: http`.
     Http(HttpOptions),
+    /// `type: loki`.
+    Loki(LokiOptions),
+    /// `type: otlp`.
+    Otlp(OtlpOptions),
     /// `type: file`.
     File(FileSinkOptions),
     /// `type: console`.
@@ -75,6 +80,8 @@ impl SinkOptions {
             SinkKind::Elasticsearch(own) => ("elasticsearch", format!("{} index {}", own.endpoints.join(", "), own.index)),
             // The path of a webhook is often its key, and a query may carry one.
             SinkKind::Http(own) => ("http", own.url.split('/').take(3).collect::<Vec<_>>().join("/")),
+            SinkKind::Loki(own) => ("loki", own.endpoint.clone()),
+            SinkKind::Otlp(own) => ("otlp", own.endpoint.clone()),
             SinkKind::File(own) => ("file", own.path.display().to_string()),
             SinkKind::Console(_) => ("console", "standard output".to_string()),
         }

@@ -6,7 +6,7 @@ use super::gate::Gate;
 use super::job::Shared;
 use super::stats::Stats;
 use super::window::Window;
-use super::{SinkKind, SinkOptions, console, elasticsearch, file, http};
+use super::{SinkKind, SinkOptions, console, elasticsearch, file, http, loki, otlp};
 use crate::admin::SinkStatus;
 use crate::queue::{Consumer, DeadLetters, Overwriting};
 use std::path::PathBuf;
@@ -189,6 +189,13 @@ fn build(options: &SinkOptions, scope: &str, host_name: &str) -> Result<Built, S
         SinkKind::Http(kind) => {
             let encoder = http::encoder(host_name, kind.format);
             ("http", encoder, Box::new(http::HttpClient::new(name, kind, many)?), many)
+        }
+        SinkKind::Loki(kind) => {
+            let encoder = loki::LokiEncoder::new(host_name, &kind.labels, kind.structured_metadata);
+            ("loki", Box::new(encoder), Box::new(loki::LokiClient::new(name, kind, many)?), many)
+        }
+        SinkKind::Otlp(kind) => {
+            ("otlp", Box::new(otlp::OtlpEncoder::new(scope, host_name)), Box::new(otlp::OtlpClient::new(name, kind, many)?), many)
         }
         // What is appended to one file, in order, cannot be in flight twice.
         SinkKind::File(kind) => {

@@ -49,7 +49,7 @@ fn what_stands_below_a_misspelt_section_is_judged_too() {
        |
      4 |   out: {typ: console}
        |   ^^^
-       = expected the kind of sink: one of `elasticsearch`, `opensearch`, `http`, `file`, `console`
+       = expected the kind of sink: one of `elasticsearch`, `opensearch`, `http`, `loki`, `otlp`, `file`, `console`
 
     4 errors in pipeline.yaml; nothing was started and no data was touched
     "#);
