@@ -5,6 +5,7 @@ use super::more_sinks as more;
 use super::sink_kinds as kinds;
 use super::sources::{Component, enabled, refuse_process};
 use super::yaml::{Kind, Pos};
+use crate::queue::CatchUp;
 use crate::sink::{SinkKind, SinkOptions, console, elasticsearch, file, http, loki, otlp};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,6 +30,8 @@ const TYPES: [(&str, Type); 7] = [
     ("file", Type::File),
     ("console", Type::Console),
 ];
+
+const CATCH_UP: [(&str, CatchUp); 2] = [("oldest_first", CatchUp::OldestFirst), ("newest_first", CatchUp::NewestFirst)];
 
 /// Decodes one entry of `sinks:`.
 pub(crate) fn sink(ctx: &Ctx<'_>, name: &str, pos: Pos, field: &Field<'_>) -> Component<SinkOptions> {
@@ -94,6 +97,9 @@ fn options(ctx: &Ctx<'_>, name: &str, kind: Type, mut map: Map<'_>) -> SinkOptio
             options.batch.linger = time;
         }
         batch.finish(&[]);
+    }
+    if let Some(order) = map.get("catch_up").and_then(|f| f.one_of(&CATCH_UP)) {
+        options.catch_up = order;
     }
     if let Some(number) = map.get("in_flight").and_then(|f| f.integer(1..=64)) {
         options.in_flight = number as u32;

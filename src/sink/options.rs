@@ -2,6 +2,7 @@
 
 use super::{console::ConsoleOptions, elasticsearch::ElasticsearchOptions, file::FileSinkOptions, http::HttpOptions};
 use super::{loki::LokiOptions, otlp::OtlpOptions};
+use crate::queue::CatchUp;
 use std::time::Duration;
 
 /// How batches are cut.
@@ -50,6 +51,8 @@ pub struct SinkOptions {
     pub previous_name: Option<String>,
     /// Topics it consumes; empty: all but the dead letters.
     pub topics: Vec<String>,
+    /// In which order it takes what it is behind with.
+    pub catch_up: CatchUp,
     /// See [`BatchOptions`].
     pub batch: BatchOptions,
     /// Most batches in flight; how many there are is found out (see `window`).
@@ -67,6 +70,7 @@ impl SinkOptions {
             name: name.to_string(),
             previous_name: None,
             topics: Vec::new(),
+            catch_up: CatchUp::default(),
             batch: BatchOptions { max_bytes: 5 << 20, max_events: 50_000, linger: Duration::from_millis(200) },
             in_flight: 4,
             retry: RetryOptions { initial: Duration::from_millis(200), max: Duration::from_secs(15) },
