@@ -112,17 +112,17 @@ impl Tailer {
     /// All directories that can hold a match, with their files; each is watched before it is listed.
     fn walk(&mut self) -> HashMap<PathBuf, Vec<(OsString, u64)>> {
         let mut listed: HashMap<PathBuf, Listing> = HashMap::new();
-        let mut polled = vec![HashSet::new(); self.globs.len()];
+        let mut polled: HashSet<(usize, PathBuf)> = HashSet::new();
         for source in 0..self.globs.len() {
             for root in 0..self.globs[source].roots.len() {
                 let mut todo = vec![(self.globs[source].roots[root].dir.clone(), 0)];
                 while let Some((dir, depth)) = todo.pop() {
                     if self.attend(&dir, source, !listed.contains_key(&dir)) {
-                        polled[source].insert(dir.clone());
+                        polled.insert((source, dir.clone()));
                     }
                     if !listed.contains_key(&dir) {
                         let Some(found) = self.list(&dir) else {
-                            polled[source].remove(&dir);
+                            polled.remove(&(source, dir));
                             continue;
                         };
                         listed.insert(dir.clone(), found);
@@ -137,17 +137,19 @@ impl Tailer {
             }
         }
         for (dir, source) in self.linked_dirs(&listed) {
-            if !listed.contains_key(&dir) {
-                if self.attend(&dir, source, true) {
-                    polled[source].insert(dir.clone());
+            if listed.contains_key(&dir) {
+                continue;
+            }
+            let polls = self.attend(&dir, source, true);
+            if let Some(found) = self.list(&dir) {
+                if polls {
+                    polled.insert((source, dir.clone()));
                 }
-                if let Some(found) = self.list(&dir) {
-                    listed.insert(dir, found);
-                }
+                listed.insert(dir, found);
             }
         }
-        for (source, dirs) in self.shared.sources.iter().zip(polled) {
-            source.counters.polled_dirs.set(dirs.len() as u64);
+        for (i, source) in self.shared.sources.iter().enumerate() {
+            source.counters.polled_dirs.set(polled.iter().filter(|(s, _)| *s == i).count() as u64);
         }
         listed.into_iter().map(|(dir, listing)| (dir, listing.files)).collect()
     }
