@@ -4,8 +4,9 @@ use super::{AuditedFile, audit};
 use crate::admin::SinkStatus;
 use crate::admin::human::{bytes, count, duration};
 use crate::queue::{ManageError, Managed};
-use crate::source::file::FileOptions;
+use crate::source::file::filesystem::{FileSystem, Hints};
 use crate::source::file::survey::{Verdict, base_paths, head_of, is_packed, verdict};
+use crate::source::file::{FileOptions, Watch};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
@@ -102,11 +103,26 @@ fn look(path: &Path, lines: &mut Vec<String>) -> bool {
     false
 }
 
+/// Whether the file's directory is polled, and why.
+fn polled(source: &FileOptions, path: &Path) -> Option<String> {
+    let every = duration(source.poll_interval.as_secs_f64());
+    let fs = FileSystem::at(path.parent()?);
+    match source.watch {
+        Watch::Poll => Some(format!("Its folder is looked at every {every} (`watch: poll`).")),
+        Watch::Auto if fs.hints == Hints::Own => Some(format!(
+            "Its folder is on {}, where the kernel does not tell of the writes of other machines: it is looked at every {every} (`poll_interval`).",
+            fs.name
+        )),
+        _ => None,
+    }
+}
+
 fn say(source: &FileOptions, path: &Path, lines: &mut Vec<String>) -> bool {
     let name = &source.name;
     match verdict(source, path) {
         Verdict::Follows(glob) => {
             lines.push(format!("Source {name} follows it: {glob} matches. Topic: {}.", source.topic));
+            lines.extend(polled(source, path));
             return true;
         }
         Verdict::Excluded(glob, exclude) => {

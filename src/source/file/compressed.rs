@@ -6,7 +6,7 @@
 //! it, and where the trailer says that nothing more is in it, it is not even decompressed.
 
 use super::discover::Reason;
-use super::globs::bases;
+use super::globs::{bases, inner_bases, name_shape};
 use super::inflate::{Codec, Inflater, stated_size};
 use super::tailer::Tailer;
 use super::tracked::{FileId, Look, Tracked, open_regular, same_file, tail_agrees};
@@ -104,11 +104,22 @@ fn originals(path: &Path) -> Vec<PathBuf> {
 }
 
 impl Tailer {
+    /// The paths of which the compressed file `path` may be a generation, also by links and by a number before the extension.
+    pub(crate) fn originals(&self, path: &Path) -> Vec<PathBuf> {
+        let mut found = originals(path);
+        if let (Some(dir), Some(stem)) = (path.parent(), path.file_stem()) {
+            found.extend(inner_bases(stem).into_iter().map(|name| dir.join(name)));
+        }
+        let links: Vec<PathBuf> = found.iter().flat_map(|o| self.links_to(o)).cloned().collect();
+        found.extend(links);
+        found
+    }
+
     /// Whether `path` may be a compressed generation of a followed file, or is followed as it is.
     pub(crate) fn is_compressed_generation(&mut self, path: &Path) -> bool {
         Codec::of(path).is_some()
             && (self.globs.iter().any(|g| g.names_compressed(path))
-                || originals(path).iter().any(|o| self.globs.iter().any(|g| g.matches(o))))
+                || self.originals(path).iter().any(|o| self.globs.iter().any(|g| g.matches(o))))
     }
 
     /// A compressed file that is not followed: whether it should be, and from where.
@@ -123,7 +134,7 @@ impl Tailer {
         if settled || self.globs.iter().any(|g| g.excludes(&path)) {
             return;
         }
-        let originals = originals(&path);
+        let originals = self.originals(&path);
         if std::fs::symlink_metadata(path.with_extension("")).is_ok_and(|m| m.is_file()) {
             // It is still being written; its writer removes the original when it is whole.
             return;
@@ -150,9 +161,17 @@ impl Tailer {
             return;
         }
         let named = self.globs.iter().position(|g| g.names_compressed(&path)).map(|source| (source, path.clone()));
+        let stem = path.parent().zip(path.file_stem()).map(|(dir, stem)| dir.join(stem));
+        let inner: Vec<PathBuf> =
+            path.file_stem().map(inner_bases).unwrap_or_default().into_iter().map(|n| path.with_file_name(n)).collect();
         // Its time of change is that of its content where the compressor keeps it (gzip, zstd, logrotate), else later.
         let since = |o: &&PathBuf| self.seen_since.get(*o).is_some_and(|born| *born != 0 && *born <= look.modified_ns);
-        let missed = originals.iter().find(since).cloned();
+        // A name with the number before the extension must be asked for by itself: it may be that of another log.
+        let asked = |o: &&PathBuf| !inner.contains(*o) || stem.as_ref().is_some_and(|s| self.globs.iter().any(|g| g.matches(s)));
+        let missed = originals.iter().filter(asked).find(since).cloned();
+        // Each generation has its own name from the beginning (log4j2 without `fileName`, logback without `file`).
+        let sibling = |s: &&PathBuf| self.seen_shapes.get(&name_shape(s)).is_some_and(|born| *born != 0 && *born <= look.modified_ns);
+        let missed = missed.or_else(|| stem.as_ref().filter(sibling).cloned());
         let missed = missed.filter(|_| !self.unrelated_heads.contains(&Head::of(&head)));
         let Some((source, original)) = missed.and_then(|o| Some((self.source_of(&o)?, o))).or(named) else {
             self.not_followed.insert(&look, Reason::Unrelated);
@@ -192,7 +211,7 @@ impl Tailer {
     }
 
     /// How far a stream was handed over: as far as it is durable, or, by this process, farther.
-    fn reached(&self, stream: &Stream) -> Position {
+    pub(crate) fn reached(&self, stream: &Stream) -> Position {
         let durable = stream.durable();
         self.handed_over.get(&stream.id).copied().filter(|p| p.end > durable.end).unwrap_or(durable)
     }

@@ -15,6 +15,7 @@ mod copies;
 mod counters;
 mod discover;
 mod error;
+pub(crate) mod filesystem;
 mod flush;
 #[doc(hidden)]
 #[cfg(any(test, fuzzing))]
@@ -25,11 +26,14 @@ mod horizon;
 mod inflate;
 mod kubernetes;
 pub(in crate::source) mod lines;
+mod links;
 mod listing;
 mod multiline;
 mod options;
+mod polling;
 mod read;
 mod records;
+mod renumbered;
 mod resume;
 pub(crate) mod survey;
 mod tailer;
@@ -37,8 +41,9 @@ mod tailer;
 mod tests;
 mod thread;
 mod tracked;
+mod unreadable;
 mod watch;
 
 pub use error::SourceError;
-pub use options::{FileEncoding, FileFormat, FileOptions, Joining, LongLine, Multiline, Preset, StartAt};
+pub use options::{FileEncoding, FileFormat, FileOptions, Joining, LongLine, Multiline, Preset, StartAt, Watch};
 pub use thread::FileSources;

@@ -4,9 +4,12 @@ use super::again::Again;
 use super::catch_up::CatchUp;
 use super::counters::Counters;
 use super::discover::NotFollowed;
-use super::globs::Globs;
+use super::filesystem::FileSystem;
+use super::globs::{Globs, name_shape};
 use super::horizon::Horizon;
+use super::links::Links;
 use super::multiline::Multi;
+use super::polling::Polling;
 use super::read::{Shared, Source, Turn};
 use super::tracked::{FileId, Tracked};
 use super::watch::Watcher;
@@ -20,8 +23,6 @@ use std::time::{Duration, Instant};
 
 /// Hints are taken at most this often: the kernel merges equal ones, so a hot writer costs little.
 pub(crate) const HINT_PAUSE: Duration = Duration::from_millis(5);
-/// Without hints, directories are listed this often.
-const BLIND_RESCAN: Duration = Duration::from_secs(1);
 /// A renamed or deleted file that was quiet for so long is closed.
 pub(crate) const MOVED_QUIET: Duration = Duration::from_secs(5);
 /// A file that could not be read is tried again after this.
@@ -59,8 +60,17 @@ pub(crate) struct Dir {
     /// The followed file behind each name.
     pub(crate) names: HashMap<OsString, FileId>,
     pub(crate) watch: Option<i32>,
-    /// The kernel sees all writes to its files.
-    pub(crate) local: bool,
+    /// It was not looked at since the watch was set.
+    pub(crate) anew: bool,
+    /// It is looked at this often.
+    pub(crate) poll: Option<Duration>,
+    /// When it was looked at last.
+    pub(crate) looked: Option<Instant>,
+    pub(crate) fs: FileSystem,
+    /// What directories are in it, sorted, where it is polled.
+    pub(crate) subdirs: Vec<PathBuf>,
+    /// That it is polled was said.
+    pub(crate) told: bool,
     /// A failure to list it was said.
     pub(crate) failed: bool,
 }
@@ -68,7 +78,8 @@ pub(crate) struct Dir {
 /// What a watch is for.
 #[derive(Clone, Debug)]
 pub(crate) enum Watched {
-    Dir(Arc<Path>),
+    /// All paths that lead there.
+    Dir(Arc<[Arc<Path>]>),
     File(FileId),
 }
 
@@ -81,12 +92,16 @@ pub(crate) struct Tailer {
     /// Followed files by inode; the device tells apart those of several file systems.
     pub(crate) by_inode: HashMap<(u64, u64), FileId>,
     pub(crate) dirs: HashMap<PathBuf, Dir>,
+    pub(crate) links: Links,
+    pub(crate) polling: Polling,
     pub(crate) watched: HashMap<i32, Watched>,
     pub(crate) watcher: Watcher,
     /// Remembered streams by inode.
     pub(crate) remembered: HashMap<u64, Vec<Arc<Stream>>>,
     /// Birth of the oldest file that was followed under each path, now or before.
     pub(crate) seen_since: HashMap<PathBuf, i64>,
+    /// The same for paths that differ in numbers only.
+    pub(crate) seen_shapes: HashMap<PathBuf, i64>,
     /// Remembered streams by the path under which they were matched.
     pub(crate) remembered_paths: HashMap<PathBuf, Vec<Arc<Stream>>>,
     /// Streams that ended with a truncation that this process saw.
@@ -143,13 +158,10 @@ impl Tailer {
             options.max_line_bytes = options.max_line_bytes.clamp(1, 1 << 30);
             sources.push(Source { options, multi, fields: fields.join(","), counters: Arc::new(Counters::default()) });
         }
-        let (watcher, blind) = Watcher::new().map_err(|source| SourceError::Start { what: "eventfd", source })?;
-        if let Some(e) = blind {
-            tracing::warn!("no inotify ({e}): directories are listed every second instead; nothing is lost, but it costs more");
-        }
+        let watcher = Watcher::new().map_err(|source| SourceError::Start { what: "eventfd", source })?;
         let streams = producer.streams();
         let (mut remembered, mut remembered_paths) = (HashMap::<u64, Vec<_>>::new(), HashMap::<PathBuf, Vec<_>>::new());
-        let mut seen_since = HashMap::<PathBuf, i64>::new();
+        let (mut seen_since, mut seen_shapes) = (HashMap::<PathBuf, i64>::new(), HashMap::<PathBuf, i64>::new());
         let mut first_start = vec![true; sources.len()];
         for stream in streams {
             let spec = stream.spec();
@@ -159,6 +171,8 @@ impl Tailer {
             }
             let born = seen_since.entry(spec.path.clone()).or_insert(file.born_ns);
             *born = file.born_ns.min(*born);
+            let shape = seen_shapes.entry(name_shape(&spec.path)).or_insert(file.born_ns);
+            *shape = file.born_ns.min(*shape);
             remembered.entry(file.inode).or_default().push(stream.clone());
             remembered_paths.entry(spec.path.clone()).or_default().push(stream);
         }
@@ -169,11 +183,14 @@ impl Tailer {
             next_id: 0,
             by_inode: HashMap::new(),
             dirs: HashMap::new(),
+            links: Links::default(),
+            polling: Polling::default(),
             watched: HashMap::new(),
             watcher,
             remembered,
             remembered_paths,
             seen_since,
+            seen_shapes,
             ended_here: HashSet::new(),
             not_followed: NotFollowed::default(),
             unrelated_heads: HashSet::new(),
@@ -212,9 +229,7 @@ impl Tailer {
     /// How long until directories are listed again.
     fn rescan(&self) -> Duration {
         let configured = self.shared.sources.iter().map(|s| s.options.rescan).min().unwrap_or(Duration::from_secs(5));
-        let configured = configured.max(Duration::from_millis(100));
-        let blind = !self.watcher.hints() || self.dirs.values().any(|d| d.watch.is_none());
-        if blind { configured.min(BLIND_RESCAN) } else { configured }
+        configured.max(Duration::from_millis(100))
     }
 
     /// Follows one more file.
@@ -226,6 +241,8 @@ impl Tailer {
         }
         let born = self.seen_since.entry(file.path.clone()).or_insert(file.identity.born_ns);
         *born = file.identity.born_ns.min(*born);
+        let shape = self.seen_shapes.entry(name_shape(&file.path)).or_insert(file.identity.born_ns);
+        *shape = file.identity.born_ns.min(*shape);
         self.next_id += 1;
         self.by_inode.insert((file.identity.device, file.identity.inode), id);
         self.files.insert(id, file);
@@ -276,6 +293,7 @@ impl Tailer {
             self.scan_due = now + self.rescan();
             self.look_ahead(now);
         }
+        self.poll(now);
         while let Some(&(at, id)) = self.deadlines.first().filter(|(at, _)| *at <= now) {
             self.deadlines.remove(&(at, id));
             if let Some(file) = self.files.get_mut(&id) {
@@ -309,6 +327,7 @@ impl Tailer {
             return Step::Busy;
         }
         let next = self.deadlines.first().map_or(self.scan_due, |(at, _)| self.scan_due.min(*at));
+        let next = self.polling.next(next);
         Step::Until(self.again.next(next, &*self.shared.producer))
     }
 

@@ -231,6 +231,20 @@ impl Tracked {
     pub(crate) fn fail(&mut self, doing: &str, error: &io::Error) {
         if self.failed != Some(error.kind()) {
             self.failed = Some(error.kind());
+            use rustix::io::Errno;
+            if matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE)) {
+                // It is the same for all files: said once.
+                if self.counters.no_descriptor() {
+                    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+                    let text = format!(
+                        "no file descriptor is left ({error}; the limit of open files is {limit}): files are read as others are closed, \
+                         trying again; nothing is lost unless rotation deletes it by then. Raise the limit (LimitNOFILE, ulimit -n)"
+                    );
+                    tracing::warn!("{text}");
+                    self.counters.set_error(&text);
+                }
+                return;
+            }
             let text = format!(
                 "cannot {doing} {}: {error}; its {} bytes from byte {} on stay unread, trying again",
                 self.place().display(),
