@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::http::{ask, gzip};
 use common::{Bench, PATIENCE, assert_exactly, elasticsearch_sink, free_address, lines, quoted};
 use forebay::demo::receiver::{Mode, Receiver};
 use rustls::pki_types::CertificateDer;
@@ -52,26 +53,6 @@ fn standard_input_that_does_not_end_is_drained_at_the_stop() {
     assert_eq!((status.sources["app"].kind.as_str(), status.sources["app"].read_events), ("stdin", 101));
     assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
     assert_exactly(&receiver, &(lines(0..100) + &"y".repeat(120) + "\nlast"));
-}
-
-/// One request on a connection of its own; status and the rest of the answer. `None` when the agent is not there.
-fn ask(address: SocketAddr, method: &str, path: &str, headers: &str, body: &[u8]) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
-    stream.write_all(head.as_bytes()).ok()?;
-    // An answer may come before the whole body was read.
-    let _ = stream.write_all(body);
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    Some((answer.split(' ').nth(1)?.parse().ok()?, answer))
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
 }
 
 #[test]
