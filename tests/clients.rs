@@ -105,11 +105,16 @@ fn the_clients_for_programming_languages() {
     assert_eq!((status, &answer["_shards"]["failed"]), (200, &0.into()));
     let (status, answer) = told(ask(address, "POST", "/app/_search", "", b"{}"));
     assert!(status == 404 && answer["error"]["type"] == "resource_not_found_exception");
-    agent.wait_for("all is shipped", || receiver.account(|a| a.documents().len() >= 8));
+    // What Node.js and OpenTelemetry collect before they send: 5 MB.
+    let documents = |n: usize| format!("{{\"create\":{{}}}}\n{{\"large\":\"{n} {}\"}}\n", "x".repeat(500_000));
+    let body: String = (0..10).map(documents).collect();
+    assert_eq!(told(ask(address, "POST", "/_bulk", &headers(9), body.as_bytes())).0, 200);
+    agent.wait_for("all is shipped", || receiver.account(|a| a.documents().len() >= 18));
     assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
     let alone = ["", "9", "10"].map(|id| format!("{{\"alone\": \"{id}\"}}\n")).concat();
     let bulk = paths.map(|path| format!("{{\"to\":\"{path}\"}}\n")).concat();
-    assert_exactly(&receiver, &format!("{{\"message\":\"héllo\"}}\n{alone}{bulk}"));
+    let large: String = body.lines().filter(|line| line.starts_with("{\"large")).map(|line| format!("{line}\n")).collect();
+    assert_exactly(&receiver, &format!("{{\"message\":\"héllo\"}}\n{alone}{bulk}{large}"));
 }
 
 /// Vector looks for the cluster's health; Fluent Bit for a piece of text where an answer is longer than its buffer; Logstash for a

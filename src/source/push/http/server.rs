@@ -80,7 +80,8 @@ pub(crate) async fn serve(
     closing: impl Future<Output = ()> + Send + 'static,
 ) {
     let name = owner.options.name.clone();
-    let bodies_kib = u32::try_from((queue.buffer_memory / 4).max(options.max_body) >> 10).unwrap_or(u32::MAX >> 3);
+    let max_body = options.max_body.min(queue.buffer_memory / 4);
+    let bodies_kib = u32::try_from((queue.buffer_memory / 4) >> 10).unwrap_or(u32::MAX >> 3);
     let Listening { listener, tls, address } = listening;
     // Longer than any answer takes.
     let patience = queue.max_block + QUIET;
@@ -89,7 +90,7 @@ pub(crate) async fn serve(
         common: Arc::new(owner.inlet("", &[], 0)),
         by_index: Mutex::default(),
         authorization: options.auth.authorization(),
-        max_body: options.max_body,
+        max_body,
         max_block: queue.max_block,
         bodies: Semaphore::new(bodies_kib as usize),
         bodies_kib,
