@@ -3,7 +3,8 @@
 //! `cargo bench --bench push` (`-- --events 1000000 --size 200 --only bulk --runs 3 --set 'queue: {acks: written}'`) starts the agent with
 //! its defaults and sends to one source after the other: Elasticsearch's `_bulk` and NDJSON over HTTP (1,000 events a
 //! request, four connections), syslog over TCP (four connections), lines over standard input. Nothing is shipped: the sink's
-//! server is not there. Prints wall seconds, events a second, CPU seconds of the agent, events a CPU second, its peak
+//! server is not there. `--indices N` sends each
+//! event of a `_bulk` to another index than the one before it, `--agent PATH` measures another build of the program. Prints wall seconds, events a second, CPU seconds of the agent, events a CPU second, its peak
 //! resident memory. The senders run in this process, on the same cores.
 
 use std::fs;
@@ -22,11 +23,21 @@ struct Options {
     size: usize,
     runs: u32,
     only: Option<String>,
+    indices: u64,
     set: String,
+    agent: String,
 }
 
 fn options() -> Options {
-    let mut options = Options { events: 400_000, size: 200, runs: 1, only: None, set: String::new() };
+    let mut options = Options {
+        events: 400_000,
+        size: 200,
+        runs: 1,
+        only: None,
+        indices: 1,
+        set: String::new(),
+        agent: env!("CARGO_BIN_EXE_forebay").into(),
+    };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().unwrap_or_else(|| panic!("{arg} takes a value"));
@@ -35,23 +46,28 @@ fn options() -> Options {
             "--size" => options.size = value().parse().expect("--size BYTES"),
             "--runs" => options.runs = value().parse().expect("--runs N"),
             "--only" => options.only = Some(value()),
+            "--indices" => options.indices = value().parse().expect("--indices N"),
             "--set" => options.set = value(),
+            "--agent" => options.agent = value(),
             // What `cargo bench` adds.
             "--bench" => {}
-            other => panic!("unknown option {other}: --events, --size, --runs, --only, --set"),
+            other => panic!("unknown option {other}: --events, --size, --runs, --only, --indices, --set, --agent"),
         }
     }
     options.events = options.events.next_multiple_of(BATCH * CONNECTIONS);
     options
 }
 
-/// An event as each kind of sender writes it, about `size` bytes of text in it.
-fn event(kind: &str, size: usize, n: u64) -> String {
+/// An event as each kind of sender writes it, with `size` bytes of text in it.
+fn event(kind: &str, options: &Options, n: u64) -> String {
+    let size = options.size;
     let text = format!("seq={n:012} order paid, cache miss, retry upstream {}", "session token renewed ".repeat(size / 22 + 1));
-    let text = &text[..size.max(20)];
+    let (text, index) = (&text[..size.max(20)], n % options.indices.max(1));
     match kind {
         "bulk" => {
-            format!("{{\"create\":{{\"_index\":\"logs-app\"}}}}\n{{\"@timestamp\":\"2026-03-09T10:15:02.123Z\",\"message\":\"{text}\"}}\n")
+            format!(
+                "{{\"create\":{{\"_index\":\"logs-{index}\"}}}}\n{{\"@timestamp\":\"2026-03-09T10:15:02.123Z\",\"message\":\"{text}\"}}\n"
+            )
         }
         "ndjson" => format!("{{\"@timestamp\":\"2026-03-09T10:15:02.123Z\",\"message\":\"{text}\"}}\n"),
         "syslog" => format!("<14>1 2026-03-09T10:15:02Z web app {n} - - {text}\n"),
@@ -104,7 +120,7 @@ fn send(kind: &str, agent: &mut Child, to: SocketAddr, admin: SocketAddr, option
     let each = options.events / CONNECTIONS;
     match kind {
         "bulk" | "ndjson" => {
-            let body: String = (0..BATCH).map(|n| event(kind, options.size, n)).collect();
+            let body: String = (0..BATCH).map(|n| event(kind, options, n)).collect();
             let path = if kind == "bulk" { "/_bulk" } else { "/" };
             std::thread::scope(|scope| {
                 (0..CONNECTIONS).for_each(|_| drop(scope.spawn(|| requests(to, path, body.as_bytes(), each / BATCH))));
@@ -113,14 +129,14 @@ fn send(kind: &str, agent: &mut Child, to: SocketAddr, admin: SocketAddr, option
         "syslog" => std::thread::scope(|scope| {
             for _ in 0..CONNECTIONS {
                 scope.spawn(|| {
-                    let body: String = (0..BATCH).map(|n| event(kind, options.size, n)).collect();
+                    let body: String = (0..BATCH).map(|n| event(kind, options, n)).collect();
                     let mut stream = TcpStream::connect(to).expect("a connection");
                     (0..each / BATCH).for_each(|_| stream.write_all(body.as_bytes()).expect("syslog"));
                 });
             }
         }),
         _ => {
-            let body: String = (0..BATCH).map(|n| event(kind, options.size, n)).collect();
+            let body: String = (0..BATCH).map(|n| event(kind, options, n)).collect();
             let input = agent.stdin.as_mut().expect("a pipe");
             (0..options.events / BATCH).for_each(|_| input.write_all(body.as_bytes()).expect("standard input"));
         }
@@ -156,7 +172,7 @@ fn main() {
                 options.set
             );
             fs::write(&pipeline, text).expect("room for the pipeline");
-            let mut agent = Command::new(env!("CARGO_BIN_EXE_forebay"))
+            let mut agent = Command::new(&options.agent)
                 .arg("run")
                 .arg(&pipeline)
                 .stdin(Stdio::piped())
