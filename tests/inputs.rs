@@ -215,7 +215,8 @@ fn https_and_no_more_connections_than_allowed() {
     }
     let (cert, key) = (quoted(bench.path("cert.pem")), quoted(bench.path("key.pem")));
     let source = format!("  api: {{type: http, listen: \"{address}\", max_connections: 2, tls: {{cert_file: {cert}, key_file: {key}}}}}");
-    bench.inputs(&source, &elasticsearch_sink(&receiver.url()), "");
+    // `max_body` is not written: it becomes a quarter of this memory.
+    bench.inputs(&source, &elasticsearch_sink(&receiver.url()), "queue: {buffer_memory: 8MiB}");
     let mut agent = bench.start();
     agent.wait_for("it listens", || TcpStream::connect(address).is_ok());
     // Plain text is refused and counted; two that say nothing take both places for a while.
@@ -232,6 +233,12 @@ fn https_and_no_more_connections_than_allowed() {
     let _ = third.read_to_end(&mut answer);
     let answer = String::from_utf8_lossy(&answer);
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("{\"accepted\":2}"), "{answer}");
+    let mut large = encrypted(&bench, address);
+    large.write_all(b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2097153\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    let _ = large.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("max_body (2097152 bytes)"), "{answer}");
     agent.wait_for("all is shipped", || receiver.account(|a| a.documents().len() == 2));
     assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
     assert_exactly(&receiver, "one\ntwo\n");
