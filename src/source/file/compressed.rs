@@ -167,7 +167,7 @@ impl Tailer {
         }
         let mut file = Tracked::new(source, self.shared.sources[source].counters.clone(), original, path.clone(), &look, now);
         file.counters.rotations.add(u64::from(file.path != path));
-        file.packed = Some(Packed::new(codec));
+        file.packed = Some(Box::new(Packed::new(codec)));
         file.moved = Some(now);
         let id = self.insert(file);
         self.name(&path, id);
@@ -228,7 +228,7 @@ impl Tailer {
         let Some(source) = self.source_of(&spec.path) else { return };
         let mut file = Tracked::new(source, self.shared.sources[source].counters.clone(), spec.path.clone(), path.clone(), &look, now);
         (file.generation, file.head, file.stream) = (spec.generation, spec.head, Some(stream));
-        file.packed = Some(Packed::new(codec));
+        file.packed = Some(Box::new(Packed::new(codec)));
         file.moved = Some(now);
         file.seek(at.end, at.tail);
         tracing::info!("{} holds what was read of {} up to byte {}: reading on from there", path.display(), spec.path.display(), at.end);

@@ -3,7 +3,7 @@
 use super::globs::bases;
 use super::inflate::Codec;
 use super::read::Turn;
-use super::tailer::{Dir, Tailer, Watched};
+use super::tailer::{Dir, HINT_PAUSE, MOST_PAUSES, Tailer, Watched};
 use super::tracked::{FileId, Look, Tracked, open_regular};
 use super::watch::HintKind;
 use crate::queue::{Cause, FileIdentity, Head, LostUnread, Position, Stream};
@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Why a file that was looked at is not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,11 +88,11 @@ impl Tailer {
         })
     }
 
-    /// Takes the kernel's hints and looks at the names that they speak of.
-    pub(crate) fn take_hints(&mut self, now: Instant) {
+    /// Takes the kernel's hints and looks at the names that they speak of. Gives how long to gather the next ones.
+    pub(crate) fn take_hints(&mut self, now: Instant) -> Duration {
         let mut hints = Vec::new();
         self.watcher.hints_now(|hint| hints.push(hint));
-        let (mut touched, mut known) = (Vec::new(), HashSet::new());
+        let (mut touched, mut known, all, mut grown) = (Vec::new(), HashSet::new(), hints.len(), 0);
         let mut moved: HashMap<PathBuf, PathBuf> = HashMap::new();
         for hint in hints {
             if hint.kind == HintKind::Overflow {
@@ -104,6 +104,7 @@ impl Tailer {
             let dir = match self.watched.get(&hint.watch) {
                 Some(Watched::File(id)) => {
                     let id = *id;
+                    grown += 1;
                     self.activate(id);
                     continue;
                 }
@@ -117,6 +118,7 @@ impl Tailer {
             if hint.kind == HintKind::Changed
                 && let Some(&id) = self.dirs.get(&*dir).and_then(|d| d.names.get(&hint.name))
             {
+                grown += 1;
                 self.activate(id);
                 continue;
             }
@@ -150,8 +152,10 @@ impl Tailer {
                 touched.push((dir, hint.name, path));
             }
         }
+        // A file that is renamed may soon be renamed again.
+        let pause = if grown == all { HINT_PAUSE * (grown as u32).clamp(1, MOST_PAUSES) } else { HINT_PAUSE };
         if touched.is_empty() {
-            return;
+            return pause;
         }
         let (mut fresh, mut vanished) = (Vec::new(), Vec::new());
         for (dir, name, path) in touched {
@@ -161,6 +165,7 @@ impl Tailer {
             }
         }
         self.settle(fresh, vanished, now);
+        pause
     }
 
     /// Notes what a name means now. Returns whether it is a file that the name did not mean before.
@@ -198,6 +203,7 @@ impl Tailer {
                         file.at = Some(path.clone());
                         file.moved = (path != file.path).then_some(now);
                         file.counters.rotations.add(u64::from(path != file.path));
+                        self.horizon.moved(id);
                     }
                     self.name(&path, id);
                     self.activate(id);
@@ -208,6 +214,7 @@ impl Tailer {
         for id in vanished {
             if let Some(file) = self.files.get_mut(&id).filter(|f| f.at.is_none()) {
                 file.moved = Some(now);
+                self.horizon.moved(id);
                 self.activate(id);
             }
         }
@@ -324,6 +331,7 @@ impl Tailer {
         let Some(file) = self.files.get_mut(&id) else { return };
         if let Some(at) = file.at.take() {
             file.moved = Some(now);
+            self.horizon.moved(id);
             self.scan(now);
             if self.files.get(&id).is_some_and(|f| f.at.is_none()) {
                 tracing::debug!("{} is gone", at.display());
@@ -412,7 +420,7 @@ impl Tailer {
             // Its copies are to be recognised whenever they are looked at.
             self.ended_here.insert(stream.id);
             self.handed_over.insert(stream.id, Position { end: former.pos, tail: former.tail });
-            self.remembered_paths.entry(file.path.clone()).or_default().push(stream.clone());
+            self.remembered_paths.get_or_insert_with(&file.path, Vec::new).push(stream.clone());
         }
         let unread = former.size.saturating_sub(former.pos);
         if !self.adopt_copy(id, &former, now) && unread > 0 {

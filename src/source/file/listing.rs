@@ -7,10 +7,20 @@ use std::ffi::OsString;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How often every file is looked at even where the kernel hints at changes (writes through `mmap` give no hint).
 const FULL_SCAN: Duration = Duration::from_secs(60);
+/// But that takes at most this part of the time.
+const SELDOM: u32 = 500;
+/// A directory that was changed so shortly ago may change again without another time: clocks of file systems are coarse.
+const COARSE: Duration = Duration::from_secs(2);
+
+/// When a directory was changed last, where that is a while ago.
+fn settled_mtime(dir: &Path) -> Option<SystemTime> {
+    let modified = std::fs::metadata(dir).and_then(|m| m.modified()).ok()?;
+    SystemTime::now().duration_since(modified).is_ok_and(|age| age > COARSE).then_some(modified)
+}
 
 /// Whether all writes to the file system of `dir` pass this kernel, so that it hints at them.
 fn is_local(dir: &Path) -> bool {
@@ -22,7 +32,8 @@ fn is_local(dir: &Path) -> bool {
 /// What is in a directory.
 struct Listing {
     /// Names of files with their inodes (0 where only a look can tell).
-    files: Vec<(OsString, u64)>,
+    /// `None` where it is as it was.
+    files: Option<Vec<(OsString, u64)>>,
     dirs: Vec<PathBuf>,
 }
 
@@ -37,10 +48,8 @@ impl Tailer {
     pub(crate) fn scan(&mut self, now: Instant) {
         self.undecided = false;
         let full = now >= self.full_scan_due;
-        if full {
-            self.full_scan_due = now + FULL_SCAN;
-        }
-        let dirs = self.walk();
+        let begun = Instant::now();
+        let dirs = self.walk(full);
         self.dirs.retain(|path, dir| {
             let keep = dirs.contains_key(path) || !dir.names.is_empty();
             if let (false, Some(watch)) = (keep, dir.watch) {
@@ -51,9 +60,11 @@ impl Tailer {
         });
         let gone: Vec<PathBuf> = self.dirs.keys().filter(|d| !dirs.contains_key(*d)).cloned().collect();
         let (mut fresh, mut vanished) = (Vec::new(), Vec::new());
-        for (dir, entries) in dirs.into_iter().chain(gone.into_iter().map(|d| (d, Vec::new()))) {
+        let mut unsettled = Vec::new();
+        for (dir, entries) in dirs.into_iter().chain(gone.into_iter().map(|d| (d, Some(Vec::new())))) {
+            let Some(entries) = entries else { continue };
             let device = std::fs::metadata(&dir).map_or(0, |m| m.dev());
-            let mut seen = HashSet::new();
+            let (mut seen, before) = (HashSet::new(), fresh.len());
             for (name, inode) in &entries {
                 let state = self.dirs.get(&dir);
                 let known = state.and_then(|d| d.names.get(name)).and_then(|id| self.files.get(id));
@@ -86,21 +97,44 @@ impl Tailer {
                     fresh.extend(look.map(|look| Fresh { path, look, base: None }));
                 }
             }
+            unsettled.extend(fresh[before..].iter().map(|f| f.path.clone()));
+            if !self.looked_once {
+                // Nothing is followed that could have been renamed from one directory into another.
+                self.settle(std::mem::take(&mut fresh), std::mem::take(&mut vanished), now);
+                self.note_open(&mut unsettled);
+            }
         }
         self.settle(fresh, vanished, now);
+        self.note_open(&mut unsettled);
         self.looked_once = true;
         self.last_scan = Some(now);
+        if full {
+            self.full_scan_due = now + FULL_SCAN.max(begun.elapsed() * SELDOM);
+        }
     }
 
-    /// All directories that can hold a match, with their files; each is watched before it is listed.
-    fn walk(&mut self) -> HashMap<PathBuf, Vec<(OsString, u64)>> {
+    /// Directories with files that are not followed though they matter are listed each time: they are judged again.
+    fn note_open(&mut self, paths: &mut Vec<PathBuf>) {
+        for path in paths.drain(..) {
+            if let (Some(dir), Some(name)) = (path.parent(), path.file_name())
+                && let Some(state) = self.dirs.get_mut(dir)
+                && !state.names.contains_key(name)
+            {
+                state.unchanged_since = None;
+            }
+        }
+    }
+
+    /// All directories that can hold a match, with their files; each is watched before it is listed. `None` stands for the
+    /// files of one that is as it was.
+    fn walk(&mut self, full: bool) -> HashMap<PathBuf, Option<Vec<(OsString, u64)>>> {
         let mut listed: HashMap<PathBuf, Listing> = HashMap::new();
         for source in 0..self.globs.len() {
             for root in 0..self.globs[source].roots.len() {
                 let mut todo = vec![(self.globs[source].roots[root].dir.clone(), 0)];
                 while let Some((dir, depth)) = todo.pop() {
                     if !listed.contains_key(&dir) {
-                        let Some(found) = self.list(&dir) else { continue };
+                        let Some(found) = self.list(&dir, full) else { continue };
                         listed.insert(dir.clone(), found);
                     }
                     let root = &self.globs[source].roots[root];
@@ -113,9 +147,20 @@ impl Tailer {
     }
 
     /// The files (with inode) and directories in `dir`, or `None` when there is no such directory.
-    fn list(&mut self, dir: &Path) -> Option<Listing> {
+    fn list(&mut self, dir: &Path, full: bool) -> Option<Listing> {
         self.watch(dir);
-        let (mut files, mut dirs) = (Vec::new(), Vec::new());
+        // Looked at before it is listed: what comes meanwhile changes it.
+        let modified = settled_mtime(dir);
+        if let Some(state) = self.dirs.get(dir)
+            && !full
+            && state.local
+            && state.watch.is_some()
+            && state.unchanged_since.is_some()
+            && state.unchanged_since == modified
+        {
+            return Some(Listing { files: None, dirs: state.subdirs.clone() });
+        }
+        let (mut files, mut dirs, mut links) = (Vec::new(), Vec::new(), false);
         let result = std::fs::read_dir(dir).and_then(|entries| {
             for entry in entries {
                 let entry = entry?;
@@ -125,6 +170,7 @@ impl Tailer {
                 } else if kind.is_file() {
                     files.push((entry.file_name(), entry.ino()));
                 } else if kind.is_symlink() {
+                    links = true;
                     // A link to a directory is followed only where a glob's level names it, not below `**`.
                     match std::fs::metadata(entry.path()) {
                         Ok(m) if m.is_dir() && self.globs.iter().any(|g| g.roots.iter().any(|r| !r.deep)) => dirs.push(entry.path()),
@@ -136,12 +182,15 @@ impl Tailer {
             Ok(())
         });
         let state = self.dirs.entry(dir.to_owned()).or_default();
+        state.unchanged_since = None;
         match result {
             Ok(()) => {
                 if std::mem::take(&mut state.failed) {
                     tracing::info!("{} can be listed again", dir.display());
                 }
-                Some(Listing { files, dirs })
+                state.unchanged_since = modified.filter(|_| !links);
+                state.subdirs.clone_from(&dirs);
+                Some(Listing { files: Some(files), dirs })
             }
             Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => None,
             Err(e) => {
@@ -154,7 +203,7 @@ impl Tailer {
                 }
                 // What is followed there already is still read.
                 let known = state.names.keys().map(|n| (n.clone(), 0)).collect();
-                Some(Listing { files: known, dirs: Vec::new() })
+                Some(Listing { files: Some(known), dirs: Vec::new() })
             }
         }
     }
@@ -167,7 +216,7 @@ impl Tailer {
             Ok(watch) => {
                 let state = self.dirs.entry(dir.to_owned()).or_default();
                 if state.watch.replace(watch) != Some(watch) {
-                    state.local = is_local(dir);
+                    (state.local, state.unchanged_since) = (is_local(dir), None);
                     self.watched.insert(watch, Watched::Dir(Arc::from(dir)));
                 }
             }

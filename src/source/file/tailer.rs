@@ -1,6 +1,7 @@
 //! The tailer: all files of all sources, driven step by step by the reader thread (and by tests).
 
 use super::again::Again;
+use super::by_path::ByPath;
 use super::catch_up::CatchUp;
 use super::counters::Counters;
 use super::discover::NotFollowed;
@@ -16,10 +17,12 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Hints are taken at most this often: the kernel merges equal ones, so a hot writer costs little.
 pub(crate) const HINT_PAUSE: Duration = Duration::from_millis(5);
+/// Where many files grow, and nothing else happens, so many times more seldom: then each look finds more of them.
+pub(crate) const MOST_PAUSES: u32 = 4;
 /// Without hints, directories are listed this often.
 const BLIND_RESCAN: Duration = Duration::from_secs(1);
 /// A renamed or deleted file that was quiet for so long is closed.
@@ -30,8 +33,9 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(crate) const SCAN_PAUSE: Duration = Duration::from_millis(100);
 /// A round of turns ends after this, so that renames and a stop are seen however many files are hot.
 const ROUND: Duration = Duration::from_millis(20);
-/// Most open files; beyond, those that were quiet longest are closed and opened again on activity.
-const MAX_OPEN: usize = 512;
+/// Most open files; beyond, those that were quiet longest are closed and opened again on activity. A thousand busy ones
+/// stay open.
+const MAX_OPEN: usize = 1536;
 
 /// How many files may be open under a limit of `descriptors`: at most half of them, since the queue, which must be
 /// able to write what is read, and the sinks need some too.
@@ -63,6 +67,11 @@ pub(crate) struct Dir {
     pub(crate) local: bool,
     /// A failure to list it was said.
     pub(crate) failed: bool,
+    /// When it was changed last, where all that matters in it was settled then and it holds no links: while that is so, and
+    /// the kernel hints at changes, it need not be listed again.
+    pub(crate) unchanged_since: Option<SystemTime>,
+    /// Its directories then.
+    pub(crate) subdirs: Vec<PathBuf>,
 }
 
 /// What a watch is for.
@@ -76,7 +85,8 @@ pub(crate) enum Watched {
 pub(crate) struct Tailer {
     pub(crate) shared: Shared,
     pub(crate) globs: Vec<Globs>,
-    pub(crate) files: HashMap<FileId, Tracked>,
+    /// Boxed: a table of them as they are would have as much room again for those to come.
+    pub(crate) files: HashMap<FileId, Box<Tracked>>,
     next_id: FileId,
     /// Followed files by inode; the device tells apart those of several file systems.
     pub(crate) by_inode: HashMap<(u64, u64), FileId>,
@@ -86,9 +96,9 @@ pub(crate) struct Tailer {
     /// Remembered streams by inode.
     pub(crate) remembered: HashMap<u64, Vec<Arc<Stream>>>,
     /// Birth of the oldest file that was followed under each path, now or before.
-    pub(crate) seen_since: HashMap<PathBuf, i64>,
+    pub(crate) seen_since: ByPath<i64>,
     /// Remembered streams by the path under which they were matched.
-    pub(crate) remembered_paths: HashMap<PathBuf, Vec<Arc<Stream>>>,
+    pub(crate) remembered_paths: ByPath<Vec<Arc<Stream>>>,
     /// Streams that ended with a truncation that this process saw.
     pub(crate) ended_here: HashSet<u64>,
     pub(crate) not_followed: NotFollowed,
@@ -148,8 +158,8 @@ impl Tailer {
             tracing::warn!("no inotify ({e}): directories are listed every second instead; nothing is lost, but it costs more");
         }
         let streams = producer.streams();
-        let (mut remembered, mut remembered_paths) = (HashMap::<u64, Vec<_>>::new(), HashMap::<PathBuf, Vec<_>>::new());
-        let mut seen_since = HashMap::<PathBuf, i64>::new();
+        let (mut remembered, mut remembered_paths) = (HashMap::<u64, Vec<_>>::new(), ByPath::<Vec<_>>::default());
+        let mut seen_since = ByPath::<i64>::default();
         let mut first_start = vec![true; sources.len()];
         for stream in streams {
             let spec = stream.spec();
@@ -157,10 +167,11 @@ impl Tailer {
             for (first, globs) in first_start.iter_mut().zip(&globs) {
                 *first &= !globs.matches(&spec.path);
             }
-            let born = seen_since.entry(spec.path.clone()).or_insert(file.born_ns);
+            let born = seen_since.get_or_insert_with(&spec.path, || file.born_ns);
             *born = file.born_ns.min(*born);
-            remembered.entry(file.inode).or_default().push(stream.clone());
-            remembered_paths.entry(spec.path.clone()).or_default().push(stream);
+            // Nearly always there is one.
+            remembered.entry(file.inode).or_insert_with(|| Vec::with_capacity(1)).push(stream.clone());
+            remembered_paths.get_or_insert_with(&spec.path, || Vec::with_capacity(1)).push(stream);
         }
         Ok(Tailer {
             shared: Shared { producer, agent_id, sources },
@@ -224,11 +235,12 @@ impl Tailer {
             let size = || file.at.as_ref().and_then(|at| std::fs::metadata(at).ok()).map(|m| m.len());
             file.drain_end = if file.packed.is_some() { Some(file.pos) } else { size() };
         }
-        let born = self.seen_since.entry(file.path.clone()).or_insert(file.identity.born_ns);
+        let born = self.seen_since.get_or_insert_with(&file.path, || file.identity.born_ns);
         *born = file.identity.born_ns.min(*born);
         self.next_id += 1;
         self.by_inode.insert((file.identity.device, file.identity.inode), id);
-        self.files.insert(id, file);
+        self.files.insert(id, Box::new(file));
+        self.horizon.moved(id);
         self.activate(id);
         id
     }
@@ -236,6 +248,10 @@ impl Tailer {
     /// Forgets a file; where the queue knows its stream, it is remembered in case that the file comes back.
     pub(crate) fn remove(&mut self, id: FileId) {
         let Some(file) = self.files.remove(&id) else { return };
+        if let Some(dir) = file.at.as_deref().and_then(Path::parent).and_then(|dir| self.dirs.get_mut(dir)) {
+            // What has its name is to be judged anew.
+            dir.unchanged_since = None;
+        }
         if self.inflating == Some(id) {
             self.inflating = None;
             while let Some(next) = self.inflate_next.pop_front() {
@@ -268,8 +284,7 @@ impl Tailer {
     /// Does what is due: hints, listing, time-outs, and one turn for each file that has something.
     pub(crate) fn step(&mut self, now: Instant) -> Step {
         if now >= self.hints_due {
-            self.hints_due = now + HINT_PAUSE;
-            self.take_hints(now);
+            self.hints_due = now + self.take_hints(now);
         }
         if now >= self.scan_due {
             self.scan(now);
