@@ -261,7 +261,11 @@ fn load(pid: u32, time: Duration) -> (f64, usize) {
 }
 
 fn line(file: usize, n: usize) -> String {
-    format!("2026-03-09T10:11:{:02}.{:03}Z INFO [main] com.example.Service - file={file} n={n} order paid, cache flushed\n", n % 60, n % 1000)
+    format!(
+        "2026-03-09T10:11:{:02}.{:03}Z INFO [main] com.example.Service - file={file} n={n} order paid, cache flushed\n",
+        n % 60,
+        n % 1000
+    )
 }
 
 /// `--files` files in directories of a thousand.

@@ -49,10 +49,8 @@ impl Snapshot {
             w.u64(mark.segment_id);
             w.u64(mark.next_offset);
         }
-        w.u32(self.streams.len() as u32);
-        for stream in &self.streams {
-            stream.encode(&mut w);
-        }
+        w.u32(streams.len() as u32);
+        streams.for_each(|stream| stream.encode(&mut w));
         let crc = crc32c::crc32c(&w.0[12..]);
         w.0[8..12].copy_from_slice(&crc.to_le_bytes());
         w.0
@@ -153,6 +151,21 @@ mod tests {
     use super::super::registry::tests::any_record;
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_is_written_is_every_stream_that_the_registry_knows() {
+        let (disk, dir) = (crate::queue::tests::sim::SimDisk::new(1), Path::new("/sim"));
+        disk.create_dir_all(dir).unwrap();
+        let registry = Registry::new(1);
+        let streams: Vec<_> = (0..3).map(|n| registry.declare(crate::queue::StreamSpec { key: n, ..Default::default() })).collect();
+        for number in 1..=2 {
+            Snapshots::open(&disk, dir).unwrap().0.write(&disk, &registry, Vec::new()).unwrap();
+            let (_, newest, damaged) = Snapshots::open(&disk, dir).unwrap();
+            let newest = newest.unwrap();
+            assert_eq!((newest.number, newest.next_stream, damaged.len()), (number, registry.next_id(), 0));
+            assert_eq!(newest.streams, streams.iter().map(|s| StreamRecord::of(s)).collect::<Vec<_>>());
+        }
+    }
 
     #[test]
     fn a_snapshot_that_cannot_be_written_takes_nothing_away_from_those_that_were() {

@@ -92,7 +92,7 @@ impl Tailer {
     pub(crate) fn take_hints(&mut self, now: Instant) -> Duration {
         let mut hints = Vec::new();
         self.watcher.hints_now(|hint| hints.push(hint));
-        let (mut touched, mut known, all, mut grown) = (Vec::new(), HashSet::new(), hints.len(), 0);
+        let (mut touched, mut known, mut others, mut grown) = (Vec::new(), HashSet::new(), hints.len(), 0u32);
         let mut moved: HashMap<PathBuf, PathBuf> = HashMap::new();
         for hint in hints {
             if hint.kind == HintKind::Overflow {
@@ -104,8 +104,7 @@ impl Tailer {
             let dir = match self.watched.get(&hint.watch) {
                 Some(Watched::File(id)) => {
                     let id = *id;
-                    grown += 1;
-                    self.activate(id);
+                    (others, grown) = (others - 1, grown + u32::from(self.activate(id)));
                     continue;
                 }
                 Some(Watched::Dir(dir)) => dir.clone(),
@@ -118,8 +117,7 @@ impl Tailer {
             if hint.kind == HintKind::Changed
                 && let Some(&id) = self.dirs.get(&*dir).and_then(|d| d.names.get(&hint.name))
             {
-                grown += 1;
-                self.activate(id);
+                (others, grown) = (others - 1, grown + u32::from(self.activate(id)));
                 continue;
             }
             let path = dir.join(&hint.name);
@@ -153,7 +151,7 @@ impl Tailer {
             }
         }
         // A file that is renamed may soon be renamed again.
-        let pause = if grown == all { HINT_PAUSE * (grown as u32).clamp(1, MOST_PAUSES) } else { HINT_PAUSE };
+        let pause = if others == 0 { HINT_PAUSE * grown.clamp(1, MOST_PAUSES) } else { HINT_PAUSE };
         if touched.is_empty() {
             return pause;
         }

@@ -271,14 +271,12 @@ impl Tailer {
         }
     }
 
-    /// Gives a file a turn in this or the next round.
-    pub(crate) fn activate(&mut self, id: FileId) {
-        if let Some(file) = self.files.get_mut(&id)
-            && !file.queued
-        {
-            file.queued = true;
-            self.active.push_back(id);
-        }
+    /// Gives a file a turn in this or the next round; `false` where it waits for one already.
+    pub(crate) fn activate(&mut self, id: FileId) -> bool {
+        let Some(file) = self.files.get_mut(&id).filter(|f| !f.queued) else { return false };
+        file.queued = true;
+        self.active.push_back(id);
+        true
     }
 
     /// Does what is due: hints, listing, time-outs, and one turn for each file that has something.
@@ -440,7 +438,9 @@ impl Tailer {
                 ends.insert(*id, (file.generation, end));
             }
         }
-        ends.keys().copied().collect::<Vec<_>>().into_iter().for_each(|id| self.activate(id));
+        for id in ends.keys() {
+            self.activate(*id);
+        }
         self.catch_up = Some(CatchUp { number, ends });
     }
 
