@@ -151,7 +151,7 @@ impl Tailer {
         }
         let named = self.globs.iter().position(|g| g.names_compressed(&path)).map(|source| (source, path.clone()));
         // Its time of change is that of its content where the compressor keeps it (gzip, zstd, logrotate), else later.
-        let since = |o: &&PathBuf| self.seen_since.get(*o).is_some_and(|born| *born != 0 && *born <= look.modified_ns);
+        let since = |o: &&PathBuf| self.seen_since.get(o).is_some_and(|born| *born != 0 && *born <= look.modified_ns);
         let missed = originals.iter().find(since).cloned();
         let missed = missed.filter(|_| !self.unrelated_heads.contains(&Head::of(&head)));
         let Some((source, original)) = missed.and_then(|o| Some((self.source_of(&o)?, o))).or(named) else {
