@@ -25,7 +25,7 @@ use crate::admin::{GroupPartition, PartitionStatus, QueueStatus};
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -88,7 +88,7 @@ pub struct Queue {
     pub(super) losses: Arc<Losses>,
     pub(super) holes: Arc<Holes>,
     pub(super) closed: Arc<AtomicBool>,
-    pub(super) messages: Sender<Message>,
+    pub(super) messages: super::inbox::Sender,
     pub(super) threads: Mutex<Option<Threads>>,
     pub(super) report: RecoveryReport,
     pub(super) _lock: Lock,

@@ -33,6 +33,7 @@ pub mod fuzzing;
 mod group_state;
 mod groups;
 mod holes;
+mod inbox;
 mod index;
 mod journal;
 pub(crate) mod letter;

@@ -165,7 +165,7 @@ impl Tailer {
         let inner: Vec<PathBuf> =
             path.file_stem().map(inner_bases).unwrap_or_default().into_iter().map(|n| path.with_file_name(n)).collect();
         // Its time of change is that of its content where the compressor keeps it (gzip, zstd, logrotate), else later.
-        let since = |o: &&PathBuf| self.seen_since.get(*o).is_some_and(|born| *born != 0 && *born <= look.modified_ns);
+        let since = |o: &&PathBuf| self.seen_since.get(o).is_some_and(|born| *born != 0 && *born <= look.modified_ns);
         // A name with the number before the extension must be asked for by itself: it may be that of another log.
         let asked = |o: &&PathBuf| !inner.contains(*o) || stem.as_ref().is_some_and(|s| self.globs.iter().any(|g| g.matches(s)));
         let missed = originals.iter().filter(asked).find(since).cloned();
@@ -186,7 +186,7 @@ impl Tailer {
         }
         let mut file = Tracked::new(source, self.shared.sources[source].counters.clone(), original, path.clone(), &look, now);
         file.counters.rotations.add(u64::from(file.path != path));
-        file.packed = Some(Packed::new(codec));
+        file.packed = Some(Box::new(Packed::new(codec)));
         file.moved = Some(now);
         let id = self.insert(file);
         self.name(&path, id);
@@ -247,7 +247,7 @@ impl Tailer {
         let Some(source) = self.source_of(&spec.path) else { return };
         let mut file = Tracked::new(source, self.shared.sources[source].counters.clone(), spec.path.clone(), path.clone(), &look, now);
         (file.generation, file.head, file.stream) = (spec.generation, spec.head, Some(stream));
-        file.packed = Some(Packed::new(codec));
+        file.packed = Some(Box::new(Packed::new(codec)));
         file.moved = Some(now);
         file.seek(at.end, at.tail);
         tracing::info!("{} holds what was read of {} up to byte {}: reading on from there", path.display(), spec.path.display(), at.end);

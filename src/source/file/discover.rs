@@ -4,7 +4,7 @@ use super::globs::{bases, is_unreadable};
 use super::inflate::Codec;
 use super::listing::Found;
 use super::read::Turn;
-use super::tailer::{Dir, SCAN_PAUSE, Tailer, Watched};
+use super::tailer::{Dir, HINT_PAUSE, MOST_PAUSES, SCAN_PAUSE, Tailer, Watched};
 use super::tracked::{FileId, Look, Tracked, open_regular};
 use super::watch::{Hint, HintKind};
 use crate::queue::{Cause, FileIdentity, Head, LostUnread, Position, Stream};
@@ -15,7 +15,7 @@ use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Why a file that was looked at is not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,11 +130,11 @@ impl Tailer {
             || !self.links_to(path).is_empty()
     }
 
-    /// Takes the kernel's hints and looks at the names that they speak of.
-    pub(crate) fn take_hints(&mut self, now: Instant) {
+    /// Takes the kernel's hints and looks at the names that they speak of. Gives how long to gather the next ones.
+    pub(crate) fn take_hints(&mut self, now: Instant) -> Duration {
         let mut hints = Vec::new();
         self.watcher.hints_now(|hint| hints.push(hint));
-        let mut touched = Touched::default();
+        let (mut touched, mut others, mut grown) = (Touched::default(), hints.len(), 0u32);
         for hint in hints {
             if hint.kind == HintKind::Overflow {
                 tracing::debug!("the kernel dropped hints about directories: listing them all, and looking at each file");
@@ -149,7 +149,7 @@ impl Tailer {
             let dirs = match self.watched.get(&hint.watch) {
                 Some(Watched::File(id)) => {
                     let id = *id;
-                    self.activate(id);
+                    (others, grown) = (others - 1, grown + u32::from(self.activate(id)));
                     continue;
                 }
                 Some(Watched::Dir(dirs)) => dirs.clone(),
@@ -159,8 +159,15 @@ impl Tailer {
                 self.scan_soon(now);
                 continue;
             }
+            let mut only_growth = hint.kind == HintKind::Changed;
             for dir in dirs.iter() {
-                self.take_hint(dir, &hint, &mut touched);
+                match self.take_hint(dir, &hint, &mut touched) {
+                    Some(activated) => grown += u32::from(activated),
+                    None => only_growth = false,
+                }
+            }
+            if only_growth {
+                others -= 1;
             }
             if let HintKind::MovedTo(cookie) = hint.kind {
                 self.moves.remove(&cookie);
@@ -177,14 +184,16 @@ impl Tailer {
         if !found.fresh.is_empty() || !found.vanished.is_empty() {
             self.settle(found.fresh, found.vanished, now);
         }
+        // A file that is renamed may soon be renamed again.
+        if others == 0 { HINT_PAUSE * grown.clamp(1, MOST_PAUSES) } else { HINT_PAUSE }
     }
 
-    /// Takes a hint about a name in `dir`.
-    fn take_hint(&mut self, dir: &Arc<Path>, hint: &Hint, touched: &mut Touched) {
+    /// Takes a hint about a name in `dir`. Where it only says that a followed file has grown: whether that was news.
+    fn take_hint(&mut self, dir: &Arc<Path>, hint: &Hint, touched: &mut Touched) -> Option<bool> {
         if hint.kind == HintKind::Changed
             && let Some(&id) = self.dirs.get(&**dir).and_then(|d| d.names.get(&hint.name))
         {
-            return self.activate(id);
+            return Some(self.activate(id));
         }
         let path = dir.join(&hint.name);
         match hint.kind {
@@ -218,6 +227,7 @@ impl Tailer {
             }
             touched.add(dir, hint.name.clone(), path);
         }
+        None
     }
 
     /// Notes what a name means now. Returns whether it is a file that the name did not mean before.
@@ -267,6 +277,7 @@ impl Tailer {
                         file.at = Some(path.clone());
                         file.moved = (path != file.path).then_some(now);
                         file.counters.rotations.add(u64::from(path != file.path));
+                        self.horizon.moved(id);
                     }
                     self.name(&path, id);
                     self.activate(id);
@@ -280,6 +291,7 @@ impl Tailer {
         for id in vanished {
             if let Some(file) = self.files.get_mut(&id).filter(|f| f.at.is_none()) {
                 file.moved = Some(now);
+                self.horizon.moved(id);
                 self.activate(id);
             }
         }
@@ -410,6 +422,7 @@ impl Tailer {
         let Some(file) = self.files.get_mut(&id) else { return };
         if let Some(at) = file.at.take() {
             file.moved = Some(now);
+            self.horizon.moved(id);
             self.scan(now);
             if self.files.get(&id).is_some_and(|f| f.at.is_none()) {
                 tracing::debug!("{} is gone", at.display());
@@ -498,7 +511,7 @@ impl Tailer {
             // Its copies are to be recognised whenever they are looked at.
             self.ended_here.insert(stream.id);
             self.handed_over.insert(stream.id, Position { end: former.pos, tail: former.tail });
-            self.remembered_paths.entry(file.path.clone()).or_default().push(stream.clone());
+            self.remembered_paths.get_or_insert_with(&file.path, Vec::new).push(stream.clone());
         }
         let unread = former.size.saturating_sub(former.pos);
         if !self.adopt_copy(id, &former, now) && unread > 0 {

@@ -23,7 +23,7 @@ impl Tailer {
     /// The directories of the files to which the followed links among `listed` lead, with the source of a link.
     pub(super) fn linked_dirs(&mut self, listed: &HashMap<PathBuf, Listing>) -> HashMap<PathBuf, usize> {
         let named = |(dir, listing): (&PathBuf, &Listing)| {
-            let links = listing.files.iter().filter(|(_, inode)| *inode == 0);
+            let links = listing.files.iter().flatten().filter(|(_, inode)| *inode == 0);
             links.map(|(name, _)| dir.join(name)).collect::<Vec<_>>()
         };
         let found: HashSet<PathBuf> = listed.iter().flat_map(named).collect();
@@ -56,7 +56,7 @@ impl Tailer {
     /// The link to `path` under which its file was followed, with the link's source.
     pub(super) fn linked(&mut self, path: &Path) -> Option<(usize, PathBuf)> {
         let links = self.links_to(path);
-        let link = links.iter().find(|l| self.seen_since.contains_key(*l)).or(links.first())?.clone();
+        let link = links.iter().find(|l| self.seen_since.get(l).is_some()).or(links.first())?.clone();
         Some((self.source_of(&link)?, link))
     }
 

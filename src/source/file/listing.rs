@@ -11,15 +11,26 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How often every file is looked at even where the kernel hints at changes (writes through `mmap` give no hint).
 const FULL_SCAN: Duration = Duration::from_secs(60);
+/// But that takes at most this part of the time.
+const SELDOM: u32 = 500;
+/// A directory that was changed so shortly ago may change again without another time: clocks of file systems are coarse.
+const COARSE: Duration = Duration::from_secs(2);
+
+/// When a directory was changed last, where that is a while ago.
+fn settled_mtime(dir: &Path) -> Option<SystemTime> {
+    let modified = std::fs::metadata(dir).and_then(|m| m.modified()).ok()?;
+    SystemTime::now().duration_since(modified).is_ok_and(|age| age > COARSE).then_some(modified)
+}
 
 /// What is in a directory.
 pub(super) struct Listing {
     /// Names of files with their inodes (0 where only a look can tell).
-    pub(super) files: Vec<(OsString, u64)>,
+    /// `None` where it is as it was.
+    pub(super) files: Option<Vec<(OsString, u64)>>,
     /// Directories, and whether a link leads there.
     pub(super) dirs: Vec<(PathBuf, bool)>,
 }
@@ -42,11 +53,9 @@ impl Tailer {
     pub(crate) fn scan(&mut self, now: Instant) {
         self.undecided = false;
         let full = now >= self.full_scan_due;
-        if full {
-            self.full_scan_due = now + FULL_SCAN;
-        }
+        let begun = Instant::now();
         self.ask_for_hints();
-        let dirs = self.walk();
+        let dirs = self.walk(full);
         let unused: Vec<PathBuf> =
             self.dirs.iter().filter(|(path, dir)| !dirs.contains_key(*path) && dir.names.is_empty()).map(|(p, _)| p.clone()).collect();
         for dir in unused {
@@ -55,14 +64,26 @@ impl Tailer {
             }
         }
         let gone: Vec<PathBuf> = self.dirs.keys().filter(|d| !dirs.contains_key(*d)).cloned().collect();
-        let mut found = Found::default();
-        for (dir, entries) in dirs.into_iter().chain(gone.into_iter().map(|d| (d, Vec::new()))) {
+        let (mut found, mut unsettled) = (Found::default(), Vec::new());
+        for (dir, entries) in dirs.into_iter().chain(gone.into_iter().map(|d| (d, Some(Vec::new())))) {
+            let Some(entries) = entries else { continue };
+            let before = found.fresh.len();
             self.look_into(&dir, &entries, full, now, &mut found);
+            unsettled.extend(found.fresh[before..].iter().map(|f| f.path.clone()));
+            if !self.looked_once {
+                // Nothing is followed that could have been renamed from one directory into another.
+                self.settle(std::mem::take(&mut found.fresh), std::mem::take(&mut found.vanished), now);
+                self.note_open(&mut unsettled);
+            }
         }
         self.settle(found.fresh, found.vanished, now);
+        self.note_open(&mut unsettled);
         self.tell_of_watching();
         self.looked_once = true;
         self.last_scan = Some(now);
+        if full {
+            self.full_scan_due = now + FULL_SCAN.max(begun.elapsed() * SELDOM);
+        }
     }
 
     /// Looks at those names of a directory that matter and whose files may have changed.
@@ -72,7 +93,7 @@ impl Tailer {
             Some(state) => {
                 state.looked = Some(now);
                 // What changed before the watch was set was not announced.
-                !std::mem::take(&mut state.anew) && state.watch.is_some() && state.poll.is_none() && state.fs.hints == Hints::All
+                !std::mem::take(&mut state.anew) && state.is_hinted()
             }
             None => false,
         };
@@ -109,8 +130,21 @@ impl Tailer {
         }
     }
 
-    /// All directories that can hold a match, with their files; each is watched before it is listed.
-    fn walk(&mut self) -> HashMap<PathBuf, Vec<(OsString, u64)>> {
+    /// Directories with files that are not followed though they matter are listed each time: they are judged again.
+    fn note_open(&mut self, paths: &mut Vec<PathBuf>) {
+        for path in paths.drain(..) {
+            if let (Some(dir), Some(name)) = (path.parent(), path.file_name())
+                && let Some(state) = self.dirs.get_mut(dir)
+                && !state.names.contains_key(name)
+            {
+                state.unchanged_since = None;
+            }
+        }
+    }
+
+    /// All directories that can hold a match, with their files; each is watched before it is listed. `None` stands for the
+    /// files of one that is as it was.
+    fn walk(&mut self, full: bool) -> HashMap<PathBuf, Option<Vec<(OsString, u64)>>> {
         let mut listed: HashMap<PathBuf, Listing> = HashMap::new();
         let mut polled: HashSet<(usize, PathBuf)> = HashSet::new();
         for source in 0..self.globs.len() {
@@ -121,7 +155,7 @@ impl Tailer {
                         polled.insert((source, dir.clone()));
                     }
                     if !listed.contains_key(&dir) {
-                        let Some(found) = self.list(&dir) else {
+                        let Some(found) = self.list(&dir, full) else {
                             polled.remove(&(source, dir));
                             continue;
                         };
@@ -141,7 +175,7 @@ impl Tailer {
                 continue;
             }
             let polls = self.attend(&dir, source, true);
-            if let Some(found) = self.list(&dir) {
+            if let Some(found) = self.list(&dir, full) {
                 if polls {
                     polled.insert((source, dir.clone()));
                 }
@@ -155,8 +189,18 @@ impl Tailer {
     }
 
     /// The files (with inode) and directories in `dir`, or `None` when there is no such directory.
-    pub(super) fn list(&mut self, dir: &Path) -> Option<Listing> {
-        let (mut files, mut dirs) = (Vec::new(), Vec::new());
+    pub(super) fn list(&mut self, dir: &Path, full: bool) -> Option<Listing> {
+        // Looked at before it is listed: what comes meanwhile changes it.
+        let modified = settled_mtime(dir);
+        if let Some(state) = self.dirs.get(dir)
+            && !full
+            && state.is_hinted()
+            && state.unchanged_since.is_some()
+            && state.unchanged_since == modified
+        {
+            return Some(Listing { files: None, dirs: state.subdirs.clone() });
+        }
+        let (mut files, mut dirs, mut links) = (Vec::new(), Vec::new(), false);
         let result = std::fs::read_dir(dir).and_then(|entries| {
             for entry in entries {
                 let entry = entry?;
@@ -166,6 +210,7 @@ impl Tailer {
                 } else if kind.is_file() {
                     files.push((entry.file_name(), entry.ino()));
                 } else if kind.is_symlink() {
+                    links = true;
                     match std::fs::metadata(entry.path()) {
                         Ok(m) if m.is_dir() => dirs.push((entry.path(), true)),
                         Ok(m) if !m.is_file() => {}
@@ -177,17 +222,16 @@ impl Tailer {
             Ok(())
         });
         let state = self.dirs.entry(dir.to_owned()).or_default();
+        state.unchanged_since = None;
         match result {
             Ok(()) => {
                 if std::mem::take(&mut state.failed) {
                     tracing::info!("{} can be listed again", dir.display());
                 }
-                state.subdirs.clear();
-                if state.poll.is_some() {
-                    state.subdirs.extend(dirs.iter().map(|(d, _)| d.clone()));
-                    state.subdirs.sort_unstable();
-                }
-                Some(Listing { files, dirs })
+                state.unchanged_since = modified.filter(|_| !links);
+                dirs.sort_unstable();
+                state.subdirs.clone_from(&dirs);
+                Some(Listing { files: Some(files), dirs })
             }
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => None,
             Err(e) => {
@@ -200,7 +244,7 @@ impl Tailer {
                 }
                 // What is followed there already is still read.
                 let known = state.names.keys().map(|n| (n.clone(), 0)).collect();
-                Some(Listing { files: known, dirs: Vec::new() })
+                Some(Listing { files: Some(known), dirs: Vec::new() })
             }
         }
     }
@@ -237,7 +281,7 @@ impl Tailer {
             Ok(watch) => {
                 let before = state.watch.replace(watch);
                 if before != Some(watch) {
-                    (state.fs, state.anew) = (self.polling.file_system(dir), true);
+                    (state.fs, state.anew, state.unchanged_since) = (self.polling.file_system(dir), true, None);
                     if let Some(before) = before {
                         self.unwatch(before, dir);
                     }

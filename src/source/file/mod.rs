@@ -9,6 +9,7 @@
 //! (`compressed`, gzip and zstd), unless it was open: then it is read to its end, though its name is gone.
 
 mod again;
+mod by_path;
 mod catch_up;
 mod compressed;
 mod copies;

@@ -151,12 +151,12 @@ impl Tailer {
         let mut found = Found::default();
         for dir in dirs {
             let before = self.dirs.get_mut(&dir).map(|d| std::mem::take(&mut d.subdirs)).unwrap_or_default();
-            let listing = self.list(&dir);
+            let listing = self.list(&dir, true);
             if listing.is_none() || self.dirs.get(&dir).is_some_and(|d| d.subdirs != before) {
                 // What came or went below it is for the listing of all.
                 self.scan_soon(now);
             }
-            self.look_into(&dir, &listing.map(|l| l.files).unwrap_or_default(), false, now, &mut found);
+            self.look_into(&dir, &listing.and_then(|l| l.files).unwrap_or_default(), false, now, &mut found);
         }
         self.settle(found.fresh, found.vanished, now);
         self.polling.due = self.dirs.values().filter_map(|d| Some(d.looked.unwrap_or(now) + d.poll?)).min();

@@ -1,10 +1,11 @@
 //! The tailer: all files of all sources, driven step by step by the reader thread (and by tests).
 
 use super::again::Again;
+use super::by_path::ByPath;
 use super::catch_up::CatchUp;
 use super::counters::Counters;
 use super::discover::NotFollowed;
-use super::filesystem::FileSystem;
+use super::filesystem::{FileSystem, Hints};
 use super::globs::{Globs, name_shape};
 use super::horizon::Horizon;
 use super::links::Links;
@@ -19,10 +20,12 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Hints are taken at most this often: the kernel merges equal ones, so a hot writer costs little.
 pub(crate) const HINT_PAUSE: Duration = Duration::from_millis(5);
+/// Where many files grow, and nothing else happens, so many times more seldom: then each look finds more of them.
+pub(crate) const MOST_PAUSES: u32 = 4;
 /// A renamed or deleted file that was quiet for so long is closed.
 pub(crate) const MOVED_QUIET: Duration = Duration::from_secs(5);
 /// A file that could not be read is tried again after this.
@@ -31,8 +34,9 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(crate) const SCAN_PAUSE: Duration = Duration::from_millis(100);
 /// A round of turns ends after this, so that renames and a stop are seen however many files are hot.
 const ROUND: Duration = Duration::from_millis(20);
-/// Most open files; beyond, those that were quiet longest are closed and opened again on activity.
-const MAX_OPEN: usize = 512;
+/// Most open files; beyond, those that were quiet longest are closed and opened again on activity. A thousand busy ones
+/// stay open.
+const MAX_OPEN: usize = 1536;
 
 /// How many files may be open under a limit of `descriptors`: at most half of them, since the queue, which must be
 /// able to write what is read, and the sinks need some too.
@@ -67,12 +71,22 @@ pub(crate) struct Dir {
     /// When it was looked at last.
     pub(crate) looked: Option<Instant>,
     pub(crate) fs: FileSystem,
-    /// What directories are in it, sorted, where it is polled.
-    pub(crate) subdirs: Vec<PathBuf>,
     /// That it is polled was said.
     pub(crate) told: bool,
     /// A failure to list it was said.
     pub(crate) failed: bool,
+    /// When it was changed last, where all that matters in it was settled then and it holds no links: while that is so, and
+    /// the kernel hints at changes, it need not be listed again.
+    pub(crate) unchanged_since: Option<SystemTime>,
+    /// Its directories at the last listing, sorted, and whether a link leads there.
+    pub(crate) subdirs: Vec<(PathBuf, bool)>,
+}
+
+impl Dir {
+    /// Whether the kernel hints at all that changes in it.
+    pub(crate) fn is_hinted(&self) -> bool {
+        self.watch.is_some() && self.poll.is_none() && self.fs.hints == Hints::All
+    }
 }
 
 /// What a watch is for.
@@ -87,7 +101,8 @@ pub(crate) enum Watched {
 pub(crate) struct Tailer {
     pub(crate) shared: Shared,
     pub(crate) globs: Vec<Globs>,
-    pub(crate) files: HashMap<FileId, Tracked>,
+    /// Boxed: a table of them as they are would have as much room again for those to come.
+    pub(crate) files: HashMap<FileId, Box<Tracked>>,
     next_id: FileId,
     /// Followed files by inode; the device tells apart those of several file systems.
     pub(crate) by_inode: HashMap<(u64, u64), FileId>,
@@ -99,11 +114,11 @@ pub(crate) struct Tailer {
     /// Remembered streams by inode.
     pub(crate) remembered: HashMap<u64, Vec<Arc<Stream>>>,
     /// Birth of the oldest file that was followed under each path, now or before.
-    pub(crate) seen_since: HashMap<PathBuf, i64>,
+    pub(crate) seen_since: ByPath<i64>,
     /// The same for paths that differ in numbers only.
     pub(crate) seen_shapes: HashMap<PathBuf, i64>,
     /// Remembered streams by the path under which they were matched.
-    pub(crate) remembered_paths: HashMap<PathBuf, Vec<Arc<Stream>>>,
+    pub(crate) remembered_paths: ByPath<Vec<Arc<Stream>>>,
     /// Streams that ended with a truncation that this process saw.
     pub(crate) ended_here: HashSet<u64>,
     pub(crate) not_followed: NotFollowed,
@@ -160,8 +175,9 @@ impl Tailer {
         }
         let watcher = Watcher::new().map_err(|source| SourceError::Start { what: "eventfd", source })?;
         let streams = producer.streams();
-        let (mut remembered, mut remembered_paths) = (HashMap::<u64, Vec<_>>::new(), HashMap::<PathBuf, Vec<_>>::new());
-        let (mut seen_since, mut seen_shapes) = (HashMap::<PathBuf, i64>::new(), HashMap::<PathBuf, i64>::new());
+        let (mut remembered, mut remembered_paths) = (HashMap::<u64, Vec<_>>::new(), ByPath::<Vec<_>>::default());
+        let mut seen_since = ByPath::<i64>::default();
+        let mut seen_shapes = HashMap::<PathBuf, i64>::new();
         let mut first_start = vec![true; sources.len()];
         for stream in streams {
             let spec = stream.spec();
@@ -169,12 +185,13 @@ impl Tailer {
             for (first, globs) in first_start.iter_mut().zip(&globs) {
                 *first &= !globs.matches(&spec.path);
             }
-            let born = seen_since.entry(spec.path.clone()).or_insert(file.born_ns);
+            let born = seen_since.get_or_insert_with(&spec.path, || file.born_ns);
             *born = file.born_ns.min(*born);
             let shape = seen_shapes.entry(name_shape(&spec.path)).or_insert(file.born_ns);
             *shape = file.born_ns.min(*shape);
-            remembered.entry(file.inode).or_default().push(stream.clone());
-            remembered_paths.entry(spec.path.clone()).or_default().push(stream);
+            // Nearly always there is one.
+            remembered.entry(file.inode).or_insert_with(|| Vec::with_capacity(1)).push(stream.clone());
+            remembered_paths.get_or_insert_with(&spec.path, || Vec::with_capacity(1)).push(stream);
         }
         Ok(Tailer {
             shared: Shared { producer, agent_id, sources },
@@ -239,13 +256,14 @@ impl Tailer {
             let size = || file.at.as_ref().and_then(|at| std::fs::metadata(at).ok()).map(|m| m.len());
             file.drain_end = if file.packed.is_some() { Some(file.pos) } else { size() };
         }
-        let born = self.seen_since.entry(file.path.clone()).or_insert(file.identity.born_ns);
+        let born = self.seen_since.get_or_insert_with(&file.path, || file.identity.born_ns);
         *born = file.identity.born_ns.min(*born);
         let shape = self.seen_shapes.entry(name_shape(&file.path)).or_insert(file.identity.born_ns);
         *shape = file.identity.born_ns.min(*shape);
         self.next_id += 1;
         self.by_inode.insert((file.identity.device, file.identity.inode), id);
-        self.files.insert(id, file);
+        self.files.insert(id, Box::new(file));
+        self.horizon.moved(id);
         self.activate(id);
         id
     }
@@ -253,6 +271,10 @@ impl Tailer {
     /// Forgets a file; where the queue knows its stream, it is remembered in case that the file comes back.
     pub(crate) fn remove(&mut self, id: FileId) {
         let Some(file) = self.files.remove(&id) else { return };
+        if let Some(dir) = file.at.as_deref().and_then(Path::parent).and_then(|dir| self.dirs.get_mut(dir)) {
+            // What has its name is to be judged anew.
+            dir.unchanged_since = None;
+        }
         if self.inflating == Some(id) {
             self.inflating = None;
             while let Some(next) = self.inflate_next.pop_front() {
@@ -272,21 +294,18 @@ impl Tailer {
         }
     }
 
-    /// Gives a file a turn in this or the next round.
-    pub(crate) fn activate(&mut self, id: FileId) {
-        if let Some(file) = self.files.get_mut(&id)
-            && !file.queued
-        {
-            file.queued = true;
-            self.active.push_back(id);
-        }
+    /// Gives a file a turn in this or the next round; `false` where it waits for one already.
+    pub(crate) fn activate(&mut self, id: FileId) -> bool {
+        let Some(file) = self.files.get_mut(&id).filter(|f| !f.queued) else { return false };
+        file.queued = true;
+        self.active.push_back(id);
+        true
     }
 
     /// Does what is due: hints, listing, time-outs, and one turn for each file that has something.
     pub(crate) fn step(&mut self, now: Instant) -> Step {
         if now >= self.hints_due {
-            self.hints_due = now + HINT_PAUSE;
-            self.take_hints(now);
+            self.hints_due = now + self.take_hints(now);
         }
         if now >= self.scan_due {
             self.scan(now);
@@ -444,7 +463,9 @@ impl Tailer {
                 ends.insert(*id, (file.generation, end));
             }
         }
-        ends.keys().copied().collect::<Vec<_>>().into_iter().for_each(|id| self.activate(id));
+        for id in ends.keys() {
+            self.activate(*id);
+        }
         self.catch_up = Some(CatchUp { number, ends });
     }
 

@@ -131,13 +131,13 @@ pub(crate) struct Tracked {
     /// Draining: read to here and no further.
     pub(crate) drain_end: Option<u64>,
     /// Set by a truncation until the tailer has looked for a copy.
-    pub(crate) former: Option<Former>,
+    pub(crate) former: Option<Box<Former>>,
     /// Shape of the suffix and birth of the oldest known copy that rotation by copy and truncate made of it.
     pub(crate) copies: Option<(Vec<u8>, i64)>,
     /// The watch on the target of the link by which it is followed.
     pub(crate) link_watch: Option<i32>,
     /// Set where the file is compressed: then sizes and positions are those of its content.
-    pub(crate) packed: Option<Packed>,
+    pub(crate) packed: Option<Box<Packed>>,
     /// Its size on disk where it is compressed, bytes.
     pub(crate) packed_size: u64,
     /// What this file adds to the gauge of unread bytes.
@@ -198,19 +198,20 @@ impl Tracked {
         self.unread = unread;
     }
 
-    /// Opens the file where it is now; an error of kind `NotFound` when that name means another file.
-    pub(crate) fn open(&mut self) -> io::Result<()> {
+    /// Opens the file where it is now; an error of kind `NotFound` when that name means another file. Gives what was seen
+    /// of it on the way.
+    pub(crate) fn open(&mut self) -> io::Result<Option<Metadata>> {
         if self.file.is_none() {
             let at = self.at.as_deref().ok_or(io::ErrorKind::NotFound)?;
-            let file = open_regular(at)?;
-            let look = Look::of(&file.metadata()?);
-            if look.identity != self.identity {
+            let (file, meta) = open_seen(at)?;
+            if Look::of(&meta).identity != self.identity {
                 return Err(io::Error::new(io::ErrorKind::NotFound, "the name means another file now"));
             }
             self.file = Some(self.unpack(file)?);
             self.counters.open_files.add(1);
+            return Ok(Some(meta).filter(|_| self.packed.is_none()));
         }
-        Ok(())
+        Ok(None)
     }
 
     pub(crate) fn close(&mut self) {
@@ -274,11 +275,17 @@ impl Drop for Tracked {
 
 /// Opens a file for reading that must be a regular one, without waiting for the writer of a FIFO.
 pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+    open_seen(path).map(|(file, _)| file)
+}
+
+/// Like [`open_regular`], with what was seen of the file.
+fn open_seen(path: &Path) -> io::Result<(File, Metadata)> {
     use rustix::fs::{Mode, OFlags};
     let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty())?;
     let file = File::from(fd);
-    if !file.metadata()?.is_file() {
+    let meta = file.metadata()?;
+    if !meta.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
-    Ok(file)
+    Ok((file, meta))
 }
