@@ -68,6 +68,11 @@ impl Tailer {
 }
 
 impl Links {
+    /// Whether there is any followed link.
+    pub(super) fn any(&self) -> bool {
+        !self.links.is_empty()
+    }
+
     /// The path of a link's file itself; while the file is missing, the last one.
     fn resolve(&mut self, link: &Path) -> Option<PathBuf> {
         let known = self.targets.get(link);

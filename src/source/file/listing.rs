@@ -70,8 +70,8 @@ impl Tailer {
             let before = found.fresh.len();
             self.look_into(&dir, &entries, full, now, &mut found);
             unsettled.extend(found.fresh[before..].iter().map(|f| f.path.clone()));
-            if !self.looked_once {
-                // Nothing is followed that could have been renamed from one directory into another.
+            if !self.looked_once && !self.links.any() {
+                // Nothing is followed that could have been renamed, or linked, from one directory into another.
                 self.settle(std::mem::take(&mut found.fresh), std::mem::take(&mut found.vanished), now);
                 self.note_open(&mut unsettled);
             }
