@@ -4,7 +4,7 @@ use super::load;
 use crate::config::Config;
 use crate::queue::{Acks, LineEnding, QueueOptions};
 use crate::sink::SinkKind;
-use crate::sink::elasticsearch::{Auth, Compression};
+use crate::sink::{Auth, Compression};
 use crate::source::file::{FileEncoding, Joining, LongLine, Preset, StartAt};
 use crate::source::push::PushKind;
 use proptest::prelude::*;

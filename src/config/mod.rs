@@ -4,6 +4,7 @@ mod containers;
 mod decode;
 mod diagnostic;
 mod expand;
+mod http_client;
 mod load;
 #[cfg(test)]
 mod loaded;

@@ -1,7 +1,6 @@
 //! HTTP as sinks need it: TLS, log-in, time-outs, no redirects, answers of bounded size.
 
-use super::SinkError;
-use super::elasticsearch::{Auth, TlsOptions};
+use super::{Auth, SinkError, TlsOptions};
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Certificate, Client, Identity, Method, Url, redirect};
@@ -205,15 +204,6 @@ fn no_answer(cause: &str) -> String {
     format!("does not answer: {cause}{remedy}")
 }
 
-/// gzip at `level` (1 to 9).
-pub(crate) fn gzip(body: &[u8], level: u32) -> Vec<u8> {
-    use std::io::Write;
-    let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 8 + 64), flate2::Compression::new(level.clamp(1, 9)));
-    // Writing into memory cannot fail.
-    let _ = encoder.write_all(body);
-    encoder.finish().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,14 +228,5 @@ mod tests {
             "does not answer: client error (Connect): invalid peer certificate: UnknownIssuer (for a certificate of your own authority set tls.ca_file)"
         );
         assert_eq!(no_answer("error sending request: operation timed out"), "does not answer: operation timed out");
-    }
-
-    #[test]
-    fn credentials_go_into_the_header_that_the_server_expects() {
-        let secret = || crate::config::Secret::new("k");
-        assert_eq!(Auth::None.authorization(), None);
-        assert_eq!(Auth::ApiKey(secret()).authorization().as_deref(), Some("ApiKey k"));
-        assert_eq!(Auth::Bearer(secret()).authorization().as_deref(), Some("Bearer k"));
-        assert_eq!(Auth::Basic { user: "u".into(), password: secret() }.authorization().as_deref(), Some("Basic dTpr"));
     }
 }

@@ -2,13 +2,14 @@
 
 use super::classify;
 use super::encode::{CREATE, INDEX};
-use super::endpoints::Endpoints;
 use super::index::IndexName;
-use super::options::{Compression, ElasticsearchOptions};
+use super::options::ElasticsearchOptions;
 use crate::queue::Overwriting;
-use crate::sink::SinkError;
 use crate::sink::client::{Client, Outcome, Request, Sending, item_range};
-use crate::sink::transport::{Transport, gzip, parse_url};
+use crate::sink::compression::gzip;
+use crate::sink::endpoints::Endpoints;
+use crate::sink::transport::{Transport, parse_url};
+use crate::sink::{Compression, SinkError};
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use std::future::Future;

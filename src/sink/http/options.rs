@@ -1,6 +1,6 @@
 //! `sinks.NAME` with `type: http` in the configuration.
 
-use crate::sink::elasticsearch::{Auth, Compression, TlsOptions};
+use crate::sink::{Auth, Compression, TlsOptions};
 use std::time::Duration;
 
 /// Form of the body.

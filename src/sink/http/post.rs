@@ -1,10 +1,10 @@
 //! Sends bodies to an HTTP endpoint.
 
 use super::options::{BodyFormat, HttpOptions};
-use crate::sink::SinkError;
 use crate::sink::client::{Client, Outcome, Request, Sending, item_range};
-use crate::sink::elasticsearch::Compression;
-use crate::sink::transport::{Transport, answers, excerpt, gzip, parse_url};
+use crate::sink::compression::gzip;
+use crate::sink::transport::{Transport, answers, excerpt, parse_url};
+use crate::sink::{Compression, SinkError};
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 

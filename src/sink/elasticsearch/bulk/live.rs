@@ -4,9 +4,8 @@
 
 use super::*;
 use crate::queue::RunFlags;
-use crate::sink::SinkKind;
-use crate::sink::elasticsearch::{Auth, TlsOptions};
 use crate::sink::testing::*;
+use crate::sink::{Auth, SinkKind, TlsOptions};
 use serde_json::{Value, json};
 
 fn call(runtime: &tokio::runtime::Runtime, method: &str, url: &str, body: &Value) -> Value {

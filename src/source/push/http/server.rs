@@ -261,8 +261,8 @@ async fn nothing(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Respo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sink::Auth;
     use crate::sink::dead_letter::base64;
-    use crate::sink::elasticsearch::Auth;
 
     #[test]
     fn credentials_are_compared_as_they_are_sent() {
