@@ -158,7 +158,7 @@ shutdown: {drain: 1m30s}
     assert_eq!(config.sinks.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["search", "hook", "disk"]);
     let SinkKind::Elasticsearch(search) = &config.sinks[0].kind else { panic!("{config:?}") };
     let Auth::Basic { user, password } = &search.auth else { panic!("{search:?}") };
-    assert_eq!((user.as_str(), password.expose()), ("me", "x: [}"));
+    assert_eq!((user.expose(), password.expose()), ("me", "x: [}"));
     assert_eq!(
         (search.compression, search.tls.insecure, search.endpoints[0].as_str()),
         (Compression::Gzip(6), true, "http://localhost:9200")

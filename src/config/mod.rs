@@ -1,5 +1,6 @@
 //! YAML pipelines: read, checked as a whole, and turned into options.
 
+mod cloud_id;
 mod containers;
 mod decode;
 mod diagnostic;

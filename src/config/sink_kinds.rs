@@ -1,5 +1,6 @@
 //! The keys of each kind of sink.
 
+use super::cloud_id::cloud_id;
 use super::decode::{Ctx, Field, Map, shown};
 use super::http_client::{client, url, warn_plain};
 use super::yaml::Kind;
@@ -13,7 +14,14 @@ use std::path::PathBuf;
 /// Keys of an Elasticsearch sink.
 pub(crate) fn elasticsearch(ctx: &Ctx<'_>, map: &mut Map<'_>, options: &mut ElasticsearchOptions) {
     let mut first = None;
-    if let Some(field) = map.require("endpoints", "base URLs such as `https://search:9200`") {
+    if let Some(field) = map.get("cloud_id") {
+        if map.get("endpoints").is_some() {
+            field.wrong(format!("`{}` has both `cloud_id` and `endpoints`", map.path), "one of the two");
+        } else if let Some(url) = cloud_id(&field) {
+            options.endpoints.push(url.as_str().trim_end_matches('/').to_string());
+            first = Some((url, field.pos()));
+        }
+    } else if let Some(field) = map.require("endpoints", "base URLs such as `https://search:9200`, or `cloud_id`") {
         if matches!(&field.node.kind, Kind::Seq(items) if items.is_empty()) && !ctx.lenient.get() {
             field.wrong(format!("`{}` is an empty list", field.path), "at least one URL such as `https://search:9200`");
         }
@@ -28,7 +36,7 @@ pub(crate) fn elasticsearch(ctx: &Ctx<'_>, map: &mut Map<'_>, options: &mut Elas
         options.index = index;
     }
     options.pipeline = map.get("pipeline").and_then(|f| f.string("the name of an ingest pipeline"));
-    client(ctx, map, &mut options.auth, &mut options.tls, &mut options.compression, &mut options.timeout);
+    client(ctx, map, &mut options.auth, &mut options.tls, &mut options.proxy, &mut options.compression, &mut options.timeout);
     warn_plain(ctx, &map.path, &options.auth, first.as_ref());
 }
 
@@ -48,7 +56,7 @@ pub(crate) fn http(ctx: &Ctx<'_>, map: &mut Map<'_>, options: &mut HttpOptions) 
     {
         options.format = format;
     }
-    client(ctx, map, &mut options.auth, &mut options.tls, &mut options.compression, &mut options.timeout);
+    client(ctx, map, &mut options.auth, &mut options.tls, &mut options.proxy, &mut options.compression, &mut options.timeout);
     if let Some(field) = map.get("headers") {
         options.headers = headers(&field, options.auth != Auth::None);
     }

@@ -9,12 +9,15 @@
 //! | `job` | one batch in flight: retries, splits, dead letters, ack |
 //! | `gate` | backoff shared by all batches of a sink |
 //! | `endpoints` | which of several endpoints is next |
-//! | `transport` | HTTP with TLS, log-in and time-outs |
+//! | `transport` | HTTP: a request over a connection that is there, or a new one (`pool`, `connect`) |
+//! | `tls`, `auth`, `proxy` | trust, log-in and way, read again when their files change (`watched`) |
 
 mod auth;
 mod body;
+mod certificate;
 pub(crate) mod client;
 mod compression;
+mod connect;
 pub mod console;
 pub(crate) mod dead_letter;
 mod delivery;
@@ -27,6 +30,9 @@ pub mod http;
 mod job;
 mod ndjson;
 mod options;
+mod pool;
+mod proxy;
+mod retry_after;
 mod slots;
 mod start;
 mod stats;
@@ -34,10 +40,12 @@ mod stats;
 mod testing;
 mod tls;
 mod transport;
+mod watched;
 
 pub use auth::Auth;
 pub use compression::Compression;
 pub(crate) use dead_letter::base64;
 pub use options::{BatchOptions, RetryOptions, SinkKind, SinkOptions};
+pub use proxy::ProxyOptions;
 pub use start::{Sink, SinkError};
-pub use tls::TlsOptions;
+pub use tls::{TlsOptions, TlsVersion};

@@ -1,6 +1,6 @@
 //! `sinks.NAME` with `type: elasticsearch` in the configuration.
 
-use crate::sink::{Auth, Compression, TlsOptions};
+use crate::sink::{Auth, Compression, ProxyOptions, TlsOptions};
 use std::time::Duration;
 
 /// Options of an Elasticsearch sink.
@@ -16,6 +16,8 @@ pub struct ElasticsearchOptions {
     pub auth: Auth,
     /// See [`TlsOptions`].
     pub tls: TlsOptions,
+    /// See [`ProxyOptions`].
+    pub proxy: ProxyOptions,
     /// See [`Compression`].
     pub compression: Compression,
     /// Longest wait for an answer.
@@ -30,6 +32,7 @@ impl Default for ElasticsearchOptions {
             pipeline: None,
             auth: Auth::None,
             tls: TlsOptions::default(),
+            proxy: ProxyOptions::default(),
             compression: Compression::None,
             timeout: Duration::from_secs(30),
         }

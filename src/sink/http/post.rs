@@ -1,16 +1,20 @@
 //! Sends bodies to an HTTP endpoint.
 
 use super::options::{BodyFormat, HttpOptions};
-use crate::sink::client::{Client, Outcome, Request, Sending, item_range};
+use crate::sink::client::{Client, Outcome, Report, Request, Sending, item_range};
 use crate::sink::compression::gzip;
+use crate::sink::endpoints::Endpoints;
 use crate::sink::transport::{Transport, answers, excerpt, parse_url};
 use crate::sink::{Compression, SinkError};
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, Url};
+use hyper::Method;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use url::Url;
 
 /// The client of an HTTP sink.
 pub(crate) struct HttpClient {
     transport: Transport,
+    /// One, for its health.
+    endpoint: Endpoints,
     method: Method,
     url: Url,
     headers: HeaderMap,
@@ -45,8 +49,10 @@ impl HttpClient {
                 .map_err(|_| bad(format!("the value of header {name} holds characters that no header can hold")))?;
             headers.insert(name, value);
         }
-        let transport = Transport::new(sink, std::slice::from_ref(&url), &options.auth, &options.tls, options.timeout, in_flight)?;
-        Ok(HttpClient { transport, method, url, headers, format: options.format, compression: options.compression })
+        let bases = std::slice::from_ref(&url);
+        let transport = Transport::new(sink, bases, &options.auth, &options.tls, &options.proxy, options.timeout, in_flight)?;
+        let endpoint = Endpoints::new(sink, bases.to_vec(), bases.to_vec());
+        Ok(HttpClient { transport, endpoint, method, url, headers, format: options.format, compression: options.compression })
     }
 
     async fn attempt(&self, request: Request<'_>) -> Outcome {
@@ -58,9 +64,14 @@ impl HttpClient {
                 return Outcome::Hold { reason: "the batch ID holds characters that no header can hold; rename the sink or topic".into() };
             }
         };
+        let flight = self.endpoint.begin(0);
         let answer = match self.transport.send(self.method.clone(), self.url.clone(), headers, request.body).await {
-            Ok(answer) => answer,
+            Ok(answer) => {
+                flight.ended(answer.health());
+                answer
+            }
             Err(error) => {
+                flight.ended(Err(error.reason.clone()));
                 return Outcome::Retry { reason: format!("{} {error}", self.url.origin().ascii_serialization()), after: None };
             }
         };
@@ -87,6 +98,10 @@ impl HttpClient {
 impl Client for HttpClient {
     fn send<'a>(&'a self, request: Request<'a>) -> Sending<'a> {
         Box::pin(self.attempt(request))
+    }
+
+    fn report(&self) -> Report {
+        Report { endpoints: self.endpoint.status(&self.transport), notices: self.transport.notices() }
     }
 
     fn pick(&self, body: &[u8], items: &[u32], pick: &[u32], out: &mut Vec<u8>) {
