@@ -8,7 +8,7 @@
 //! | `delivery` | the thread that fetches and encodes |
 //! | `job` | one batch in flight: retries, splits, dead letters, ack |
 //! | `gate` | backoff shared by all batches of a sink |
-//! | `endpoints` | which of several endpoints is next |
+//! | `endpoints`, `target` | which of several endpoints is next; the one where there are not several |
 //! | `transport` | HTTP: a request over a connection that is there, or a new one (`pool`, `connect`) |
 //! | `tls`, `auth`, `proxy` | trust, log-in and way, read again when their files change (`watched`) |
 
@@ -36,6 +36,7 @@ mod retry_after;
 mod slots;
 mod start;
 mod stats;
+mod target;
 #[cfg(test)]
 mod testing;
 mod tls;

@@ -225,7 +225,7 @@ impl Transport {
             None => url[url::Position::BeforePath..url::Position::AfterQuery].to_string(),
         };
         let passport = connection.proxy.as_ref().and_then(|proxy| proxy.credentials.header());
-        headers.insert(AGENT, HeaderValue::from_static(USER_AGENT));
+        headers.entry(AGENT).or_insert(HeaderValue::from_static(USER_AGENT));
         headers.extend(passport.clone().map(|value| (PROXY_AUTHORIZATION, value)));
         // A parsed URL has only characters that a header and a request line may have.
         let unsendable = |e: &dyn Error| Failure { reason: format!("cannot be asked: {e}"), stale: false, unsent: true };

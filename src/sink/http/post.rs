@@ -3,20 +3,16 @@
 use super::options::{BodyFormat, HttpOptions};
 use crate::sink::client::{Client, Outcome, Report, Request, Sending, item_range};
 use crate::sink::compression::gzip;
-use crate::sink::endpoints::Endpoints;
-use crate::sink::transport::{Transport, answers, excerpt, parse_url};
+use crate::sink::target::Target;
+use crate::sink::transport::{answers, excerpt, parse_url};
 use crate::sink::{Compression, SinkError};
 use hyper::Method;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use url::Url;
 
 /// The client of an HTTP sink.
 pub(crate) struct HttpClient {
-    transport: Transport,
-    /// One, for its health.
-    endpoint: Endpoints,
+    target: Target,
     method: Method,
-    url: Url,
     headers: HeaderMap,
     format: BodyFormat,
     compression: Compression,
@@ -49,10 +45,8 @@ impl HttpClient {
                 .map_err(|_| bad(format!("the value of header {name} holds characters that no header can hold")))?;
             headers.insert(name, value);
         }
-        let bases = std::slice::from_ref(&url);
-        let transport = Transport::new(sink, bases, &options.auth, &options.tls, &options.proxy, options.timeout, in_flight)?;
-        let endpoint = Endpoints::new(sink, bases.to_vec(), bases.to_vec());
-        Ok(HttpClient { transport, endpoint, method, url, headers, format: options.format, compression: options.compression })
+        let target = Target::new(sink, url, &options.auth, &options.tls, &options.proxy, options.timeout, in_flight)?;
+        Ok(HttpClient { target, method, headers, format: options.format, compression: options.compression })
     }
 
     async fn attempt(&self, request: Request<'_>) -> Outcome {
@@ -64,16 +58,9 @@ impl HttpClient {
                 return Outcome::Hold { reason: "the batch ID holds characters that no header can hold; rename the sink or topic".into() };
             }
         };
-        let flight = self.endpoint.begin(0);
-        let answer = match self.transport.send(self.method.clone(), self.url.clone(), headers, request.body).await {
-            Ok(answer) => {
-                flight.ended(answer.health());
-                answer
-            }
-            Err(error) => {
-                flight.ended(Err(error.reason.clone()));
-                return Outcome::Retry { reason: format!("{} {error}", self.url.origin().ascii_serialization()), after: None };
-            }
+        let answer = match self.target.send(self.method.clone(), headers, request.body).await {
+            Ok(answer) => answer,
+            Err(reason) => return Outcome::Retry { reason, after: None },
         };
         let (status, said) = (answer.status, answer.excerpt());
         match status {
@@ -101,7 +88,7 @@ impl Client for HttpClient {
     }
 
     fn report(&self) -> Report {
-        Report { endpoints: self.endpoint.status(&self.transport), notices: self.transport.notices() }
+        self.target.report()
     }
 
     fn pick(&self, body: &[u8], items: &[u32], pick: &[u32], out: &mut Vec<u8>) {
