@@ -175,13 +175,24 @@ impl Transport {
         self
     }
 
-    /// Sends one request and reads its answer.
+    /// Sends one request and reads its answer. Over a connection that the server closes meanwhile, as it may close one that was
+    /// idle, it is sent once more, although it may have arrived ([`Answer::resent`]).
     pub async fn send(&self, method: Method, url: Url, headers: HeaderMap, body: Bytes) -> Result<Answer, NoAnswer> {
-        let late = |_| Err(NoAnswer { reason: format!("does not answer within {} s", self.timeout.as_secs_f32()), unsent: false });
-        tokio::time::timeout(self.timeout, self.send_patiently(&method, &url, &headers, &body)).await.unwrap_or_else(late)
+        self.send_in_time(&method, &url, &headers, &body, true).await
     }
 
-    async fn send_patiently(&self, method: &Method, url: &Url, headers: &HeaderMap, body: &Bytes) -> Result<Answer, NoAnswer> {
+    /// The same for a receiver that may take a request twice: what may have arrived is not sent once more.
+    #[cfg_attr(not(test), allow(dead_code, reason = "for a receiver that must be asked whether it has arrived"))]
+    pub async fn send_once(&self, method: Method, url: Url, headers: HeaderMap, body: Bytes) -> Result<Answer, NoAnswer> {
+        self.send_in_time(&method, &url, &headers, &body, false).await
+    }
+
+    async fn send_in_time(&self, method: &Method, url: &Url, headers: &HeaderMap, body: &Bytes, again: bool) -> Result<Answer, NoAnswer> {
+        let late = |_| Err(NoAnswer { reason: format!("does not answer within {} s", self.timeout.as_secs_f32()), unsent: false });
+        tokio::time::timeout(self.timeout, self.send_patiently(method, url, headers, body, again)).await.unwrap_or_else(late)
+    }
+
+    async fn send_patiently(&self, method: &Method, url: &Url, headers: &HeaderMap, body: &Bytes, again: bool) -> Result<Answer, NoAnswer> {
         let origin = url.origin().ascii_serialization();
         let (mut resent, mut refused) = (false, false);
         loop {
@@ -194,7 +205,7 @@ impl Transport {
                 // Files with credentials are exchanged while requests are on their way.
                 Ok(answer) if answer.status == 401 && !refused && self.credentials.others(credentials.as_ref()) => refused = true,
                 Ok(answer) => return Ok(Answer { resent, ..answer }),
-                Err(failure) if failure.stale && !resent => resent = !failure.unsent,
+                Err(failure) if failure.stale && !resent && (failure.unsent || again) => resent = !failure.unsent,
                 Err(failure) => return Err(NoAnswer { reason: failure.reason, unsent: failure.unsent && !resent }),
             }
         }

@@ -72,6 +72,16 @@ fn a_connection_that_the_server_closes_while_it_is_idle_is_no_failure() {
     let answers: Vec<Answer> = (0..4).map(|_| ask(&runtime, &transport, &server.url).unwrap()).collect();
     assert!(!answers[0].resent && answers[1..].iter().all(|a| a.resent), "it may have arrived, and that is said");
     assert_eq!(server.requests().len(), 7);
+    // For a receiver that may take it twice that is not done.
+    let once = |transport: &Transport| {
+        let url = Url::parse(&server.url).unwrap();
+        runtime.block_on(transport.send_once(Method::POST, url, HeaderMap::new(), Bytes::from_static(b"body")))
+    };
+    let transport = plain(&server.url, &ProxyOptions::None);
+    assert!(once(&transport).is_err_and(|e| !e.unsent), "the eighth request comes over a new connection and is cut");
+    assert!(once(&transport).is_ok());
+    assert!(once(&transport).is_err_and(|e| !e.unsent));
+    assert_eq!(server.requests().len(), 10);
     // A new connection that is closed is an error.
     let dead = Server::start(&runtime, |_, _| Reply::Reset);
     let error = ask(&runtime, &plain(&dead.url, &ProxyOptions::None), &dead.url).unwrap_err();
