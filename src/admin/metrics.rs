@@ -3,7 +3,7 @@
 //! Texts (reasons, the last error) stay out of it: as labels they would make a new series each
 //! time. They are in `/status`; here stands whether there is one.
 
-use super::{GroupPartition, LossStatus, PartitionStatus, QueueStatus, SinkStatus, SourceStatus, Status};
+use super::{EndpointStatus, GroupPartition, LossStatus, PartitionStatus, QueueStatus, SinkStatus, SourceStatus, Status};
 use std::fmt::{Display, Write};
 
 /// Media type of the page.
@@ -75,6 +75,13 @@ const SINK: [Row<SinkStatus>; 13] = [
     ("in_flight_most", "Batches that may be in flight at most.", |s| s.in_flight_most as f64),
 ];
 
+const ENDPOINT: [Row<EndpointStatus>; 4] = [
+    ("requests_total", "Requests sent to the endpoint.", |e| e.requests as f64),
+    ("failures_total", "Requests that failed because of the endpoint.", |e| e.failures as f64),
+    ("in_flight", "Requests in flight to the endpoint.", |e| e.in_flight as f64),
+    ("latency_seconds", "How long answers of the endpoint take, a moving average.", |e| e.latency_seconds),
+];
+
 const GROUP: [Row<GroupPartition>; 3] = [
     ("committed_offset", "Offset below which all is delivered.", |g| g.committed as f64),
     ("visible_end_offset", "Offset after the last event that the group may see.", |g| g.end as f64),
@@ -127,6 +134,20 @@ pub(crate) fn render(status: &Status) -> String {
     states(&mut page, "forebay_sink_state", "1 for the state of the sink.", &["idle", "sending", "retrying", "held"], &held);
     let sinks: Vec<_> = status.sinks.iter().map(|(name, s)| (labels(&[("sink", name)]), s)).collect();
     rows(&mut page, "forebay_sink_", &SINK, &sinks);
+    let endpoints: Vec<_> = status
+        .sinks
+        .iter()
+        .flat_map(|(name, s)| s.endpoints.iter().map(move |e| (vec![("sink", name.as_str()), ("endpoint", e.url.as_str())], e)))
+        .collect();
+    let held: Vec<_> = endpoints.iter().map(|(pairs, e)| (pairs.clone(), e.state.as_str())).collect();
+    states(&mut page, "forebay_sink_endpoint_state", "1 for the state of the endpoint.", &["up", "slow", "down"], &held);
+    let endpoints: Vec<_> = endpoints.iter().map(|(pairs, e)| (labels(pairs), *e)).collect();
+    rows(&mut page, "forebay_sink_endpoint_", &ENDPOINT, &endpoints);
+    let ends: Vec<_> = endpoints.iter().filter_map(|(l, e)| Some((l, e.certificate_ends_ms? as f64 / 1000.0))).collect();
+    let help = "When the endpoint's certificate ends, seconds since the Unix epoch.";
+    family(&mut page, "forebay_sink_endpoint_certificate_ends_seconds", help, ends);
+    let notices: Vec<_> = status.sinks.iter().map(|(name, s)| (labels(&[("sink", name)]), s.notices.len() as f64)).collect();
+    family(&mut page, "forebay_sink_notices", "Things somebody should know although the sink works; their words are in /status.", notices);
     let groups: Vec<_> = status
         .sinks
         .iter()
@@ -254,6 +275,17 @@ mod tests {
             losses: BTreeMap::from([("damaged".into(), loss)]),
             wanted: Vec::new(),
         };
+        let endpoint = EndpointStatus {
+            url: "https://search:9200".into(),
+            state: "slow".into(),
+            since_ms: 801,
+            last_error: "no".into(),
+            requests: 802,
+            failures: 803,
+            in_flight: 804,
+            latency_seconds: 805.5,
+            certificate_ends_ms: Some(806_000),
+        };
         let sink = SinkStatus {
             kind: "elasticsearch".into(),
             state: "held".into(),
@@ -272,6 +304,8 @@ mod tests {
             in_flight_limit: 512,
             in_flight_most: 513,
             partitions: vec![group],
+            endpoints: vec![endpoint],
+            notices: vec!["why".into()],
         };
         Status {
             version: "0.1.0".into(),
@@ -370,9 +404,9 @@ mod tests {
     fn every_number_of_the_status_is_on_the_page() {
         let status = numbered();
         let samples = parse(&render(&status)).unwrap();
-        let mut expected = vec![602.0, 603.0];
+        let mut expected = vec![602.0, 603.0, 806.0];
         numbers(&serde_json::to_value(&status).unwrap(), &mut expected);
-        assert_eq!(expected.len(), 2 + 2 + 16 + 7 + 7 + 5 + 13 + 3);
+        assert_eq!(expected.len(), 3 + 2 + 16 + 7 + 7 + 5 + 13 + 4 + 3);
         for number in expected {
             assert_eq!(samples.values().filter(|v| **v == number).count(), 1, "{number}");
         }
@@ -393,6 +427,9 @@ mod tests {
             (r#"forebay_sink_state{sink="search",state="held"}"#, 1.0),
             (r#"forebay_sink_lag_events{sink="search"}"#, 501.0),
             (r#"forebay_sink_lag_seconds{sink="search"}"#, 503.5),
+            (r#"forebay_sink_endpoint_state{sink="search",endpoint="https://search:9200",state="slow"}"#, 1.0),
+            (r#"forebay_sink_endpoint_latency_seconds{sink="search",endpoint="https://search:9200"}"#, 805.5),
+            (r#"forebay_sink_notices{sink="search"}"#, 1.0),
             (r#"forebay_sink_batches_refused_total{sink="search"}"#, 509.0),
             (r#"forebay_sink_committed_offset{sink="search",topic="logs",partition="3"}"#, 401.0),
         ] {

@@ -13,4 +13,6 @@ mod server;
 mod status;
 
 pub use server::{Admin, AdminError, StatusFn, serve};
-pub use status::{GroupPartition, LossStatus, PartitionStatus, QueueStatus, SinkStatus, SourceStatus, Status, WantedStatus};
+pub use status::{
+    EndpointStatus, GroupPartition, LossStatus, PartitionStatus, QueueStatus, SinkStatus, SourceStatus, Status, WantedStatus,
+};

@@ -2,8 +2,8 @@
 //!
 //! First what matters: is anything lost, doubled, behind; then what to do about it; then the figures.
 
-use super::Status;
 use super::human::{Table, bytes, count, duration};
+use super::{EndpointStatus, Status};
 use std::fmt::Write;
 
 /// Lag that a healthy agent has for a moment is not worth a line.
@@ -133,6 +133,7 @@ fn advice(status: &Status) -> Vec<String> {
             )),
             _ => {}
         }
+        advice.extend(sink.notices.iter().map(|notice| format!("Sink {name}: {notice}.")));
         if sink.dead_lettered > 0 {
             advice.push(format!(
                 "Sink {name} put {} events into the dead-letter topic, each with the receiver's reason and its bytes. See them with `forebay read dead-letter`; when the cause is mended, `forebay redrive {name}` sends them again.",
@@ -273,8 +274,27 @@ fn sinks(status: &Status) -> String {
                 table.row(vec![format!("    overwriting up to {}", count(p.overwrite_until))]);
             }
         }
+        // Of a single endpoint the sink's own line says it all.
+        let requests: u64 = s.endpoints.iter().map(|e| e.requests).sum();
+        for e in s.endpoints.iter().filter(|_| s.endpoints.len() > 1) {
+            table.row(vec![format!("  {}", endpoint(e, requests, status.now_ms))]);
+        }
     }
     table.text()
+}
+
+/// How one of several endpoints stands.
+fn endpoint(e: &EndpointStatus, requests: u64, now_ms: u64) -> String {
+    let share = (100 * e.requests).checked_div(requests).unwrap_or(0);
+    let since = duration(now_ms.saturating_sub(e.since_ms) as f64 / 1000.0);
+    let mut line = format!("{} {} for {since}, {} requests ({share} %), {} failed", e.url, e.state, count(e.requests), count(e.failures));
+    if e.latency_seconds > 0.0 {
+        let _ = write!(line, ", answers in {:.0} ms", e.latency_seconds * 1000.0);
+    }
+    if e.state == "down" {
+        let _ = write!(line, ": {}", e.last_error);
+    }
+    line
 }
 
 #[derive(Clone, Copy)]
@@ -388,6 +408,35 @@ mod tests {
         Sinks                     state  behind  oldest  delivered    bytes   sent  retried  refused  in flight  dead
         search (elasticsearch)  sending     500   0.2 s  5,999,500  1.2 GiB  1,200        3        0     1 of 2     0
           logs/0 at 5,999,500 of 6,000,000
+        "#);
+    }
+
+    #[test]
+    fn several_endpoints_have_a_line_each_and_a_certificate_that_ends_is_advice() {
+        let mut status = well();
+        let endpoint = |url: &str, state: &str, requests, failures| EndpointStatus {
+            url: url.into(),
+            state: state.into(),
+            since_ms: status.now_ms - 65_000,
+            last_error: "does not answer: 10.0.0.3:9200 refuses the connection: nothing listens there".into(),
+            requests,
+            failures,
+            latency_seconds: 0.0123,
+            ..Default::default()
+        };
+        let all = vec![endpoint("https://a:9200", "up", 900, 0), endpoint("https://b:9200", "down", 300, 7)];
+        let sink = status.sinks.get_mut("search").unwrap();
+        (sink.endpoints, sink.notices) =
+            (all, vec!["the certificate of https://a:9200 expires in 12 days (2026-12-04); renew it there".into()]);
+        let page = text(&status, false);
+        assert!(
+            page.contains("  ! Sink search: the certificate of https://a:9200 expires in 12 days (2026-12-04); renew it there.\n"),
+            "{page}"
+        );
+        assert_snapshot!(page[page.find("  logs/0 at").unwrap()..], @r#"
+          logs/0 at 5,999,500 of 6,000,000
+          https://a:9200 up for 1 min 5 s, 900 requests (75 %), 0 failed, answers in 12 ms
+          https://b:9200 down for 1 min 5 s, 300 requests (25 %), 7 failed, answers in 12 ms: does not answer: 10.0.0.3:9200 refuses the connection: nothing listens there
         "#);
     }
 

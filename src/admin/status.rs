@@ -195,6 +195,36 @@ pub struct SinkStatus {
     pub in_flight_most: u64,
     /// Offsets by partition.
     pub partitions: Vec<GroupPartition>,
+    /// Where it sends, for sinks that speak HTTP.
+    #[serde(default)]
+    pub endpoints: Vec<EndpointStatus>,
+    /// What somebody should know although all works, such as a certificate that ends.
+    #[serde(default)]
+    pub notices: Vec<String>,
+}
+
+/// How an endpoint of a sink stands. Counters count from the start of the process.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EndpointStatus {
+    /// `scheme://host:port`.
+    pub url: String,
+    /// `up`, `slow` (another one is much faster) or `down` (left out until a probe finds it well).
+    pub state: String,
+    /// Since when it is up or down, ms since the Unix epoch.
+    pub since_ms: u64,
+    /// The last error, in words; empty where there was none.
+    pub last_error: String,
+    /// Requests sent.
+    pub requests: u64,
+    /// Requests that failed because of it.
+    pub failures: u64,
+    /// Requests in flight.
+    pub in_flight: u64,
+    /// How long answers take, a moving average, seconds.
+    pub latency_seconds: f64,
+    /// When its certificate ends, ms since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_ends_ms: Option<u64>,
 }
 
 /// A consumer group's place in a partition.

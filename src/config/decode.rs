@@ -176,9 +176,9 @@ impl<'a> Field<'a> {
         self.value(expected).map(|value| value.text)
     }
 
-    /// A text that must never be printed.
+    /// A text that must never be printed, and that is read again where it comes from a file.
     pub(crate) fn secret(&self, expected: &str) -> Option<Secret> {
-        self.value(expected).map(|value| Secret::new(value.text))
+        self.value(expected).map(Secret::from)
     }
 
     /// A name after [`is_name`].

@@ -17,6 +17,17 @@ pub(crate) struct Expanded {
     pub changed: bool,
     /// Whether a part came from a file or a variable with the name of a secret, and so must not be printed.
     pub secret: bool,
+    /// The parts that came from files, in order.
+    pub files: Vec<FromFile>,
+}
+
+/// A part of a scalar that came from a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FromFile {
+    /// Where it stands in the text.
+    pub range: std::ops::Range<usize>,
+    /// The file.
+    pub path: String,
 }
 
 /// Why a scalar cannot be expanded.
@@ -45,26 +56,30 @@ fn is_name(name: &str) -> bool {
 
 /// The content of a `${file:…}`, without its last newline.
 fn file(path: &str, at: usize) -> Result<String, ExpandError> {
-    let wrong = |why: String| {
+    if path.is_empty() {
+        return Err(ExpandError::new(at, "`${file:}` names no file", "write `${file:/run/secrets/name}`"));
+    }
+    file_text(path).map_err(|why| {
         ExpandError::new(
             at,
             format!("cannot read the file of `${{file:{path}}}`: {why}"),
             "the file must exist, be readable and hold UTF-8 text",
         )
-    };
-    if path.is_empty() {
-        return Err(ExpandError::new(at, "`${file:}` names no file", "write `${file:/run/secrets/name}`"));
-    }
-    let meta = std::fs::metadata(path).map_err(|e| wrong(e.to_string()))?;
+    })
+}
+
+/// The content of a file that holds a value, without its last newline; or why it cannot be one.
+pub(crate) fn file_text(path: &str) -> Result<String, String> {
+    let meta = std::fs::metadata(path).map_err(|e| e.to_string())?;
     if meta.is_dir() {
-        return Err(wrong("it is a folder".into()));
+        return Err("it is a folder".into());
     }
     let mut bytes = Vec::new();
-    std::fs::File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes)).map_err(|e| wrong(e.to_string()))?;
+    std::fs::File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes)).map_err(|e| e.to_string())?;
     if bytes.len() as u64 > MAX_FILE {
-        return Err(wrong("it is larger than 1MiB".into()));
+        return Err("it is larger than 1MiB".into());
     }
-    let mut text = String::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8 text".into()))?;
+    let mut text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_string())?;
     let kept = text.strip_suffix('\n').map_or(text.len(), |t| t.strip_suffix('\r').unwrap_or(t).len());
     text.truncate(kept);
     Ok(text)
@@ -106,7 +121,9 @@ pub(crate) fn expand(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result
 fn reference(inner: &str, at: usize, env: &dyn Fn(&str) -> Option<String>, out: &mut Expanded) -> Result<(), ExpandError> {
     if let Some(path) = inner.strip_prefix("file:") {
         out.secret = true;
+        let start = out.text.len();
         out.text.push_str(&file(path, at)?);
+        out.files.push(FromFile { range: start..out.text.len(), path: path.to_string() });
         return Ok(());
     }
     let (name, rest) = inner.split_at(inner.find(':').unwrap_or(inner.len()));
@@ -188,7 +205,8 @@ mod tests {
         let path = dir.path().join("key");
         std::fs::write(&path, "a\nb\r\n").unwrap();
         let got = expand(&format!("<${{file:{}}}>", path.display()), &env).unwrap();
-        assert_eq!(got, Expanded { text: "<a\nb>".into(), changed: true, secret: true });
+        let files = vec![FromFile { range: 1..4, path: path.display().to_string() }];
+        assert_eq!(got, Expanded { text: "<a\nb>".into(), changed: true, secret: true, files });
     }
 
     proptest! {

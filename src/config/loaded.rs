@@ -4,7 +4,7 @@ use super::load;
 use crate::config::Config;
 use crate::queue::{Acks, LineEnding, QueueOptions};
 use crate::sink::SinkKind;
-use crate::sink::elasticsearch::{Auth, Compression};
+use crate::sink::{Auth, Compression};
 use crate::source::file::{FileEncoding, Joining, LongLine, Preset, StartAt, Watch};
 use crate::source::push::PushKind;
 use proptest::prelude::*;
@@ -161,7 +161,7 @@ shutdown: {drain: 1m30s}
     assert_eq!(config.sinks.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["search", "hook", "disk"]);
     let SinkKind::Elasticsearch(search) = &config.sinks[0].kind else { panic!("{config:?}") };
     let Auth::Basic { user, password } = &search.auth else { panic!("{search:?}") };
-    assert_eq!((user.as_str(), password.expose()), ("me", "x: [}"));
+    assert_eq!((user.expose(), password.expose()), ("me", "x: [}"));
     assert_eq!(
         (search.compression, search.tls.insecure, search.endpoints[0].as_str()),
         (Compression::Gzip(6), true, "http://localhost:9200")

@@ -1,9 +1,11 @@
 //! YAML pipelines: read, checked as a whole, and turned into options.
 
+mod cloud_id;
 mod containers;
 mod decode;
 mod diagnostic;
 mod expand;
+mod http_client;
 mod load;
 #[cfg(test)]
 mod loaded;

@@ -1,12 +1,13 @@
 //! The keys of the sinks for Loki and OTLP.
 
 use super::decode::{Ctx, Field, Map, shown};
-use super::sink_kinds::{client, headers, url, warn_plain};
+use super::http_client::{client, url, warn_plain};
+use super::sink_kinds::headers;
 use super::yaml::Pos;
-use crate::sink::elasticsearch::Auth;
+use crate::sink::Auth;
 use crate::sink::loki::LokiOptions;
 use crate::sink::otlp::OtlpOptions;
-use reqwest::Url;
+use url::Url;
 
 /// Keys of a Loki sink.
 pub(crate) fn loki(ctx: &Ctx<'_>, map: &mut Map<'_>, options: &mut LokiOptions) {
@@ -18,14 +19,14 @@ pub(crate) fn loki(ctx: &Ctx<'_>, map: &mut Map<'_>, options: &mut LokiOptions) 
     if let Some(wanted) = map.get("structured_metadata").and_then(|f| f.boolean()) {
         options.structured_metadata = wanted;
     }
-    client(ctx, map, &mut options.auth, &mut options.tls, &mut options.compression, &mut options.timeout);
+    client(ctx, map, &mut options.auth, &mut options.tls, &mut options.proxy, &mut options.compression, &mut options.timeout);
     warn_plain(ctx, &map.path, &options.auth, target.as_ref());
 }
 
 /// Keys of an OTLP sink.
 pub(crate) fn otlp(ctx: &Ctx<'_>, map: &mut Map<'_>, options: &mut OtlpOptions) {
     let target = endpoint(map, "http://collector:4318", "/v1/logs", &mut options.endpoint);
-    client(ctx, map, &mut options.auth, &mut options.tls, &mut options.compression, &mut options.timeout);
+    client(ctx, map, &mut options.auth, &mut options.tls, &mut options.proxy, &mut options.compression, &mut options.timeout);
     if let Some(field) = map.get("headers") {
         options.headers = headers(&field, options.auth != Auth::None);
     }

@@ -1,7 +1,7 @@
 //! The keys of the sources that are pushed to.
 
 use super::decode::{Ctx, Field, Map};
-use super::sink_kinds::auth;
+use super::http_client::auth;
 use super::sources::{fields, refuse_process};
 use crate::source::push::{
     HttpInputOptions, JournaldOptions, PushKind, PushOptions, StdinOptions, SyslogAddress, SyslogOptions, TlsServerOptions,

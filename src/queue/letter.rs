@@ -107,7 +107,7 @@ impl Letter {
 }
 
 /// The bytes of base64 with padding, as RFC 4648 has it.
-fn unbase64(coded: &str) -> Option<Vec<u8>> {
+pub(crate) fn unbase64(coded: &str) -> Option<Vec<u8>> {
     let value = |b: u8| match b {
         b'A'..=b'Z' => Some(b - b'A'),
         b'a'..=b'z' => Some(b - b'a' + 26),

@@ -1,6 +1,7 @@
 //! What a kind of sink is: an [`Encoder`] and a [`Client`]. All else (batching, retries, splitting,
 //! dead letters, acks, counters) is the delivery engine's.
 
+use crate::admin::EndpointStatus;
 use crate::queue::{Batch, Overwriting};
 use bytes::Bytes;
 use std::future::Future;
@@ -127,10 +128,24 @@ pub(crate) trait Client: Send + Sync + 'static {
         false
     }
 
+    /// How its connections stand.
+    fn report(&self) -> Report {
+        Report::default()
+    }
+
     /// What is sent for `body`, if it is not `body` itself: compression.
     fn compress(&self, _body: &[u8]) -> Option<Vec<u8>> {
         None
     }
+}
+
+/// What a client has to tell of its connections.
+#[derive(Default)]
+pub(crate) struct Report {
+    /// How each endpoint stands.
+    pub endpoints: Vec<EndpointStatus>,
+    /// What somebody should know although all works, such as a certificate that ends.
+    pub notices: Vec<String>,
 }
 
 /// Where item `item` stands in a body.

@@ -9,15 +9,22 @@
 //! | `job` | one batch in flight: retries, splits, dead letters, ack |
 //! | `gate` | backoff shared by all batches of a sink |
 //! | `window` | how many batches may be in flight |
-//! | `transport` | HTTP with TLS, log-in and time-outs |
+//! | `endpoints`, `target` | which of several endpoints is next; the one where there are not several |
+//! | `transport` | HTTP: a request over a connection that is there, or a new one (`pool`, `connect`) |
+//! | `tls`, `auth`, `proxy` | trust, log-in and way, read again when their files change (`watched`) |
 //! | `verdict` | what a status means where a body is taken or refused as a whole |
 
+mod auth;
 mod body;
+mod certificate;
 pub(crate) mod client;
+mod compression;
+mod connect;
 pub mod console;
 pub(crate) mod dead_letter;
 mod delivery;
 pub mod elasticsearch;
+mod endpoints;
 mod event_id;
 pub mod file;
 mod gate;
@@ -27,14 +34,24 @@ pub mod loki;
 mod ndjson;
 mod options;
 pub mod otlp;
+mod pool;
+mod proxy;
+mod retry_after;
 mod start;
 mod stats;
+mod target;
 #[cfg(test)]
 mod testing;
+mod tls;
 mod transport;
 mod verdict;
+mod watched;
 mod window;
 
+pub use auth::Auth;
+pub use compression::Compression;
 pub(crate) use dead_letter::base64;
 pub use options::{BatchOptions, RetryOptions, SinkKind, SinkOptions};
+pub use proxy::ProxyOptions;
 pub use start::{Sink, SinkError};
+pub use tls::{TlsOptions, TlsVersion};

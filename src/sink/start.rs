@@ -1,6 +1,6 @@
 //! A running sink.
 
-use super::client::{Client, Encoder};
+use super::client::{Client, Encoder, Report};
 use super::delivery::Delivery;
 use super::gate::Gate;
 use super::job::Shared;
@@ -132,6 +132,8 @@ impl Sink {
     pub fn status(&self) -> SinkStatus {
         let mut status = self.shared.stats.status(self.kind);
         (status.in_flight_limit, status.in_flight_most) = (self.shared.window.limit().into(), self.shared.window.most().into());
+        let Report { endpoints, notices } = self.shared.client.report();
+        (status.endpoints, status.notices) = (endpoints, notices);
         if self.thread.as_ref().is_some_and(JoinHandle::is_finished) && !*self.stop.borrow() {
             status.state = "held".into();
             status.reason =

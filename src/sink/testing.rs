@@ -8,8 +8,8 @@ use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 /// Long enough for a loaded machine; reached only when a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -203,6 +203,10 @@ pub struct Seen {
     pub line: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+    /// Number of the connection that it came over, from 0.
+    pub connection: usize,
+    /// Name that the client asked for in the TLS handshake.
+    pub server_name: Option<String>,
 }
 
 impl Seen {
@@ -225,6 +229,8 @@ pub enum Reply {
     Reset,
     /// Promises more bytes than it sends.
     Cut(String),
+    /// The same, after a while.
+    Late(Duration, Box<Reply>),
 }
 
 type Script = Box<dyn FnMut(usize, &Seen) -> Reply + Send>;
@@ -237,15 +243,33 @@ pub struct Server {
 
 impl Server {
     pub fn start(runtime: &tokio::runtime::Runtime, script: impl FnMut(usize, &Seen) -> Reply + Send + 'static) -> Server {
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        Self::start_at(runtime, "127.0.0.1:0", None, script)
+    }
+
+    /// The same at an address, with TLS where `tls` is there.
+    pub fn start_at(
+        runtime: &tokio::runtime::Runtime,
+        address: &str,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        script: impl FnMut(usize, &Seen) -> Reply + Send + 'static,
+    ) -> Server {
+        let listener = runtime.block_on(TcpListener::bind(address)).unwrap();
+        let url = format!("{}://{}", if tls.is_some() { "https" } else { "http" }, listener.local_addr().unwrap());
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
         let script: Arc<Mutex<Script>> = Arc::new(Mutex::new(Box::new(script)));
         let all = seen.clone();
         runtime.spawn(async move {
+            let mut number = 0;
             while let Ok((stream, _)) = listener.accept().await {
-                let (script, seen) = (script.clone(), all.clone());
-                tokio::spawn(async move { serve(stream, script, seen).await });
+                let (script, seen, tls) = (script.clone(), all.clone(), tls.clone());
+                let first = Seen { connection: number, ..Seen::default() };
+                number += 1;
+                tokio::spawn(async move {
+                    let Some(tls) = tls else { return serve(stream, script, seen, first).await };
+                    let stream = tokio_rustls::TlsAcceptor::from(tls).accept(stream).await.ok()?;
+                    let server_name = stream.get_ref().1.server_name().map(str::to_string);
+                    serve(stream, script, seen, Seen { server_name, ..first }).await
+                });
             }
         });
         Server { url, seen }
@@ -256,7 +280,12 @@ impl Server {
     }
 }
 
-async fn serve(mut stream: TcpStream, script: Arc<Mutex<Script>>, seen: Arc<Mutex<Vec<Seen>>>) -> Option<()> {
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    script: Arc<Mutex<Script>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    first: Seen,
+) -> Option<()> {
     let mut buffer = Vec::new();
     loop {
         let end = loop {
@@ -271,8 +300,8 @@ async fn serve(mut stream: TcpStream, script: Arc<Mutex<Script>>, seen: Arc<Mute
         let mut head = head.split("\r\n");
         let line = head.next()?.to_string();
         let headers: Vec<(String, String)> = head.filter_map(|h| h.split_once(": ")).map(|(n, v)| (n.into(), v.into())).collect();
-        let mut request = Seen { line, headers, body: Vec::new() };
-        let len: usize = request.header("content-length").parse().ok()?;
+        let mut request = Seen { line, headers, ..first.clone() };
+        let len: usize = request.header("content-length").parse().unwrap_or(0);
         while buffer.len() < end + 4 + len {
             if stream.read_buf(&mut buffer).await.ok()? == 0 {
                 return None;
@@ -280,13 +309,19 @@ async fn serve(mut stream: TcpStream, script: Arc<Mutex<Script>>, seen: Arc<Mute
         }
         request.body = buffer[end + 4..end + 4 + len].to_vec();
         buffer.drain(..end + 4 + len);
-        let reply = {
+        let mut reply = {
             let mut seen = seen.lock().unwrap();
             let reply = (script.lock().unwrap())(seen.len(), &request);
             seen.push(request);
             reply
         };
+        while let Reply::Late(wait, then) = reply {
+            tokio::time::sleep(wait).await;
+            reply = *then;
+        }
         match reply {
+            // What is late comes after its wait.
+            Reply::Late(..) => return None,
             Reply::Answer(status, headers, body) => {
                 let headers: String = headers.iter().map(|(n, v)| format!("{n}: {v}\r\n")).collect();
                 let answer = format!("HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\n\r\n{body}", body.len());

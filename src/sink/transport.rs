@@ -1,13 +1,32 @@
-//! HTTP as sinks need it: TLS, log-in, time-outs, no redirects, answers of bounded size.
+//! HTTP/1.1 as sinks need it: connections that are used again, TLS, log-in, time-outs, no redirects, answers of bounded size.
 
-use super::SinkError;
-use super::elasticsearch::{Auth, TlsOptions};
+use super::auth::{Auth, Credentials};
+use super::certificate::Validity;
+use super::connect::{Connected, Connector, system};
+use super::pool::{Connection, Lifetimes, Pool};
+use super::proxy::{Proxies, ProxyOptions};
+use super::retry_after::retry_after;
+use super::tls::{Tls, now_ms, tls_error};
+use super::{SinkError, TlsOptions};
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
-use reqwest::{Certificate, Client, Identity, Method, Url, redirect};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1;
+use hyper::header::{
+    AUTHORIZATION, CONTENT_TYPE, DATE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHORIZATION, RETRY_AFTER,
+    USER_AGENT as AGENT,
+};
+use hyper::{Method, Request, Response, body::Incoming};
+use hyper_util::rt::TokioIo;
+use std::collections::BTreeMap;
 use std::error::Error;
-use std::path::Path;
-use std::time::Duration;
+use std::fmt;
+use std::io;
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant, SystemTime};
+use url::Url;
+
+/// How the agent calls itself.
+pub(crate) const USER_AGENT: &str = concat!("forebay/", env!("CARGO_PKG_VERSION"));
 
 /// An answer longer than this is not read to its end.
 const LONGEST_ANSWER: usize = 64 << 20;
@@ -22,6 +41,9 @@ pub(crate) struct Answer {
     pub content_type: String,
     pub retry_after: Option<Duration>,
     pub location: String,
+    /// The connection was closed under an earlier try of the same request, which may have arrived nevertheless.
+    #[cfg_attr(not(test), allow(dead_code, reason = "for a receiver that must be asked whether it has arrived"))]
+    pub resent: bool,
     pub body: Vec<u8>,
 }
 
@@ -29,6 +51,15 @@ impl Answer {
     /// The beginning of the answer in words, safe to show: one line, no control characters.
     pub fn excerpt(&self) -> String {
         excerpt(&String::from_utf8_lossy(&self.body[..self.body.len().min(2000)]))
+    }
+
+    /// Whether the endpoint can do its work; the error is to be put behind its URL.
+    pub fn health(&self) -> Result<(), String> {
+        if !matches!(self.status, 502..=504) {
+            return Ok(());
+        }
+        let said = self.excerpt();
+        Err(format!("answers {}{}{said}", self.status, if said.is_empty() { "" } else { ": " }))
     }
 }
 
@@ -68,92 +99,251 @@ pub(crate) fn without_values(reason: &str) -> String {
 
 /// An HTTP client for one sink.
 pub(crate) struct Transport {
-    client: Client,
-    headers: HeaderMap,
+    sink: String,
+    connector: Connector,
+    credentials: Credentials,
+    pool: Pool,
+    timeout: Duration,
+    /// Of servers, by origin.
+    certificates: Mutex<BTreeMap<String, Validity>>,
+}
+
+/// Why a request has no answer.
+#[derive(Debug)]
+pub(crate) struct NoAnswer {
+    /// What the receiver did instead, to be put behind its URL.
+    pub reason: String,
+    /// Nothing of the request can have arrived; else it may have.
+    #[cfg_attr(not(test), allow(dead_code, reason = "for a receiver that must be asked whether it has arrived"))]
+    pub unsent: bool,
+}
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+/// Why an attempt has no answer.
+struct Failure {
+    reason: String,
+    /// The server closed a connection that was waiting for a request: that is no fault, and another connection may serve.
+    stale: bool,
+    /// Nothing of the request can have arrived.
+    unsent: bool,
 }
 
 impl Transport {
-    /// A client for `urls`; log-in and TLS as told. Connections are kept for `in_flight` requests.
-    pub fn new(sink: &str, urls: &[Url], auth: &Auth, tls: &TlsOptions, timeout: Duration, in_flight: u32) -> Result<Transport, SinkError> {
-        // An error only says that a provider is installed already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let bad = |reason: String| SinkError::Tls { sink: sink.to_string(), reason };
-        let mut builder = Client::builder()
-            .user_agent(concat!("forebay/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .timeout(timeout)
-            .connect_timeout(timeout.min(Duration::from_secs(10)))
-            .pool_max_idle_per_host(in_flight.max(1) as usize)
-            .http1_only()
-            .no_proxy()
-            .referer(false);
-        if !urls.iter().any(|u| u.scheme() == "https") {
-            // Without TLS nobody needs the system's certificates, and a bare container has none.
-            builder = builder.tls_certs_only([]);
-        } else if let Some(path) = &tls.ca_file {
-            let roots = Certificate::from_pem_bundle(&read(path).map_err(bad)?)
-                .map_err(|e| bad(format!("{} holds no usable certificates (expected PEM): {}", path.display(), chain(&e))))?;
-            if roots.is_empty() {
-                return Err(bad(format!("{} holds no certificate (expected PEM)", path.display())));
-            }
-            builder = builder.tls_certs_only(roots);
-        }
-        match (&tls.cert_file, &tls.key_file) {
-            (Some(cert), Some(key)) => {
-                let mut pem = read(cert).map_err(bad)?;
-                pem.push(b'\n');
-                pem.extend(read(key).map_err(bad)?);
-                let identity = Identity::from_pem(&pem).map_err(|e| {
-                    bad(format!("{} and {} are no certificate with its key (expected PEM): {}", cert.display(), key.display(), chain(&e)))
-                })?;
-                builder = builder.identity(identity);
-            }
-            (None, None) => {}
-            _ => return Err(bad("cert_file and key_file belong together, but only one of them is set".into())),
-        }
-        if tls.insecure {
-            tracing::warn!("sink {sink}: verify: false: any certificate is accepted, so anybody on the way can read and change the logs");
-            builder = builder.tls_danger_accept_invalid_certs(true);
-        }
-        let client = builder.build().map_err(|e| bad(chain(&e)))?;
-        let mut headers = HeaderMap::new();
-        if let Some(value) = auth.authorization() {
-            let mut value = HeaderValue::from_str(&value).map_err(|_| SinkError::Option {
-                sink: sink.to_string(),
-                reason: "the credentials under auth hold characters that no HTTP header can hold".into(),
-            })?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
-        }
-        Ok(Transport { client, headers })
+    /// A client for `urls`; log-in, TLS and proxy as told. Connections are kept for `in_flight` requests.
+    pub fn new(
+        sink: &str,
+        urls: &[Url],
+        auth: &Auth,
+        tls: &TlsOptions,
+        proxy: &ProxyOptions,
+        timeout: Duration,
+        in_flight: u32,
+    ) -> Result<Transport, SinkError> {
+        let option = |reason: String| SinkError::Option { sink: sink.to_string(), reason };
+        // Without TLS nobody needs the system's certificates, and a bare container has none.
+        let tls = match urls.iter().any(|u| u.scheme() == "https") {
+            true => Some(Tls::new(sink, tls).map_err(|reason| SinkError::Tls { sink: sink.to_string(), reason })?),
+            false => None,
+        };
+        let connector = Connector {
+            tls,
+            proxies: Proxies::new(sink, proxy, |name| std::env::var(name).ok()).map_err(option)?,
+            timeout: timeout.min(Duration::from_secs(10)),
+            resolve: system(),
+            turn: Default::default(),
+        };
+        Ok(Transport {
+            sink: sink.to_string(),
+            connector,
+            credentials: Credentials::new(sink, auth).map_err(option)?,
+            pool: Pool::new(in_flight.max(1) as usize, Lifetimes::default()),
+            timeout,
+            certificates: Mutex::default(),
+        })
     }
 
-    /// Sends one request and reads its answer. The error says what the receiver did instead, to be put behind its URL.
-    pub async fn send(&self, method: Method, url: Url, headers: HeaderMap, body: Bytes) -> Result<Answer, String> {
-        let request = self.client.request(method, url).headers(self.headers.clone()).headers(headers).body(body);
-        let mut response = request.send().await.map_err(|e| no_answer(&chain(&e.without_url())))?;
-        let text = |name| response.headers().get(name).and_then(|v: &HeaderValue| v.to_str().ok()).unwrap_or_default().to_string();
-        let mut answer = Answer {
-            status: response.status().as_u16(),
-            content_type: text(CONTENT_TYPE),
-            // The other form of the header, a date, needs clocks that agree; the usual backoff serves as well.
-            retry_after: text(RETRY_AFTER).trim().parse().ok().map(Duration::from_secs),
-            location: text(LOCATION),
-            body: Vec::new(),
-        };
-        while let Some(chunk) = response.chunk().await.map_err(|e| format!("broke off its answer: {}", chain(&e.without_url())))? {
-            answer.body.extend_from_slice(&chunk);
-            if answer.body.len() > LONGEST_REFUSAL && !(200..300).contains(&answer.status) {
-                // The status says it all; the rest of the page is not waited for.
-                answer.body.truncate(LONGEST_REFUSAL);
-                break;
+    /// The same with other addresses for names, and connections that live otherwise.
+    #[cfg(test)]
+    pub fn with(mut self, resolve: super::connect::Resolve, lifetimes: Lifetimes) -> Transport {
+        self.connector.resolve = resolve;
+        self.pool = Pool::new(8, lifetimes);
+        self
+    }
+
+    /// Sends one request and reads its answer. Over a connection that the server closes meanwhile, as it may close one that was
+    /// idle, it is sent once more, although it may have arrived ([`Answer::resent`]).
+    pub async fn send(&self, method: Method, url: Url, headers: HeaderMap, body: Bytes) -> Result<Answer, NoAnswer> {
+        self.send_in_time(&method, &url, &headers, &body, true).await
+    }
+
+    /// The same for a receiver that may take a request twice: what may have arrived is not sent once more.
+    #[cfg_attr(not(test), allow(dead_code, reason = "for a receiver that must be asked whether it has arrived"))]
+    pub async fn send_once(&self, method: Method, url: Url, headers: HeaderMap, body: Bytes) -> Result<Answer, NoAnswer> {
+        self.send_in_time(&method, &url, &headers, &body, false).await
+    }
+
+    async fn send_in_time(&self, method: &Method, url: &Url, headers: &HeaderMap, body: &Bytes, again: bool) -> Result<Answer, NoAnswer> {
+        let late = |_| Err(NoAnswer { reason: format!("does not answer within {} s", self.timeout.as_secs_f32()), unsent: false });
+        tokio::time::timeout(self.timeout, self.send_patiently(method, url, headers, body, again)).await.unwrap_or_else(late)
+    }
+
+    async fn send_patiently(&self, method: &Method, url: &Url, headers: &HeaderMap, body: &Bytes, again: bool) -> Result<Answer, NoAnswer> {
+        let origin = url.origin().ascii_serialization();
+        let (mut resent, mut refused) = (false, false);
+        loop {
+            let credentials = self.credentials.header();
+            let mut headers = headers.clone();
+            if let Some(value) = &credentials {
+                headers.insert(AUTHORIZATION, value.clone());
             }
-            if answer.body.len() > LONGEST_ANSWER {
-                return Err(format!("sends an answer of more than {} MiB", LONGEST_ANSWER >> 20));
+            match self.attempt(method, url, &origin, headers, body, resent).await {
+                // Files with credentials are exchanged while requests are on their way.
+                Ok(answer) if answer.status == 401 && !refused && self.credentials.others(credentials.as_ref()) => refused = true,
+                Ok(answer) => return Ok(Answer { resent, ..answer }),
+                Err(failure) if failure.stale && !resent && (failure.unsent || again) => resent = !failure.unsent,
+                Err(failure) => return Err(NoAnswer { reason: failure.reason, unsent: failure.unsent && !resent }),
             }
         }
-        Ok(answer)
     }
+
+    /// One request over one connection, a new one if `new`.
+    async fn attempt(
+        &self,
+        method: &Method,
+        url: &Url,
+        origin: &str,
+        mut headers: HeaderMap,
+        body: &Bytes,
+        new: bool,
+    ) -> Result<Answer, Failure> {
+        let generation = self.connector.tls.as_ref().filter(|_| url.scheme() == "https").map_or(0, |tls| tls.current().generation);
+        let mut connection = match (!new).then(|| self.pool.take(origin, generation)).flatten() {
+            Some(connection) => connection,
+            None => self.connect(url, origin).await.map_err(|reason| Failure { reason, stale: false, unsent: true })?,
+        };
+        let stale = connection.used;
+        if connection.sender.ready().await.is_err() {
+            return Err(Failure { reason: "does not answer: it closes each connection at once".into(), stale, unsent: true });
+        }
+        let authority = url[url::Position::BeforeHost..url::Position::AfterPort].to_string();
+        let target = match &connection.proxy {
+            Some(_) => url[..url::Position::AfterQuery].to_string(),
+            None => url[url::Position::BeforePath..url::Position::AfterQuery].to_string(),
+        };
+        let passport = connection.proxy.as_ref().and_then(|proxy| proxy.credentials.header());
+        headers.entry(AGENT).or_insert(HeaderValue::from_static(USER_AGENT));
+        headers.extend(passport.clone().map(|value| (PROXY_AUTHORIZATION, value)));
+        // A parsed URL has only characters that a header and a request line may have.
+        let unsendable = |e: &dyn Error| Failure { reason: format!("cannot be asked: {e}"), stale: false, unsent: true };
+        headers.insert(HOST, HeaderValue::from_str(&authority).map_err(|e| unsendable(&e))?);
+        let mut request = Request::builder().method(method).uri(target).body(Full::new(body.clone())).map_err(|e| unsendable(&e))?;
+        *request.headers_mut() = headers;
+        let response = connection.sender.try_send_request(request).await.map_err(|mut error| {
+            let unsent = error.take_message().is_some();
+            let error = error.into_error();
+            Failure { reason: self.no_answer(url, &error), stale: stale && (unsent || closed(&error)), unsent }
+        })?;
+        let proxy = connection.proxy.clone();
+        let answer = read(response, connection, &self.pool).await.map_err(|reason| Failure { reason, stale: false, unsent: false })?;
+        match proxy {
+            Some(proxy) if answer.status == 407 => {
+                let reason = format!("cannot be reached: {}", proxy.refusal(passport.as_ref()));
+                Err(Failure { reason, stale: false, unsent: true })
+            }
+            _ => Ok(answer),
+        }
+    }
+
+    async fn connect(&self, url: &Url, origin: &str) -> Result<Connection, String> {
+        let Connected { io, certificate, generation, proxy } = self.connector.connect(url).await?;
+        if let Some(certificate) = certificate {
+            self.met(origin, certificate);
+        }
+        let (sender, driver) = http1::handshake(TokioIo::new(io)).await.map_err(|e| format!("does not answer: {}", chain(&e)))?;
+        // It ends with the connection; its error is also that of the request.
+        tokio::spawn(driver);
+        Ok(Connection { sender, origin: origin.to_string(), proxy, generation, made: Instant::now(), used: false })
+    }
+
+    fn certificates(&self) -> MutexGuard<'_, BTreeMap<String, Validity>> {
+        self.certificates.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Remembers a server's certificate, and says once that it ends.
+    fn met(&self, origin: &str, certificate: Validity) {
+        let known = self.certificates().insert(origin.to_string(), certificate);
+        let now = now_ms();
+        if known != Some(certificate) && certificate.ends_soon(now) {
+            tracing::warn!("sink {}: the certificate of {origin} {}; renew it there", self.sink, certificate.words(now));
+        }
+    }
+
+    /// When the certificate of the server of a URL ends, ms since the Unix epoch.
+    pub fn certificate_ends_ms(&self, url: &Url) -> Option<u64> {
+        self.certificates().get(&url.origin().ascii_serialization()).map(|c| c.until_ms)
+    }
+
+    /// What somebody should know although all works: certificates that end, files that cannot be read again.
+    pub fn notices(&self) -> Vec<String> {
+        let now = now_ms();
+        let ends = |(origin, c): (&String, &Validity)| format!("the certificate of {origin} {}; renew it there", c.words(now));
+        let mut notices: Vec<String> = self.certificates().iter().filter(|(_, c)| c.ends_soon(now)).map(ends).collect();
+        notices.extend(self.connector.tls.iter().flat_map(Tls::notices));
+        notices.extend(self.credentials.notice());
+        notices
+    }
+
+    /// Why there is no answer, in the words of the layers below, with what is most likely to be done about it.
+    fn no_answer(&self, url: &Url, error: &(dyn Error + 'static)) -> String {
+        match (&self.connector.tls, tls_error(error)) {
+            // With TLS 1.3 a server refuses our certificate only after the handshake.
+            (Some(tls), Some(error)) => format!("does not answer: TLS: {}", tls.explain(url.host_str().unwrap_or_default(), error)),
+            _ => format!("does not answer: {}", chain(error)),
+        }
+    }
+}
+
+/// Whether the other side closed the connection instead of answering.
+fn closed(error: &hyper::Error) -> bool {
+    let reset = || {
+        let io = error.source().and_then(|e| e.downcast_ref::<io::Error>());
+        io.is_some_and(|e| matches!(e.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof))
+    };
+    error.is_incomplete_message() || error.is_canceled() || error.is_closed() || reset()
+}
+
+/// Reads an answer; its connection returns to `pool` if it is read to its end.
+async fn read(response: Response<Incoming>, connection: Connection, pool: &Pool) -> Result<Answer, String> {
+    let (head, mut body) = response.into_parts();
+    let text = |name: HeaderName| head.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_string();
+    let mut answer = Answer {
+        status: head.status.as_u16(),
+        content_type: text(CONTENT_TYPE),
+        retry_after: retry_after(&text(RETRY_AFTER), &text(DATE), SystemTime::now()),
+        location: text(LOCATION),
+        resent: false,
+        body: Vec::new(),
+    };
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| format!("broke off its answer: {}", chain(&e)))?;
+        let Some(chunk) = frame.data_ref() else { continue };
+        answer.body.extend_from_slice(chunk);
+        if answer.body.len() > LONGEST_REFUSAL && !(200..300).contains(&answer.status) {
+            // The status says it all; the rest of the page is not waited for.
+            answer.body.truncate(LONGEST_REFUSAL);
+            return Ok(answer);
+        }
+        if answer.body.len() > LONGEST_ANSWER {
+            return Err(format!("sends an answer of more than {} MiB", LONGEST_ANSWER >> 20));
+        }
+    }
+    pool.put(connection);
+    Ok(answer)
 }
 
 /// Parses a base URL; what cannot be used is an error that names neither user nor password.
@@ -174,10 +364,6 @@ pub(crate) fn parse_url(sink: &str, text: &str) -> Result<Url, SinkError> {
     Ok(url)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))
-}
-
 /// An error with its causes; the outer ones alone say little.
 fn chain(error: &dyn Error) -> String {
     let (mut out, mut next) = (error.to_string(), error.source());
@@ -192,60 +378,9 @@ fn chain(error: &dyn Error) -> String {
     out
 }
 
-/// Why there is no answer, in the words of the layers below, with what is most likely to be done about it.
-fn no_answer(cause: &str) -> String {
-    let cause = cause.trim_start_matches("error sending request").trim_start_matches(": ");
-    let remedy = if cause.contains("InvalidContentType") {
-        " (nothing there speaks TLS: http:// instead of https://?)"
-    } else if cause.contains("invalid peer certificate") {
-        " (for a certificate of your own authority set tls.ca_file)"
-    } else {
-        ""
-    };
-    format!("does not answer: {cause}{remedy}")
-}
-
-/// gzip at `level` (1 to 9).
-pub(crate) fn gzip(body: &[u8], level: u32) -> Vec<u8> {
-    use std::io::Write;
-    let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 8 + 64), flate2::Compression::new(level.clamp(1, 9)));
-    // Writing into memory cannot fail.
-    let _ = encoder.write_all(body);
-    encoder.finish().unwrap_or_default()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_of_a_receiver_are_made_safe_to_show() {
-        assert_eq!(excerpt(" a\r\n\tb\u{1b}[31m  c "), "a b [31m c");
-        assert_eq!(excerpt(&"é".repeat(400)).chars().count(), 301);
-        assert_eq!(
-            without_values("failed to parse field [n] of type [long] in document with id 'x'. Preview of field's value: 'secret'"),
-            "failed to parse field [n] of type [long] in document with id …"
-        );
-        assert_eq!(without_values("For input string: \"secret\""), "For input string: …");
-        assert_eq!(without_values("the field's type is unknown"), "the field's type is unknown");
-    }
-
-    #[test]
-    fn the_cause_of_a_missing_answer_comes_with_a_remedy() {
-        let tls = no_answer("error sending request: client error (Connect): invalid peer certificate: UnknownIssuer");
-        assert_eq!(
-            tls,
-            "does not answer: client error (Connect): invalid peer certificate: UnknownIssuer (for a certificate of your own authority set tls.ca_file)"
-        );
-        assert_eq!(no_answer("error sending request: operation timed out"), "does not answer: operation timed out");
-    }
-
-    #[test]
-    fn credentials_go_into_the_header_that_the_server_expects() {
-        let secret = || crate::config::Secret::new("k");
-        assert_eq!(Auth::None.authorization(), None);
-        assert_eq!(Auth::ApiKey(secret()).authorization().as_deref(), Some("ApiKey k"));
-        assert_eq!(Auth::Bearer(secret()).authorization().as_deref(), Some("Bearer k"));
-        assert_eq!(Auth::Basic { user: "u".into(), password: secret() }.authorization().as_deref(), Some("Basic dTpr"));
-    }
-}
+mod proxied;
+#[cfg(test)]
+mod secured;
+#[cfg(test)]
+mod tests;

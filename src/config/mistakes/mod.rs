@@ -1,5 +1,6 @@
 //! What a person reads for each kind of mistake.
 
+mod connections;
 mod events;
 mod inputs;
 mod keys;

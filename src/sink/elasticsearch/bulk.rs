@@ -2,25 +2,28 @@
 
 use super::classify;
 use super::encode::{CREATE, INDEX};
-use super::endpoints::Endpoints;
 use super::index::IndexName;
-use super::options::{Compression, ElasticsearchOptions};
+use super::options::ElasticsearchOptions;
 use crate::queue::Overwriting;
-use crate::sink::SinkError;
-use crate::sink::client::{Client, Outcome, Request, Sending, item_range};
-use crate::sink::transport::{Transport, gzip, parse_url};
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Method, Url};
+use crate::sink::client::{Client, Outcome, Report, Request, Sending, item_range};
+use crate::sink::compression::gzip;
+use crate::sink::endpoints::Endpoints;
+use crate::sink::transport::{Transport, parse_url};
+use crate::sink::{Compression, SinkError};
+use hyper::Method;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use url::Url;
 
 /// What of the answer is of use; the rest would be some 190 bytes for each event.
 const FILTER: &str = "errors,error,status,items.*.status,items.*.error";
 
 /// The client of an Elasticsearch sink.
 pub(crate) struct BulkClient {
-    transport: Transport,
-    endpoints: Endpoints,
+    transport: Arc<Transport>,
+    endpoints: Arc<Endpoints>,
     compression: Compression,
     headers: HeaderMap,
     /// The index; each part of a date as `*`.
@@ -81,10 +84,10 @@ impl BulkClient {
         if options.compression != Compression::None {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        let transport = Transport::new(sink, &bases, &options.auth, &options.tls, options.timeout, in_flight)?;
+        let transport = Transport::new(sink, &bases, &options.auth, &options.tls, &options.proxy, options.timeout, in_flight)?;
         Ok(BulkClient {
-            transport,
-            endpoints: Endpoints::new(urls),
+            transport: Arc::new(transport),
+            endpoints: Arc::new(Endpoints::new(sink, bases, urls)),
             compression: options.compression,
             headers,
             target: index.any_date(),
@@ -114,7 +117,7 @@ impl BulkClient {
         url.set_query(None);
         let answer = match self.transport.send(Method::GET, url, HeaderMap::new(), bytes::Bytes::new()).await {
             Ok(answer) => answer,
-            Err(error) => return unknown(error),
+            Err(error) => return unknown(error.to_string()),
         };
         match (answer.status, serde_json::from_slice::<Resolved>(&answer.body)) {
             // There is nothing yet that could be replaced.
@@ -127,20 +130,23 @@ impl BulkClient {
 
     async fn attempt(&self, request: Request<'_>) -> Outcome {
         let mut last = Outcome::Retry { reason: "there is no endpoint".into(), after: None };
+        self.endpoints.probe_due(&self.transport);
         for index in self.endpoints.order() {
+            let flight = self.endpoints.begin(index);
             let url = self.endpoints.url(index);
             let answer = self.transport.send(Method::POST, url.clone(), self.headers.clone(), request.body.clone()).await;
             match answer {
                 Ok(answer) => {
-                    let down = matches!(answer.status, 502..=504);
-                    self.endpoints.note(index, !down);
+                    let health = answer.health();
+                    let well = health.is_ok();
+                    flight.ended(health);
                     last = classify::outcome(&answer, request.items);
-                    if !down {
+                    if well {
                         return last;
                     }
                 }
                 Err(error) => {
-                    self.endpoints.note(index, false);
+                    flight.ended(Err(error.reason.clone()));
                     last = Outcome::Retry { reason: format!("{} {error}", url.origin().ascii_serialization()), after: None };
                 }
             }
@@ -153,6 +159,10 @@ impl BulkClient {
 impl Client for BulkClient {
     fn send<'a>(&'a self, request: Request<'a>) -> Sending<'a> {
         Box::pin(self.attempt(request))
+    }
+
+    fn report(&self) -> Report {
+        Report { endpoints: self.endpoints.status(&self.transport), notices: self.transport.notices() }
     }
 
     fn without_overwrite(&self, body: &[u8], items: &[u32], out: &mut Vec<u8>, ends: &mut Vec<u32>) {

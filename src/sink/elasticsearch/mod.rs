@@ -4,10 +4,9 @@ mod answer;
 mod bulk;
 mod classify;
 mod encode;
-mod endpoints;
 mod index;
 mod options;
 
 pub(crate) use bulk::BulkClient;
 pub(crate) use encode::BulkEncoder;
-pub use options::{Auth, Compression, ElasticsearchOptions, TlsOptions};
+pub use options::ElasticsearchOptions;

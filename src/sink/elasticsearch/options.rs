@@ -1,63 +1,7 @@
 //! `sinks.NAME` with `type: elasticsearch` in the configuration.
 
-use crate::config::Secret;
-use crate::sink::dead_letter::base64;
-use std::path::PathBuf;
+use crate::sink::{Auth, Compression, ProxyOptions, TlsOptions};
 use std::time::Duration;
-
-/// How to log in.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub enum Auth {
-    /// Not at all.
-    #[default]
-    None,
-    /// `auth: {user: …, password: …}`.
-    Basic {
-        /// User name.
-        user: String,
-        /// Password.
-        password: Secret,
-    },
-    /// `auth: {api_key: …}`: the base64 form that Elasticsearch hands out.
-    ApiKey(Secret),
-    /// `auth: {bearer: …}`.
-    Bearer(Secret),
-}
-
-impl Auth {
-    /// The `Authorization` header, where there is one (RFC 7617, RFC 6750; `ApiKey` is Elasticsearch's own). A secret.
-    pub(crate) fn authorization(&self) -> Option<String> {
-        match self {
-            Auth::None => None,
-            Auth::Basic { user, password } => Some(format!("Basic {}", base64(format!("{user}:{}", password.expose()).as_bytes()))),
-            Auth::ApiKey(key) => Some(format!("ApiKey {}", key.expose())),
-            Auth::Bearer(token) => Some(format!("Bearer {}", token.expose())),
-        }
-    }
-}
-
-/// Compression of request bodies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Compression {
-    /// As they are.
-    #[default]
-    None,
-    /// `gzip` at this level (1 to 9).
-    Gzip(u32),
-}
-
-/// TLS of an HTTP client; verified unless told otherwise.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct TlsOptions {
-    /// PEM file of the certificate authorities to trust instead of the system's.
-    pub ca_file: Option<PathBuf>,
-    /// PEM file of the client's certificate chain.
-    pub cert_file: Option<PathBuf>,
-    /// PEM file of the client's key.
-    pub key_file: Option<PathBuf>,
-    /// `verify: false` accepts any certificate (said loudly at each start).
-    pub insecure: bool,
-}
 
 /// Options of an Elasticsearch sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +16,8 @@ pub struct ElasticsearchOptions {
     pub auth: Auth,
     /// See [`TlsOptions`].
     pub tls: TlsOptions,
+    /// See [`ProxyOptions`].
+    pub proxy: ProxyOptions,
     /// See [`Compression`].
     pub compression: Compression,
     /// Longest wait for an answer.
@@ -86,6 +32,7 @@ impl Default for ElasticsearchOptions {
             pipeline: None,
             auth: Auth::None,
             tls: TlsOptions::default(),
+            proxy: ProxyOptions::default(),
             compression: Compression::None,
             timeout: Duration::from_secs(30),
         }

@@ -1,6 +1,6 @@
 //! `sinks.NAME` with `type: http` in the configuration.
 
-use crate::sink::elasticsearch::{Auth, Compression, TlsOptions};
+use crate::sink::{Auth, Compression, ProxyOptions, TlsOptions};
 use std::time::Duration;
 
 /// Form of the body.
@@ -27,6 +27,8 @@ pub struct HttpOptions {
     pub auth: Auth,
     /// See [`TlsOptions`].
     pub tls: TlsOptions,
+    /// See [`ProxyOptions`].
+    pub proxy: ProxyOptions,
     /// See [`Compression`].
     pub compression: Compression,
     /// Longest wait for an answer.
@@ -42,6 +44,7 @@ impl Default for HttpOptions {
             headers: Vec::new(),
             auth: Auth::None,
             tls: TlsOptions::default(),
+            proxy: ProxyOptions::default(),
             compression: Compression::None,
             timeout: Duration::from_secs(30),
         }

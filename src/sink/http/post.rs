@@ -1,13 +1,14 @@
 //! Sends bodies to an HTTP endpoint.
 
 use super::options::{BodyFormat, HttpOptions};
-use crate::sink::SinkError;
-use crate::sink::client::{Client, Outcome, Request, Sending, item_range};
-use crate::sink::elasticsearch::Compression;
-use crate::sink::transport::{Transport, gzip, parse_url};
+use crate::sink::client::{Client, Outcome, Report, Request, Sending, item_range};
+use crate::sink::compression::gzip;
+use crate::sink::target::Target;
+use crate::sink::transport::parse_url;
 use crate::sink::verdict::by_status;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, Url};
+use crate::sink::{Compression, SinkError};
+use hyper::Method;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 /// Headers that are sent with each request of the sink `sink`.
 pub(crate) fn header_map(sink: &str, headers: &[(String, String)]) -> Result<HeaderMap, SinkError> {
@@ -23,9 +24,8 @@ pub(crate) fn header_map(sink: &str, headers: &[(String, String)]) -> Result<Hea
 
 /// The client of an HTTP sink.
 pub(crate) struct HttpClient {
-    transport: Transport,
+    target: Target,
     method: Method,
-    url: Url,
     headers: HeaderMap,
     format: BodyFormat,
     compression: Compression,
@@ -52,8 +52,8 @@ impl HttpClient {
         if options.compression != Compression::None {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        let transport = Transport::new(sink, std::slice::from_ref(&url), &options.auth, &options.tls, options.timeout, in_flight)?;
-        Ok(HttpClient { transport, method, url, headers, format: options.format, compression: options.compression })
+        let target = Target::new(sink, url, &options.auth, &options.tls, &options.proxy, options.timeout, in_flight)?;
+        Ok(HttpClient { target, method, headers, format: options.format, compression: options.compression })
     }
 
     async fn attempt(&self, request: Request<'_>) -> Outcome {
@@ -65,11 +65,9 @@ impl HttpClient {
                 return Outcome::Hold { reason: "the batch ID holds characters that no header can hold; rename the sink or topic".into() };
             }
         };
-        let answer = match self.transport.send(self.method.clone(), self.url.clone(), headers, request.body).await {
+        let answer = match self.target.send(self.method.clone(), headers, request.body).await {
             Ok(answer) => answer,
-            Err(error) => {
-                return Outcome::Retry { reason: format!("{} {error}", self.url.origin().ascii_serialization()), after: None };
-            }
+            Err(reason) => return Outcome::Retry { reason, after: None },
         };
         by_status(&answer, &answer.excerpt())
     }
@@ -78,6 +76,10 @@ impl HttpClient {
 impl Client for HttpClient {
     fn send<'a>(&'a self, request: Request<'a>) -> Sending<'a> {
         Box::pin(self.attempt(request))
+    }
+
+    fn report(&self) -> Report {
+        self.target.report()
     }
 
     fn pick(&self, body: &[u8], items: &[u32], pick: &[u32], out: &mut Vec<u8>) {

@@ -1,6 +1,6 @@
 //! `sinks.NAME` with `type: loki` in the configuration.
 
-use crate::sink::elasticsearch::{Auth, Compression, TlsOptions};
+use crate::sink::{Auth, Compression, ProxyOptions, TlsOptions};
 use std::time::Duration;
 
 /// Options of a Loki sink.
@@ -18,6 +18,8 @@ pub struct LokiOptions {
     pub auth: Auth,
     /// See [`TlsOptions`].
     pub tls: TlsOptions,
+    /// See [`ProxyOptions`].
+    pub proxy: ProxyOptions,
     /// See [`Compression`].
     pub compression: Compression,
     /// Longest wait for an answer.
@@ -34,6 +36,7 @@ impl Default for LokiOptions {
             structured_metadata: true,
             auth: Auth::None,
             tls: TlsOptions::default(),
+            proxy: ProxyOptions::default(),
             compression: Compression::None,
             timeout: Duration::from_secs(30),
         }

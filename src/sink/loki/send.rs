@@ -1,19 +1,19 @@
 //! Sends push requests to Loki.
 
 use super::options::LokiOptions;
-use crate::sink::SinkError;
-use crate::sink::client::{Client, Outcome, Request, Sending};
-use crate::sink::elasticsearch::Compression;
+use crate::sink::client::{Client, Outcome, Report, Request, Sending};
+use crate::sink::compression::gzip;
 use crate::sink::http::header_map;
-use crate::sink::transport::{Answer, Transport, gzip, parse_url};
+use crate::sink::target::Target;
+use crate::sink::transport::{Answer, parse_url};
 use crate::sink::verdict::by_status;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Method, Url};
+use crate::sink::{Compression, SinkError};
+use hyper::Method;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 
 /// The client of a Loki sink.
 pub(crate) struct LokiClient {
-    transport: Transport,
-    url: Url,
+    target: Target,
     headers: HeaderMap,
     compression: Compression,
 }
@@ -31,14 +31,14 @@ impl LokiClient {
         if options.compression != Compression::None {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        let transport = Transport::new(sink, std::slice::from_ref(&url), &options.auth, &options.tls, options.timeout, in_flight)?;
-        Ok(LokiClient { transport, url, headers, compression: options.compression })
+        let target = Target::new(sink, url, &options.auth, &options.tls, &options.proxy, options.timeout, in_flight)?;
+        Ok(LokiClient { target, headers, compression: options.compression })
     }
 
     async fn attempt(&self, request: Request<'_>) -> Outcome {
-        match self.transport.send(Method::POST, self.url.clone(), self.headers.clone(), request.body).await {
+        match self.target.send(Method::POST, self.headers.clone(), request.body).await {
             Ok(answer) => outcome(&answer),
-            Err(error) => Outcome::Retry { reason: format!("{} {error}", self.url.origin().ascii_serialization()), after: None },
+            Err(reason) => Outcome::Retry { reason, after: None },
         }
     }
 }
@@ -55,6 +55,10 @@ fn outcome(answer: &Answer) -> Outcome {
 impl Client for LokiClient {
     fn send<'a>(&'a self, request: Request<'a>) -> Sending<'a> {
         Box::pin(self.attempt(request))
+    }
+
+    fn report(&self) -> Report {
+        self.target.report()
     }
 
     fn pick(&self, body: &[u8], items: &[u32], pick: &[u32], out: &mut Vec<u8>) {

@@ -1,6 +1,6 @@
 //! `sinks.NAME` with `type: otlp` in the configuration.
 
-use crate::sink::elasticsearch::{Auth, Compression, TlsOptions};
+use crate::sink::{Auth, Compression, ProxyOptions, TlsOptions};
 use std::time::Duration;
 
 /// Options of an OTLP sink.
@@ -14,6 +14,8 @@ pub struct OtlpOptions {
     pub auth: Auth,
     /// See [`TlsOptions`].
     pub tls: TlsOptions,
+    /// See [`ProxyOptions`].
+    pub proxy: ProxyOptions,
     /// See [`Compression`].
     pub compression: Compression,
     /// Longest wait for an answer.
@@ -27,6 +29,7 @@ impl Default for OtlpOptions {
             headers: Vec::new(),
             auth: Auth::None,
             tls: TlsOptions::default(),
+            proxy: ProxyOptions::default(),
             compression: Compression::None,
             timeout: Duration::from_secs(30),
         }

@@ -1,16 +1,17 @@
 //! Sends requests to an OTLP receiver.
 
 use super::options::OtlpOptions;
-use crate::sink::SinkError;
-use crate::sink::client::{Client, Outcome, Request, Sending};
-use crate::sink::elasticsearch::Compression;
+use crate::sink::client::{Client, Outcome, Report, Request, Sending};
+use crate::sink::compression::gzip;
 use crate::sink::http::header_map;
-use crate::sink::transport::{Answer, Transport, excerpt, gzip, parse_url};
+use crate::sink::target::Target;
+use crate::sink::transport::{Answer, excerpt, parse_url};
 use crate::sink::verdict::by_status;
+use crate::sink::{Compression, SinkError};
+use hyper::Method;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use prost::Message;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Method, Url};
 
 /// `google.rpc.Status`, as far as it is of use.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -21,8 +22,7 @@ struct RpcStatus {
 
 /// The client of an OTLP sink.
 pub(crate) struct OtlpClient {
-    transport: Transport,
-    url: Url,
+    target: Target,
     headers: HeaderMap,
     compression: Compression,
 }
@@ -39,14 +39,14 @@ impl OtlpClient {
         if options.compression != Compression::None {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        let transport = Transport::new(sink, std::slice::from_ref(&url), &options.auth, &options.tls, options.timeout, in_flight)?;
-        Ok(OtlpClient { transport, url, headers, compression: options.compression })
+        let target = Target::new(sink, url, &options.auth, &options.tls, &options.proxy, options.timeout, in_flight)?;
+        Ok(OtlpClient { target, headers, compression: options.compression })
     }
 
     async fn attempt(&self, request: Request<'_>) -> Outcome {
-        match self.transport.send(Method::POST, self.url.clone(), self.headers.clone(), request.body).await {
+        match self.target.send(Method::POST, self.headers.clone(), request.body).await {
             Ok(answer) => outcome(&answer, request.items),
-            Err(error) => Outcome::Retry { reason: format!("{} {error}", self.url.origin().ascii_serialization()), after: None },
+            Err(reason) => Outcome::Retry { reason, after: None },
         }
     }
 }
@@ -90,6 +90,10 @@ fn outcome(answer: &Answer, items: usize) -> Outcome {
 impl Client for OtlpClient {
     fn send<'a>(&'a self, request: Request<'a>) -> Sending<'a> {
         Box::pin(self.attempt(request))
+    }
+
+    fn report(&self) -> Report {
+        self.target.report()
     }
 
     fn pick(&self, body: &[u8], items: &[u32], pick: &[u32], out: &mut Vec<u8>) {

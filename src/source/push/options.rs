@@ -1,6 +1,6 @@
 //! `sources.NAME` of the pushed kinds in the configuration.
 
-use crate::sink::elasticsearch::Auth;
+use crate::sink::Auth;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -54,7 +54,7 @@ fn a_bulk_request_as_it_goes_over_the_wire() {
     let server = Server::start(&runtime, |_, request| all_created(request));
     let options = ElasticsearchOptions {
         pipeline: Some("my pipe".into()),
-        auth: crate::sink::elasticsearch::Auth::Basic { user: "ship".into(), password: crate::config::Secret::new("secret") },
+        auth: crate::sink::Auth::Basic { user: "ship".into(), password: crate::config::Secret::new("secret") },
         ..kind(&server.url)
     };
     let bench = Bench::start(SinkKind::Elasticsearch(options), batches(&lines(2), 2, RunFlags::UTF8), runtime);
@@ -340,11 +340,11 @@ fn a_held_sink_says_so() {
 #[test]
 fn https_clients_can_be_built_and_bad_options_are_told() {
     let https = ElasticsearchOptions { endpoints: vec!["https://search:9200".into()], ..ElasticsearchOptions::default() };
-    for tls in [super::super::TlsOptions::default(), super::super::TlsOptions { insecure: true, ..Default::default() }] {
+    for tls in [crate::sink::TlsOptions::default(), crate::sink::TlsOptions { insecure: true, ..Default::default() }] {
         BulkClient::new("search", &ElasticsearchOptions { tls, ..https.clone() }, 2).map(drop).unwrap();
     }
     let error = |options: &ElasticsearchOptions| BulkClient::new("search", options, 2).map(drop).unwrap_err().to_string();
-    let missing = super::super::TlsOptions { ca_file: Some("/nowhere/ca.pem".into()), ..Default::default() };
+    let missing = crate::sink::TlsOptions { ca_file: Some("/nowhere/ca.pem".into()), ..Default::default() };
     insta::assert_snapshot!(error(&ElasticsearchOptions { tls: missing, ..https }), @r"sink search: TLS: cannot read /nowhere/ca.pem: No such file or directory (os error 2)");
     insta::assert_snapshot!(error(&kind("ftp://search")), @r"sink search: ftp://search cannot be used: it is neither http:// nor https://; expected something like https://search:9200");
     insta::assert_snapshot!(error(&kind("http://me:hush@search")), @r"sink search: http://search cannot be used: user and password belong under auth, not into the URL; expected something like https://search:9200");

@@ -5,7 +5,7 @@ fn cause(kind: &str, reason: &str) -> ErrorCause {
 }
 
 fn answer(status: u16, body: &str) -> Answer {
-    Answer { status, content_type: "application/json".into(), retry_after: None, location: String::new(), body: body.into() }
+    Answer { status, content_type: "application/json".into(), retry_after: None, location: String::new(), resent: false, body: body.into() }
 }
 
 #[test]

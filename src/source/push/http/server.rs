@@ -298,8 +298,8 @@ async fn other(State(shared): State<Arc<Shared>>, request: Request) -> Response<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sink::Auth;
     use crate::sink::dead_letter::base64;
-    use crate::sink::elasticsearch::Auth;
 
     #[test]
     fn credentials_are_compared_as_they_are_sent() {
