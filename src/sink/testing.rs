@@ -53,7 +53,7 @@ pub fn batches(lines: &[Vec<u8>], each: usize, flags: u32) -> Vec<Batch> {
             reset: 0,
             kind: BatchKind::Events,
         };
-        out.push(Batch { id, parts: vec![Part { batch: Arc::new(record), skip: 0, count }], events: count, bytes });
+        out.push(Batch { id, parts: vec![Part { batch: Arc::new(record), skip: 0, count }], events: count, bytes, sent_before: false });
         position += bytes as u64;
         offset += u64::from(count);
     }
@@ -272,7 +272,7 @@ async fn serve(mut stream: TcpStream, script: Arc<Mutex<Script>>, seen: Arc<Mute
         let line = head.next()?.to_string();
         let headers: Vec<(String, String)> = head.filter_map(|h| h.split_once(": ")).map(|(n, v)| (n.into(), v.into())).collect();
         let mut request = Seen { line, headers, body: Vec::new() };
-        let len: usize = request.header("content-length").parse().ok()?;
+        let len: usize = request.header("content-length").parse().unwrap_or(0);
         while buffer.len() < end + 4 + len {
             if stream.read_buf(&mut buffer).await.ok()? == 0 {
                 return None;
