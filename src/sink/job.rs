@@ -1,5 +1,7 @@
 //! One batch in flight: sent, retried, split, its refused events dead-lettered, and acked.
 
+mod doubt;
+
 use super::client::{Client, Outcome, Rejection, Request, item_range};
 use super::dead_letter::dead_letters;
 use super::gate::{Gate, backoff};
@@ -32,6 +34,8 @@ pub(crate) struct Shared {
     pub body_cap: AtomicUsize,
     /// The target has refused to replace documents: what is to replace them is sent as if it were new.
     pub no_overwrite: AtomicBool,
+    /// It was said that events may be doubled.
+    pub told_doubled: AtomicBool,
 }
 
 /// A batch on its way.
@@ -55,6 +59,7 @@ struct Chunk {
     items: Vec<u32>,
     body: Bytes,
     attempts: u32,
+    doubts: doubt::Doubts,
 }
 
 /// What came of a batch so far.
@@ -87,6 +92,7 @@ impl Job {
         Stats::add(&stats.delivered_bytes, self.batch.bytes.saturating_sub(refused_bytes) as u64);
         Stats::add(&stats.already_there, tally.already_there as u64);
         Stats::add(&stats.dead_lettered, refused);
+        *stats.last_batch.lock().unwrap_or_else(|e| e.into_inner()) = self.batch.id.to_string();
         self.shared.acker.ack(&self.batch.id);
         self.recovered();
     }
@@ -96,8 +102,13 @@ impl Job {
             if self.batch.id.overwrites() && !self.creates_only && self.shared.no_overwrite.load(Relaxed) {
                 self.create_only().await;
             }
-            let whole =
-                Chunk { key: self.batch.id.to_string(), items: (0..self.items.len() as u32).collect(), body: self.wire(), attempts: 0 };
+            let whole = Chunk {
+                key: self.batch.id.to_string(),
+                items: (0..self.items.len() as u32).collect(),
+                body: self.wire(),
+                attempts: 0,
+                doubts: doubt::Doubts::of(self.batch.sent_before),
+            };
             if let Some(tally) = self.deliver_once(whole).await? {
                 return Ok(tally);
             }
@@ -145,19 +156,32 @@ impl Job {
                 break;
             }
             let guard = self.shared.gate.admit().await;
+            if chunk.doubts.open {
+                match self.settle(chunk, &mut tally).await {
+                    Some(rest) if rest.doubts.open => {
+                        work.push(rest);
+                        continue;
+                    }
+                    Some(rest) => chunk = rest,
+                    None => continue,
+                }
+            }
             Stats::add(&stats.sent, 1);
             if chunk.attempts > 0 {
                 Stats::add(&stats.retried, 1);
             }
             chunk.attempts = chunk.attempts.saturating_add(1);
-            let request = Request { key: &chunk.key, body: chunk.body.clone(), items: chunk.items.len() };
+            let doubt = AtomicBool::new(false);
+            let request = Request { key: &chunk.key, body: chunk.body.clone(), items: chunk.items.len(), doubt: &doubt };
             let outcome = self.shared.client.send(request).await;
+            chunk.doubts.sent(doubt.into_inner());
             match outcome {
                 Outcome::Delivered { already_there } => {
                     self.shared.gate.opened();
                     work.extend(self.second_chance(&mut tally).await);
                     tally.accepted += chunk.items.len();
                     tally.already_there += already_there;
+                    self.count_doubled(&chunk, chunk.items.len() - already_there);
                     self.recovered();
                 }
                 Outcome::Retry { reason, after } => {
@@ -208,6 +232,7 @@ impl Job {
                     }
                     tally.accepted += arrived;
                     tally.already_there += already_there;
+                    self.count_doubled(&chunk, arrived.saturating_sub(already_there));
                     for rejection in rejected {
                         let item = chunk.items.get(rejection.item).copied().unwrap_or(0);
                         tally.rejected.push(Rejection { item: item as usize, ..rejection });
@@ -249,12 +274,13 @@ impl Job {
             return;
         }
         let (sink, lag, secs) = (&self.shared.name, thousands(self.shared.acker.lag_events()), wait.as_secs_f64());
+        let batch = &self.batch.id;
         if hold {
             tracing::error!(
-                "sink {sink} is held: {reason}; kept in the queue, nothing is dropped; {lag} events waiting; next try in {secs:.1} s"
+                "sink {sink} is held: {reason}; kept in the queue, nothing is dropped; {lag} events waiting; next try of batch {batch} in {secs:.1} s"
             );
         } else {
-            tracing::warn!("sink {sink}: {reason}; kept in the queue; {lag} events waiting; next try in {secs:.1} s");
+            tracing::warn!("sink {sink}: {reason}; kept in the queue; {lag} events waiting; next try of batch {batch} in {secs:.1} s");
         }
     }
 
@@ -280,9 +306,9 @@ impl Job {
     async fn part(&self, chunk: &Chunk, indices: &[usize]) -> Chunk {
         let items: Vec<u32> = indices.iter().filter_map(|i| chunk.items.get(*i).copied()).collect();
         if items.len() == chunk.items.len() {
-            return Chunk { key: chunk.key.clone(), items, body: chunk.body.clone(), attempts: chunk.attempts };
+            return Chunk { key: chunk.key.clone(), items, body: chunk.body.clone(), ..*chunk };
         }
-        self.chunk(items, chunk.attempts).await
+        Chunk { doubts: chunk.doubts, ..self.chunk(items, chunk.attempts).await }
     }
 
     /// A chunk of these items of the batch, under a name that is the same at each retry.
@@ -305,7 +331,7 @@ impl Job {
         };
         // Copying and compressing megabytes is no work for a network thread.
         let body = tokio::task::spawn_blocking(encode).await.map(Bytes::from).unwrap_or_default();
-        Chunk { key, items, body, attempts }
+        Chunk { key, items, body, attempts, doubts: doubt::Doubts::default() }
     }
 
     async fn split(&self, chunk: Chunk, work: &mut Vec<Chunk>) {

@@ -25,6 +25,21 @@ pub(crate) struct Answer {
     pub body: Vec<u8>,
 }
 
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) struct NoAnswer {
+    /// What the receiver did instead, to be put behind its URL.
+    pub reason: String,
+    /// The request cannot have arrived: there was no connection.
+    pub unsent: bool,
+}
+
+impl std::fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
 impl Answer {
     /// The beginning of the answer in words, safe to show: one line, no control characters.
     pub fn excerpt(&self) -> String {
@@ -128,10 +143,14 @@ impl Transport {
         Ok(Transport { client, headers })
     }
 
-    /// Sends one request and reads its answer. The error says what the receiver did instead, to be put behind its URL.
-    pub async fn send(&self, method: Method, url: Url, headers: HeaderMap, body: Bytes) -> Result<Answer, String> {
+    /// Sends one request and reads its answer.
+    pub async fn send(&self, method: Method, url: Url, headers: HeaderMap, body: Bytes) -> Result<Answer, NoAnswer> {
         let request = self.client.request(method, url).headers(self.headers.clone()).headers(headers).body(body);
-        let mut response = request.send().await.map_err(|e| no_answer(&chain(&e.without_url())))?;
+        let broken = |reason| NoAnswer { reason, unsent: false };
+        let mut response = request
+            .send()
+            .await
+            .map_err(|e| NoAnswer { unsent: e.is_connect() || e.is_builder(), reason: no_answer(&chain(&e.without_url())) })?;
         let text = |name| response.headers().get(name).and_then(|v: &HeaderValue| v.to_str().ok()).unwrap_or_default().to_string();
         let mut answer = Answer {
             status: response.status().as_u16(),
@@ -141,7 +160,7 @@ impl Transport {
             location: text(LOCATION),
             body: Vec::new(),
         };
-        while let Some(chunk) = response.chunk().await.map_err(|e| format!("broke off its answer: {}", chain(&e.without_url())))? {
+        while let Some(chunk) = response.chunk().await.map_err(|e| broken(format!("broke off its answer: {}", chain(&e.without_url()))))? {
             answer.body.extend_from_slice(&chunk);
             if answer.body.len() > LONGEST_REFUSAL && !(200..300).contains(&answer.status) {
                 // The status says it all; the rest of the page is not waited for.
@@ -149,7 +168,7 @@ impl Transport {
                 break;
             }
             if answer.body.len() > LONGEST_ANSWER {
-                return Err(format!("sends an answer of more than {} MiB", LONGEST_ANSWER >> 20));
+                return Err(broken(format!("sends an answer of more than {} MiB", LONGEST_ANSWER >> 20)));
             }
         }
         Ok(answer)

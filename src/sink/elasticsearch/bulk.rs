@@ -3,16 +3,18 @@
 use super::classify;
 use super::encode::{CREATE, INDEX};
 use super::endpoints::Endpoints;
-use super::index::IndexName;
+use super::index::Target;
 use super::options::{Compression, ElasticsearchOptions};
 use crate::queue::Overwriting;
 use crate::sink::SinkError;
-use crate::sink::client::{Client, Outcome, Request, Sending, item_range};
-use crate::sink::transport::{Transport, gzip, parse_url};
+use crate::sink::client::{Arrival, Client, Doubtful, Outcome, Request, Sending, item_range};
+use crate::sink::transport::{Answer, Transport, gzip, parse_url};
+use bytes::Bytes;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// What of the answer is of use; the rest would be some 190 bytes for each event.
 const FILTER: &str = "errors,error,status,items.*.status,items.*.error";
@@ -23,10 +25,10 @@ pub(crate) struct BulkClient {
     endpoints: Endpoints,
     compression: Compression,
     headers: HeaderMap,
-    /// The index; each part of a date as `*`.
+    /// The target's name, with `*` for each part that differs.
     target: String,
-    /// The index is named by each event's date, not by the URL.
-    dated: bool,
+    /// The target, where it is the same for all events: then the URL names it.
+    pub(super) constant: Option<String>,
 }
 
 /// The answer of `_resolve/index`.
@@ -73,9 +75,12 @@ impl BulkClient {
         if bases.is_empty() {
             return Err(SinkError::Option { sink: sink.into(), reason: "it has no endpoints; expected at least one URL".into() });
         }
-        let index = IndexName::new(&options.index);
-        let urls =
-            bases.iter().map(|base| bulk_url(sink, base, index.constant(), options.pipeline.as_deref())).collect::<Result<Vec<_>, _>>()?;
+        let target = Target::of(options).map_err(|reason| SinkError::Option { sink: sink.into(), reason })?;
+        let constant = target.constant();
+        let urls = bases
+            .iter()
+            .map(|base| bulk_url(sink, base, constant.as_deref(), options.pipeline.as_deref()))
+            .collect::<Result<Vec<_>, _>>()?;
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
         if options.compression != Compression::None {
@@ -87,8 +92,8 @@ impl BulkClient {
             endpoints: Endpoints::new(urls),
             compression: options.compression,
             headers,
-            target: index.any_date(),
-            dated: index.constant().is_none(),
+            target: target.wildcard(),
+            constant,
         })
     }
 
@@ -101,20 +106,10 @@ impl BulkClient {
                  its log then, and what is indexed already stays as it is"
             ))
         };
-        let Some(index) = self.endpoints.order().first().copied() else { return unknown("there is no endpoint".into()) };
-        let mut url = self.endpoints.url(index).clone();
-        if let Ok(mut path) = url.path_segments_mut() {
-            // After the base stand the index, where it is one, and `_bulk`.
-            path.pop();
-            if !self.dated {
-                path.pop();
-            }
-            path.extend(["_resolve", "index", target]);
-        }
-        url.set_query(None);
-        let answer = match self.transport.send(Method::GET, url, HeaderMap::new(), bytes::Bytes::new()).await {
+        let answer = match self.ask(Method::GET, &["_resolve", "index", target], &[], Bytes::new()).await {
             Ok(answer) => answer,
-            Err(error) => return unknown(error),
+            Err(Arrival::Later { reason, .. } | Arrival::Unknown { reason }) => return unknown(reason),
+            Err(_) => return unknown("there is no answer".into()),
         };
         match (answer.status, serde_json::from_slice::<Resolved>(&answer.body)) {
             // There is nothing yet that could be replaced.
@@ -125,26 +120,67 @@ impl BulkClient {
         }
     }
 
+    /// One question, to the endpoints in turn until one answers. Who gets no answer is to ask later.
+    pub(super) async fn ask(&self, method: Method, path: &[&str], query: &[(&str, &str)], body: Bytes) -> Result<Answer, Arrival> {
+        let mut reason = "there is no endpoint".to_string();
+        let mut headers = HeaderMap::new();
+        if !body.is_empty() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        for index in self.endpoints.order() {
+            let mut url = self.endpoints.url(index).clone();
+            if let Ok(mut segments) = url.path_segments_mut() {
+                // After the base stand the index, where it is one, and `_bulk`.
+                segments.pop();
+                if self.constant.is_some() {
+                    segments.pop();
+                }
+                segments.extend(path);
+            }
+            url.set_query(None);
+            if !query.is_empty() {
+                url.query_pairs_mut().extend_pairs(query);
+            }
+            let origin = url.origin().ascii_serialization();
+            match self.transport.send(method.clone(), url, headers.clone(), body.clone()).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => reason = format!("{origin} {error}"),
+            }
+        }
+        Err(Arrival::Later { reason, hold: false, answered: false })
+    }
+
     async fn attempt(&self, request: Request<'_>) -> Outcome {
+        let mut headers = self.headers.clone();
+        // The server shows it in its tasks and slow logs.
+        if let Ok(name) = HeaderValue::from_str(request.key) {
+            headers.insert("x-opaque-id", name);
+        }
         let mut last = Outcome::Retry { reason: "there is no endpoint".into(), after: None };
         for index in self.endpoints.order() {
             let url = self.endpoints.url(index);
-            let answer = self.transport.send(Method::POST, url.clone(), self.headers.clone(), request.body.clone()).await;
+            let answer = self.transport.send(Method::POST, url.clone(), headers.clone(), request.body.clone()).await;
             match answer {
                 Ok(answer) => {
                     let down = matches!(answer.status, 502..=504);
                     self.endpoints.note(index, !down);
-                    last = classify::outcome(&answer, request.items);
+                    let doubt;
+                    (last, doubt) = classify::outcome(&answer, request.items);
+                    request.doubt.fetch_or(doubt, Relaxed);
                     if !down {
                         return last;
                     }
                 }
                 Err(error) => {
                     self.endpoints.note(index, false);
+                    request.doubt.fetch_or(!error.unsent, Relaxed);
                     last = Outcome::Retry { reason: format!("{} {error}", url.origin().ascii_serialization()), after: None };
                 }
             }
-            // The same IDs: another endpoint of the same cluster may get what this one took already.
+            // The same IDs: another endpoint of the same cluster may get what this one took already, if it then says 409.
+            if request.doubt.load(Relaxed) && self.endpoints.count() > 1 && !self.recognises().await {
+                return last;
+            }
         }
         last
     }
@@ -171,6 +207,10 @@ impl Client for BulkClient {
 
     fn overwriting<'a>(&'a self) -> Pin<Box<dyn Future<Output = Overwriting> + Send + 'a>> {
         Box::pin(self.ask_overwriting())
+    }
+
+    fn arrived<'a>(&'a self, doubtful: Doubtful<'a>) -> Pin<Box<dyn Future<Output = Arrival> + Send + 'a>> {
+        Box::pin(self.ask_arrived(doubtful))
     }
 
     fn compress(&self, body: &[u8]) -> Option<Vec<u8>> {

@@ -31,6 +31,11 @@ impl Endpoints {
         Endpoints { all: urls.into_iter().map(|url| Endpoint { url, avoid_until: Mutex::default() }).collect(), next: AtomicUsize::new(0) }
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.all.len()
+    }
+
     /// Indices in the order in which to try them: those in good standing first, each call from the next one on.
     pub fn order(&self) -> Vec<usize> {
         let (count, now) = (self.all.len().max(1), Instant::now());

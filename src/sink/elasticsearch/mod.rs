@@ -5,9 +5,11 @@ mod bulk;
 mod classify;
 mod encode;
 mod endpoints;
-mod index;
+pub(crate) mod index;
 mod options;
+pub(crate) mod pattern;
+mod rollover;
 
 pub(crate) use bulk::BulkClient;
 pub(crate) use encode::BulkEncoder;
-pub use options::{Auth, Compression, ElasticsearchOptions, TlsOptions};
+pub use options::{Auth, Compression, DataStreamOptions, ElasticsearchOptions, TlsOptions};

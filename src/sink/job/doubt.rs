@@ -1,0 +1,107 @@
+//! Doubts: items of which nobody knows whether an earlier try brought them. They are settled before they are sent again.
+
+use super::{Chunk, Job, Tally};
+use crate::sink::client::{Arrival, Doubtful};
+use crate::sink::stats::{Stats, thousands};
+use std::sync::atomic::Ordering::Relaxed;
+
+/// After so many answers that do not settle a doubt the events are sent all the same, and counted.
+const MOST_ASKED: u32 = 8;
+
+/// What is unknown of a chunk.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Doubts {
+    /// An earlier try may have arrived, and it was not asked yet.
+    pub open: bool,
+    /// Whether it did could not be learned.
+    unsettled: bool,
+    /// How often the receiver was asked in vain.
+    asked: u32,
+}
+
+impl Doubts {
+    /// Of a batch as it comes from the queue.
+    pub fn of(sent_before: bool) -> Doubts {
+        Doubts { open: sent_before, ..Doubts::default() }
+    }
+
+    /// It was sent again, with or without a certain result.
+    pub fn sent(&mut self, in_doubt: bool) {
+        (self.open, self.asked) = (in_doubt, 0);
+    }
+}
+
+impl Job {
+    /// Takes what an earlier try has brought out of `chunk`. `None` when nothing of it is left to send; still with an open
+    /// doubt when it is to be asked again.
+    pub(super) async fn settle(&self, mut chunk: Chunk, tally: &mut Tally) -> Option<Chunk> {
+        if self.batch.id.overwrites() && !self.creates_only {
+            // It replaces what is there.
+            chunk.doubts.open = false;
+            return Some(chunk);
+        }
+        let batch = self.batch.id.to_string();
+        let doubtful = Doubtful {
+            batch: &batch,
+            body: &self.body,
+            items: &self.items,
+            pick: &chunk.items,
+            since_ms: self.batch.parts.iter().map(|part| part.batch.append_ms).min().unwrap_or(0),
+        };
+        match self.shared.client.arrived(doubtful).await {
+            Arrival::Recognised => chunk.doubts.open = false,
+            Arrival::There(there) => {
+                (chunk.doubts.open, chunk.doubts.unsettled) = (false, false);
+                tally.accepted += there.len();
+                tally.already_there += there.len();
+                if there.is_empty() {
+                    return Some(chunk);
+                }
+                let (sink, of) = (&self.shared.name, thousands(chunk.items.len() as u64));
+                tracing::info!(
+                    "sink {sink}: {} of {of} events of batch {batch} had arrived in an earlier try; they are not sent again",
+                    thousands(there.len() as u64)
+                );
+                let mut there = there.into_iter().peekable();
+                let rest: Vec<usize> = (0..chunk.items.len()).filter(|place| there.next_if_eq(place).is_none()).collect();
+                if rest.is_empty() {
+                    self.shared.gate.opened();
+                    self.recovered();
+                    return None;
+                }
+                return Some(self.part(&chunk, &rest).await);
+            }
+            Arrival::Unknown { reason } => self.give_up_asking(&mut chunk, &reason),
+            Arrival::Later { reason, answered, .. } if answered && chunk.doubts.asked + 1 >= MOST_ASKED => {
+                self.give_up_asking(&mut chunk, &reason);
+            }
+            Arrival::Later { reason, hold, answered } => {
+                chunk.doubts.asked += u32::from(answered);
+                self.failed(hold, &format!("whether an earlier try arrived is not known yet: {reason}"), None);
+            }
+        }
+        Some(chunk)
+    }
+
+    fn give_up_asking(&self, chunk: &mut Chunk, reason: &str) {
+        (chunk.doubts.open, chunk.doubts.unsettled) = (false, true);
+        if !self.shared.told_doubled.swap(true, Relaxed) {
+            tracing::error!(
+                "sink {}: {} events of batch {} may have arrived in an earlier try, and it cannot be asked whether they did: {reason}; they \
+                 are sent again, so that nothing is lost. Into a plain index they are recognised; a data stream or an alias that was rolled \
+                 over in between has them twice. What the receiver takes is counted as possibly_doubled; this is said once. To have it asked, \
+                 give the user `read` and `view_index_metadata` on the target, and `monitor` on the cluster",
+                self.shared.name,
+                thousands(chunk.items.len() as u64),
+                self.batch.id,
+            );
+        }
+    }
+
+    /// Counts what the receiver took of a chunk of which it could not be learned whether it was there.
+    pub(super) fn count_doubled(&self, chunk: &Chunk, taken: usize) {
+        if chunk.doubts.unsettled {
+            Stats::add(&self.shared.stats.possibly_doubled, taken as u64);
+        }
+    }
+}
