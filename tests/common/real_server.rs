@@ -313,3 +313,33 @@ pub fn roll_over_in_the_middle(name: &str, variable: &str, kind: Kind) {
     let text = format!("{name}: {kind:?} rolled over three times behind a lost answer, 3,000 lines, 3,000 documents\n");
     std::io::stdout().write_all(text.as_bytes()).expect("stdout");
 }
+
+/// An index whose shard nobody may hold: the server works on a bulk request for as long as it is told to wait, and names it
+/// among its tasks all the time; then it says 503 for certain. When the shard may be held, each line is there once.
+pub fn a_try_that_goes_on_is_seen(name: &str, variable: &str) {
+    let Some(server) = server(name, variable) else { return };
+    let server = server.trim_end_matches('/');
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+    let index = Index { url: format!("{server}/forebay-test-held-{}-{now}", std::process::id()) };
+    let nowhere = json!({"number_of_replicas": 0, "index.routing.allocation.require.box": "nowhere"});
+    index.ask("PUT", "?wait_for_active_shards=0", Some(json!({"settings": nowhere})));
+    let bench = Bench::new();
+    let keys = format!("endpoints: [\"{server}\"]\n    index: {}\n    timeout: 5s", index.name());
+    bench.pipeline(&format!("  search:\n    type: elasticsearch\n    {keys}\n    retry: {{initial: 50ms, max: 500ms}}"), "", "");
+    bench.append("app.log", super::lines(0..1_000));
+    let mut agent = bench.start();
+    let tasks = format!("{server}/_tasks?actions=indices%3Adata%2Fwrite%2Fbulk*&group_by=none&filter_path=tasks.headers");
+    agent.wait_for("the server names what it works on", || {
+        let (status, answer) = http::request("GET", &tasks, None).expect("the server answers");
+        assert_eq!(status, 200);
+        let answer: Value = serde_json::from_slice(&answer).expect("JSON");
+        let named = |task: &Value| task["headers"]["X-Opaque-Id"].as_str().is_some_and(|id| id.contains("-search-logs-0-"));
+        answer["tasks"].as_array().is_some_and(|tasks| tasks.iter().any(named))
+    });
+    let status = agent.wait_status("it says so before the client loses patience", |s| s.sinks["search"].state == "retrying");
+    assert!(status.sinks["search"].reason.contains("503"), "{}", status.sinks["search"].reason);
+    index.ask("PUT", "/_settings", Some(json!({"index.routing.allocation.require.box": null})));
+    agent.wait_status("all is delivered", |s| s.sinks["search"].delivered_events >= 1_000 && s.sinks["search"].lag_events == 0);
+    assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
+    assert_eq!(index.count(), 1_000);
+}

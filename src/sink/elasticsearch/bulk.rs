@@ -77,10 +77,7 @@ impl BulkClient {
         }
         let target = Target::of(options).map_err(|reason| SinkError::Option { sink: sink.into(), reason })?;
         let constant = target.constant();
-        let urls = bases
-            .iter()
-            .map(|base| bulk_url(sink, base, constant.as_deref(), options.pipeline.as_deref()))
-            .collect::<Result<Vec<_>, _>>()?;
+        let urls = bases.iter().map(|base| bulk_url(sink, base, constant.as_deref(), options)).collect::<Result<Vec<_>, _>>()?;
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
         if options.compression != Compression::None {
@@ -221,7 +218,7 @@ impl Client for BulkClient {
     }
 }
 
-fn bulk_url(sink: &str, base: &Url, index: Option<&str>, pipeline: Option<&str>) -> Result<Url, SinkError> {
+fn bulk_url(sink: &str, base: &Url, index: Option<&str>, options: &ElasticsearchOptions) -> Result<Url, SinkError> {
     let mut url = base.clone();
     match url.path_segments_mut() {
         Ok(mut path) => path.pop_if_empty().extend(index).push("_bulk"),
@@ -229,7 +226,11 @@ fn bulk_url(sink: &str, base: &Url, index: Option<&str>, pipeline: Option<&str>)
             return Err(SinkError::Endpoint { sink: sink.into(), url: base.to_string(), reason: "it cannot have a path".into() });
         }
     };
-    url.query_pairs_mut().append_pair("filter_path", FILTER).extend_pairs(pipeline.map(|p| ("pipeline", p)));
+    // The server waits less long for a shard than the client for the server: a certain 503 instead of a try that may still arrive.
+    let patience = format!("{}ms", options.timeout.as_millis() * 4 / 5);
+    url.query_pairs_mut()
+        .extend_pairs([("filter_path", FILTER), ("timeout", &patience)])
+        .extend_pairs(options.pipeline.as_deref().map(|p| ("pipeline", p)));
     Ok(url)
 }
 

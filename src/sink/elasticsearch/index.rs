@@ -148,7 +148,7 @@ mod tests {
     }
 
     fn name(options: &ElasticsearchOptions, service: &str) -> String {
-        let fields = format!(r#""service.name":{}"#, serde_json::Value::from(service)).into();
+        let fields = format!(r#""service.name":{}"#, serde_json::Value::from(service));
         let spec = StreamSpec { fields, ..StreamSpec::default() };
         Target::of(options).unwrap().name(&Facts::new(&spec, "web-1"), 1_609_459_200_000)
     }

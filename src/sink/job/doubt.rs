@@ -4,9 +4,12 @@ use super::{Chunk, Job, Tally};
 use crate::sink::client::{Arrival, Doubtful};
 use crate::sink::stats::{Stats, thousands};
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
-/// After so many answers that do not settle a doubt the events are sent all the same, and counted.
+/// So many answers that settle nothing, while other batches are delivered, and the events are sent all the same, and counted …
 const MOST_ASKED: u32 = 8;
+/// … or after this time, if nothing is delivered: an outage ends earlier or answers nothing at all.
+const LONGEST_ASKED: Duration = Duration::from_secs(900);
 
 /// What is unknown of a chunk.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,8 +18,10 @@ pub(super) struct Doubts {
     pub open: bool,
     /// Whether it did could not be learned.
     unsettled: bool,
-    /// How often the receiver was asked in vain.
+    /// How often the receiver has answered in vain.
     asked: u32,
+    /// When it first did, and how many events the sink had delivered by then.
+    since: Option<(Instant, u64)>,
 }
 
 impl Doubts {
@@ -27,7 +32,7 @@ impl Doubts {
 
     /// It was sent again, with or without a certain result.
     pub fn sent(&mut self, in_doubt: bool) {
-        (self.open, self.asked) = (in_doubt, 0);
+        (self.open, self.asked, self.since) = (in_doubt, 0, None);
     }
 }
 
@@ -72,15 +77,21 @@ impl Job {
                 return Some(self.part(&chunk, &rest).await);
             }
             Arrival::Unknown { reason } => self.give_up_asking(&mut chunk, &reason),
-            Arrival::Later { reason, answered, .. } if answered && chunk.doubts.asked + 1 >= MOST_ASKED => {
-                self.give_up_asking(&mut chunk, &reason);
-            }
-            Arrival::Later { reason, hold, answered } => {
-                chunk.doubts.asked += u32::from(answered);
+            Arrival::Later { reason, answered: true, .. } if self.asked_in_vain(&mut chunk) => self.give_up_asking(&mut chunk, &reason),
+            Arrival::Later { reason, hold, .. } => {
                 self.failed(hold, &format!("whether an earlier try arrived is not known yet: {reason}"), None);
             }
         }
         Some(chunk)
+    }
+
+    /// Whether it is time to go on without an answer: not in an outage, since what ends it ends the doubt too.
+    fn asked_in_vain(&self, chunk: &mut Chunk) -> bool {
+        let delivered = self.shared.stats.delivered_events.load(Relaxed);
+        let doubts = &mut chunk.doubts;
+        doubts.asked += 1;
+        let (since, then) = *doubts.since.get_or_insert((Instant::now(), delivered));
+        since.elapsed() >= LONGEST_ASKED || doubts.asked >= MOST_ASKED && delivered > then
     }
 
     fn give_up_asking(&self, chunk: &mut Chunk, reason: &str) {

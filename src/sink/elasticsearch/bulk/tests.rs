@@ -60,7 +60,7 @@ fn a_bulk_request_as_it_goes_over_the_wire() {
     let bench = Bench::start(SinkKind::Elasticsearch(options), batches(&lines(2), 2, RunFlags::UTF8), runtime);
     bench.finish();
     let request = server.requests().remove(0);
-    insta::assert_snapshot!(request.line, @"POST /logs-app/_bulk?filter_path=errors%2Cerror%2Cstatus%2Citems.*.status%2Citems.*.error&pipeline=my+pipe HTTP/1.1");
+    insta::assert_snapshot!(request.line, @"POST /logs-app/_bulk?filter_path=errors%2Cerror%2Cstatus%2Citems.*.status%2Citems.*.error&timeout=24000ms&pipeline=my+pipe HTTP/1.1");
     assert_eq!(request.header("content-type"), "application/x-ndjson");
     assert_eq!(request.header("authorization"), "Basic c2hpcDpzZWNyZXQ=");
     assert!(request.header("user-agent").starts_with("forebay/"));
