@@ -24,6 +24,9 @@ pub(crate) struct Request<'a> {
     pub items: usize,
     /// Set by a client that has [`Client::arrived`] when items that have no result may have arrived all the same.
     pub doubt: &'a AtomicBool,
+    /// There where it could not be learned whether items had arrived before: set by a client that sees from the answer that
+    /// they were recognised if they had.
+    pub recognised: Option<&'a AtomicBool>,
 }
 
 /// Items that may have arrived in an earlier try.

@@ -53,6 +53,7 @@ pub(crate) struct Job {
 }
 
 /// A body and which items of the batch it holds.
+#[derive(Clone)]
 struct Chunk {
     key: String,
     /// Indices in the batch, ascending.
@@ -171,10 +172,16 @@ impl Job {
                 Stats::add(&stats.retried, 1);
             }
             chunk.attempts = chunk.attempts.saturating_add(1);
-            let doubt = AtomicBool::new(false);
-            let request = Request { key: &chunk.key, body: chunk.body.clone(), items: chunk.items.len(), doubt: &doubt };
+            let (doubt, recognised) = (AtomicBool::new(false), AtomicBool::new(false));
+            let request = Request {
+                key: &chunk.key,
+                body: chunk.body.clone(),
+                items: chunk.items.len(),
+                doubt: &doubt,
+                recognised: chunk.doubts.unsettled.is_some().then_some(&recognised),
+            };
             let outcome = self.shared.client.send(request).await;
-            chunk.doubts.sent(doubt.into_inner());
+            chunk.doubts.sent(doubt.into_inner(), recognised.into_inner());
             match outcome {
                 Outcome::Delivered { already_there } => {
                     self.shared.gate.opened();
@@ -306,9 +313,9 @@ impl Job {
     async fn part(&self, chunk: &Chunk, indices: &[usize]) -> Chunk {
         let items: Vec<u32> = indices.iter().filter_map(|i| chunk.items.get(*i).copied()).collect();
         if items.len() == chunk.items.len() {
-            return Chunk { key: chunk.key.clone(), items, body: chunk.body.clone(), ..*chunk };
+            return Chunk { items, ..chunk.clone() };
         }
-        Chunk { doubts: chunk.doubts, ..self.chunk(items, chunk.attempts).await }
+        Chunk { doubts: chunk.doubts.clone(), ..self.chunk(items, chunk.attempts).await }
     }
 
     /// A chunk of these items of the batch, under a name that is the same at each retry.

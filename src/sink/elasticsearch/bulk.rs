@@ -19,6 +19,10 @@ use std::sync::atomic::Ordering::Relaxed;
 /// What of the answer is of use; the rest would be some 190 bytes for each event.
 const FILTER: &str = "errors,error,status,items.*.status,items.*.error";
 
+/// The same where it matters in which index each event is now.
+const ITEMS: &str = "items.*.status";
+const WITH_INDEX: &str = "items.*.status%2Citems.*._index";
+
 /// The client of an Elasticsearch sink.
 pub(crate) struct BulkClient {
     transport: Transport,
@@ -155,7 +159,11 @@ impl BulkClient {
         }
         let mut last = Outcome::Retry { reason: "there is no endpoint".into(), after: None };
         for index in self.endpoints.order() {
-            let url = self.endpoints.url(index);
+            let mut url = self.endpoints.url(index).clone();
+            if request.recognised.is_some() {
+                let query = url.query().unwrap_or_default().replacen(ITEMS, WITH_INDEX, 1);
+                url.set_query(Some(&query));
+            }
             let answer = self.transport.send(Method::POST, url.clone(), headers.clone(), request.body.clone()).await;
             match answer {
                 Ok(answer) => {
@@ -164,6 +172,9 @@ impl BulkClient {
                     let doubt;
                     (last, doubt) = classify::outcome(&answer, request.items);
                     request.doubt.fetch_or(doubt, Relaxed);
+                    if let Some(recognised) = request.recognised {
+                        recognised.store(self.recognised(&answer), Relaxed);
+                    }
                     if !down {
                         return last;
                     }

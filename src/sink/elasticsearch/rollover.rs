@@ -56,6 +56,18 @@ enum Behind {
     Several(Vec<String>),
 }
 
+/// A bulk answer: where each event is.
+#[derive(Deserialize)]
+struct Landed {
+    items: Vec<HashMap<String, LandedItem>>,
+}
+
+#[derive(Deserialize)]
+struct LandedItem {
+    #[serde(rename = "_index")]
+    index: String,
+}
+
 #[derive(Deserialize)]
 struct Settings {
     settings: HashMap<String, String>,
@@ -145,6 +157,16 @@ impl BulkClient {
             Some(target) => matches!(self.behind(target, 0).await, Ok(Behind::One)),
             None => false,
         }
+    }
+
+    /// Whether all events of a bulk answer stand in indices that nobody rolls over, so that a 409 tells all of them.
+    pub(super) fn recognised(&self, answer: &Answer) -> bool {
+        let plain = |index: &str| match &self.constant {
+            Some(target) => index == target,
+            None => !index.starts_with('.') && generation(index).is_none(),
+        };
+        serde_json::from_slice::<Landed>(&answer.body)
+            .is_ok_and(|landed| !landed.items.is_empty() && landed.items.iter().flat_map(HashMap::values).all(|own| plain(&own.index)))
     }
 
     async fn look(&self, doubtful: Doubtful<'_>) -> Result<Arrival, Arrival> {

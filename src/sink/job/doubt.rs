@@ -3,6 +3,7 @@
 use super::{Chunk, Job, Tally};
 use crate::sink::client::{Arrival, Doubtful};
 use crate::sink::stats::{Stats, thousands};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -12,12 +13,12 @@ const MOST_ASKED: u32 = 8;
 const LONGEST_ASKED: Duration = Duration::from_secs(900);
 
 /// What is unknown of a chunk.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Doubts {
     /// An earlier try may have arrived, and it was not asked yet.
     pub open: bool,
-    /// Whether it did could not be learned.
-    unsettled: bool,
+    /// Why it could not be learned whether it did.
+    pub unsettled: Option<Arc<str>>,
     /// How often the receiver has answered in vain.
     asked: u32,
     /// When it first did, and how many events the sink had delivered by then.
@@ -30,9 +31,12 @@ impl Doubts {
         Doubts { open: sent_before, ..Doubts::default() }
     }
 
-    /// It was sent again, with or without a certain result.
-    pub fn sent(&mut self, in_doubt: bool) {
+    /// It was sent again, with or without a certain result; the answer may tell that what was there is recognised.
+    pub fn sent(&mut self, in_doubt: bool, recognised: bool) {
         (self.open, self.asked, self.since) = (in_doubt, 0, None);
+        if recognised {
+            self.unsettled = None;
+        }
     }
 }
 
@@ -56,7 +60,7 @@ impl Job {
         match self.shared.client.arrived(doubtful).await {
             Arrival::Recognised => chunk.doubts.open = false,
             Arrival::There(there) => {
-                (chunk.doubts.open, chunk.doubts.unsettled) = (false, false);
+                (chunk.doubts.open, chunk.doubts.unsettled) = (false, None);
                 tally.accepted += there.len();
                 tally.already_there += there.len();
                 if there.is_empty() {
@@ -76,8 +80,10 @@ impl Job {
                 }
                 return Some(self.part(&chunk, &rest).await);
             }
-            Arrival::Unknown { reason } => self.give_up_asking(&mut chunk, &reason),
-            Arrival::Later { reason, answered: true, .. } if self.asked_in_vain(&mut chunk) => self.give_up_asking(&mut chunk, &reason),
+            Arrival::Unknown { reason } => (chunk.doubts.open, chunk.doubts.unsettled) = (false, Some(reason.into())),
+            Arrival::Later { reason, answered: true, .. } if self.asked_in_vain(&mut chunk) => {
+                (chunk.doubts.open, chunk.doubts.unsettled) = (false, Some(reason.into()));
+            }
             Arrival::Later { reason, hold, .. } => {
                 self.failed(hold, &format!("whether an earlier try arrived is not known yet: {reason}"), None);
             }
@@ -94,25 +100,20 @@ impl Job {
         since.elapsed() >= LONGEST_ASKED || doubts.asked >= MOST_ASKED && delivered > then
     }
 
-    fn give_up_asking(&self, chunk: &mut Chunk, reason: &str) {
-        (chunk.doubts.open, chunk.doubts.unsettled) = (false, true);
+    /// Counts what the receiver took of a chunk of which it could not be learned whether it was there, and says it once.
+    pub(super) fn count_doubled(&self, chunk: &Chunk, taken: usize) {
+        let Some(reason) = chunk.doubts.unsettled.as_ref().filter(|_| taken > 0) else { return };
+        Stats::add(&self.shared.stats.possibly_doubled, taken as u64);
         if !self.shared.told_doubled.swap(true, Relaxed) {
             tracing::error!(
-                "sink {}: {} events of batch {} may have arrived in an earlier try, and it cannot be asked whether they did: {reason}; they \
-                 are sent again, so that nothing is lost. Into a plain index they are recognised; a data stream or an alias that was rolled \
-                 over in between has them twice. What the receiver takes is counted as possibly_doubled; this is said once. To have it asked, \
-                 give the user `read` and `view_index_metadata` on the target, and `monitor` on the cluster",
+                "sink {}: {} events of batch {} may have arrived in an earlier try, and it could not be asked whether they did: {reason}; they \
+                 were sent again, so that nothing is lost. If the target was rolled over in between, they are there twice. Such events are \
+                 counted as possibly_doubled; this is said once. To have it asked, give the user `read` and `view_index_metadata` on the \
+                 target, and `monitor` on the cluster",
                 self.shared.name,
-                thousands(chunk.items.len() as u64),
+                thousands(taken as u64),
                 self.batch.id,
             );
-        }
-    }
-
-    /// Counts what the receiver took of a chunk of which it could not be learned whether it was there.
-    pub(super) fn count_doubled(&self, chunk: &Chunk, taken: usize) {
-        if chunk.doubts.unsettled {
-            Stats::add(&self.shared.stats.possibly_doubled, taken as u64);
         }
     }
 }
