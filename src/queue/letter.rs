@@ -4,6 +4,7 @@ use super::block::put_varint;
 use super::{Encoding, Format, Part, RecordBatch, Run, RunFlags, Stream, StreamSpec, Tail, Text};
 use crate::process::identity::ID_LEN;
 use crate::process::timestamp::parse_rfc3339;
+use base64::Engine;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -108,27 +109,7 @@ impl Letter {
 
 /// The bytes of base64 with padding, as RFC 4648 has it.
 pub(crate) fn unbase64(coded: &str) -> Option<Vec<u8>> {
-    let value = |b: u8| match b {
-        b'A'..=b'Z' => Some(b - b'A'),
-        b'a'..=b'z' => Some(b - b'a' + 26),
-        b'0'..=b'9' => Some(b - b'0' + 52),
-        b'+' => Some(62),
-        b'/' => Some(63),
-        _ => None,
-    };
-    let digits = coded.trim_end_matches('=').as_bytes();
-    if !coded.len().is_multiple_of(4) || coded.len() - digits.len() > 2 {
-        return None;
-    }
-    let mut out = Vec::with_capacity(digits.len() * 3 / 4);
-    for chunk in digits.chunks(4) {
-        let mut word = 0;
-        for i in 0..4 {
-            word = word << 6 | u32::from(chunk.get(i).map_or(Some(0), |b| value(*b))?);
-        }
-        out.extend_from_slice(&word.to_be_bytes()[1..chunk.len()]);
-    }
-    Some(out)
+    base64::engine::general_purpose::STANDARD.decode(coded).ok()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use super::event_id::RunIds;
 use crate::process::identity::ID_LEN;
 use crate::process::timestamp::rfc3339;
 use crate::queue::{Batch, Encoding, RunFlags, StreamSpec};
+use base64::Engine;
 use serde_json::{Map, Value, json};
 
 /// The records for `rejected`, whose items are indices of events of `batch`, ascending; and the bytes of these events.
@@ -99,20 +100,7 @@ fn fields(spec: &StreamSpec) -> Option<Map<String, Value>> {
 
 /// Base64 with padding, as RFC 4648 has it.
 pub(crate) fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let at = |i: usize| u32::from(chunk.get(i).copied().unwrap_or(0));
-        let word = at(0) << 16 | at(1) << 8 | at(2);
-        for i in 0..4 {
-            if i <= chunk.len() {
-                out.push(ALPHABET[(word >> (18 - 6 * i)) as usize & 63] as char);
-            } else {
-                out.push('=');
-            }
-        }
-    }
-    out
+    base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
 #[cfg(test)]
