@@ -11,3 +11,18 @@ fn ships_every_line_and_again_without_a_double() {
 fn overwrites_no_data_stream() {
     common::real_server::overwrite_no_data_stream("elasticsearch", "FOREBAY_TEST_ELASTICSEARCH");
 }
+
+#[test]
+fn a_data_stream_that_is_rolled_over_behind_a_lost_answer_has_each_line_once() {
+    common::real_server::roll_over_in_the_middle("elasticsearch", "FOREBAY_TEST_ELASTICSEARCH", common::real_server::Kind::DataStream);
+}
+
+#[test]
+fn an_alias_that_is_rolled_over_behind_a_lost_answer_has_each_line_once() {
+    common::real_server::roll_over_in_the_middle("elasticsearch", "FOREBAY_TEST_ELASTICSEARCH", common::real_server::Kind::Alias);
+}
+
+#[test]
+fn a_try_that_the_server_works_on_is_seen() {
+    common::real_server::a_try_that_goes_on_is_seen("elasticsearch", "FOREBAY_TEST_ELASTICSEARCH");
+}

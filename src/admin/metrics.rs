@@ -59,13 +59,16 @@ const PARTITION: [Row<PartitionStatus>; 5] = [
     ("segments", "Segment files of the partition.", |p| p.segments as f64),
 ];
 
-const SINK: [Row<SinkStatus>; 13] = [
+const SINK: [Row<SinkStatus>; 14] = [
     ("lag_events", "Events in the queue that are not delivered.", |s| s.lag_events as f64),
     ("lag_bytes", "Bytes of the events that are not delivered, about.", |s| s.lag_bytes as f64),
     ("lag_seconds", "Age of the oldest event that is not delivered.", |s| s.lag_seconds),
     ("delivered_events_total", "Events delivered.", |s| s.delivered_events as f64),
     ("delivered_bytes_total", "Bytes of events delivered, as read.", |s| s.delivered_bytes as f64),
     ("already_there_total", "Events that the receiver had already, recognised by ID.", |s| s.already_there as f64),
+    ("possibly_doubled_total", "Events that may be at the receiver twice: whether an earlier try arrived cannot be known.", |s| {
+        s.possibly_doubled as f64
+    }),
     ("batches_sent_total", "Requests sent.", |s| s.batches_sent as f64),
     ("batches_retried_total", "Requests that were sent again.", |s| s.batches_retried as f64),
     ("batches_refused_total", "Requests that were refused.", |s| s.batches_refused as f64),
@@ -296,13 +299,15 @@ mod tests {
             delivered_events: 504,
             delivered_bytes: 505,
             already_there: 506,
+            possibly_doubled: 512,
+            last_batch: "batch".into(),
             batches_sent: 507,
             batches_retried: 508,
             batches_refused: 509,
             dead_lettered: 510,
             in_flight: 511,
-            in_flight_limit: 512,
-            in_flight_most: 513,
+            in_flight_limit: 514,
+            in_flight_most: 515,
             partitions: vec![group],
             endpoints: vec![endpoint],
             notices: vec!["why".into()],
@@ -406,7 +411,7 @@ mod tests {
         let samples = parse(&render(&status)).unwrap();
         let mut expected = vec![602.0, 603.0, 806.0];
         numbers(&serde_json::to_value(&status).unwrap(), &mut expected);
-        assert_eq!(expected.len(), 3 + 2 + 16 + 7 + 7 + 5 + 13 + 4 + 3);
+        assert_eq!(expected.len(), 3 + 2 + 16 + 7 + 7 + 5 + 14 + 4 + 3);
         for number in expected {
             assert_eq!(samples.values().filter(|v| **v == number).count(), 1, "{number}");
         }

@@ -65,6 +65,10 @@ fn verdict(out: &mut String, status: &Status, paint: Paint) {
         0 => paint.green("nothing"),
         n => format!("{}: {} events were sent again and recognised by their IDs", paint.green("nothing"), count(n)),
     };
+    for (name, sink) in status.sinks.iter().filter(|(_, s)| s.possibly_doubled > 0) {
+        let n = paint.red(&format!("{} events possibly", count(sink.possibly_doubled)));
+        let _ = write!(doubled, "; {name} {n}: it could not be asked whether they had arrived before (see the log)");
+    }
     for (name, sink) in status.sinks.iter().filter(|(_, s)| s.kind == "http" && s.batches_retried > 0) {
         let n = count(sink.batches_retried);
         let _ = write!(doubled, "; {name} sent {n} batches again: the receiver must know them by their Idempotency-Key");

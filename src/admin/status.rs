@@ -177,6 +177,12 @@ pub struct SinkStatus {
     pub delivered_bytes: u64,
     /// Events that the receiver had already (409 at Elasticsearch).
     pub already_there: u64,
+    /// Events that were sent again after a try of which nobody can know whether it arrived, so that they may be there twice.
+    #[serde(default)]
+    pub possibly_doubled: u64,
+    /// Name of the batch that was delivered last: the same at each retry, in the receiver's logs too.
+    #[serde(default)]
+    pub last_batch: String,
     /// Requests sent.
     pub batches_sent: u64,
     /// Requests that were sent again.

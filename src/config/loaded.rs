@@ -254,6 +254,19 @@ fn an_api_key_over_plain_http_is_warned_of() {
     assert!(config(text).warnings[0].contains("unencrypted"));
 }
 
+#[test]
+fn a_field_of_a_target_that_no_source_has_is_warned_of() {
+    let of = |index: &str| {
+        config(&format!(
+            "sources: {{a: {{type: file, include: /a, fields: {{service.name: x}}}}}}\nsinks: {{s: {{type: elasticsearch, endpoints: \"http://localhost:9200\", index: \"{index}\"}}}}\n"
+        ))
+        .warnings
+    };
+    assert!(of("{service.name}-{host.name}-{tier:none}").is_empty());
+    let warned = of("{service.name}-{service.nam}");
+    assert!(warned.len() == 1 && warned[0].contains("names the field `service.nam`, which no source has"), "{warned:?}");
+}
+
 /// A word of a configuration, right or wrong.
 fn word() -> impl Strategy<Value = String> {
     prop::sample::select(vec![

@@ -17,6 +17,7 @@ mod multiline;
 mod options;
 mod push_sources;
 mod queue;
+mod search_target;
 mod secret;
 mod sink_kinds;
 mod sinks;

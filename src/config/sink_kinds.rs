@@ -32,9 +32,7 @@ pub(crate) fn elasticsearch(ctx: &Ctx<'_>, map: &mut Map<'_>, options: &mut Elas
             }
         }
     }
-    if let Some(index) = map.get("index").and_then(|f| index(&f)) {
-        options.index = index;
-    }
+    super::search_target::decode(map, options);
     options.pipeline = map.get("pipeline").and_then(|f| f.string("the name of an ingest pipeline"));
     client(ctx, map, &mut options.auth, &mut options.tls, &mut options.proxy, &mut options.compression, &mut options.timeout);
     warn_plain(ctx, &map.path, &options.auth, first.as_ref());
@@ -85,51 +83,6 @@ pub(crate) fn file(map: &mut Map<'_>, options: &mut FileSinkOptions) {
 pub(crate) fn console(map: &mut Map<'_>, options: &mut ConsoleOptions) {
     if let Some(format) = map.get("format").and_then(|f| f.one_of(&[("json", ConsoleFormat::Json), ("text", ConsoleFormat::Text)])) {
         options.format = format;
-    }
-}
-
-/// The index name rules of Elasticsearch, over a name in which `%Y`, `%m`, `%d` stand for the event's date.
-fn index(field: &Field<'_>) -> Option<String> {
-    let value = field.value("the name of an index")?;
-    let name = &value.text;
-    let lower = name.replace("%Y", "2026").replace("%m", "01").replace("%d", "01");
-    let wrong = if lower.contains('%') {
-        Some("only `%Y`, `%m` and `%d` (the event's date in UTC) may follow a `%`".to_string())
-    } else if lower.chars().any(char::is_uppercase) {
-        Some(format!(
-            "index names are lower case: `{}`",
-            name.split('%')
-                .enumerate()
-                .map(|(n, part)| {
-                    // The letter after each `%` is a directive and stays.
-                    let keep = if n == 0 { 0 } else { part.chars().next().map_or(0, char::len_utf8) };
-                    format!("{}{}{}", if n == 0 { "" } else { "%" }, &part[..keep], part[keep..].to_lowercase())
-                })
-                .collect::<String>()
-        ))
-    } else if let Some(c) = lower
-        .chars()
-        .find(|c| matches!(c, '\\' | '/' | '*' | '?' | '"' | '<' | '>' | '|' | ',' | '#' | ':') || c.is_whitespace() || c.is_control())
-    {
-        Some(format!("index names must not hold `{}`", c.escape_debug()))
-    } else if lower.starts_with(['-', '_', '+']) {
-        Some("index names must not begin with `-`, `_` or `+`".to_string())
-    } else if lower == "." || lower == ".." || lower.len() > 255 {
-        Some("index names are at most 255 bytes, and neither `.` nor `..`".to_string())
-    } else {
-        None
-    };
-    match wrong {
-        Some(why) => {
-            field.report(
-                field
-                    .is(&value)
-                    .expected("an index name after the rules of Elasticsearch, such as `logs-app` or `logs-app-%Y.%m.%d`")
-                    .help_if((!value.secret).then_some(why)),
-            );
-            None
-        }
-        None => Some(value.text),
     }
 }
 

@@ -15,7 +15,7 @@ use std::path::{Component as Part, Path, PathBuf};
 pub(crate) type Named<T> = Vec<(String, Component<T>)>;
 
 /// Those that are enabled and could be decoded.
-fn live<T>(all: &Named<T>) -> impl Iterator<Item = (&str, &Component<T>, &T)> {
+pub(crate) fn live<T>(all: &Named<T>) -> impl Iterator<Item = (&str, &Component<T>, &T)> {
     all.iter().filter(|(_, c)| c.enabled).filter_map(|(name, c)| Some((name.as_str(), c, c.options.as_ref()?)))
 }
 
@@ -32,6 +32,7 @@ pub(crate) fn check(ctx: &Ctx<'_>, sources: &Named<SourceOptions>, sinks: &Named
     names(ctx, sinks);
     loops(ctx, sources, sinks, queue);
     shared_targets(ctx, sinks);
+    super::search_target::fields_are_there(ctx, sources, sinks);
     for (name, component, options) in live(sources) {
         if let SourceOptions::Push(push) = options
             && let PushKind::Http(http) = &push.kind
@@ -180,7 +181,7 @@ fn shared_targets(ctx: &Ctx<'_>, sinks: &Named<SinkOptions>) {
                     .expected("a file of its own for each sink"),
                 ),
                 (SinkKind::Elasticsearch(a), SinkKind::Elasticsearch(b))
-                    if a.index == b.index
+                    if a.target() == b.target()
                         && a.endpoints.iter().any(|url| b.endpoints.contains(url))
                         && (options.topics.is_empty()
                             || first.topics.is_empty()

@@ -130,7 +130,7 @@ impl Template {
         })
     }
 
-    fn new(spec: &StreamSpec, flags: RunFlags, host_name: &str) -> Template {
+    fn new(spec: &StreamSpec, flags: RunFlags, host_name: &str, more: Option<&More>) -> Template {
         let by_offset = flags.has(RunFlags::NO_POSITION);
         let mut root = nested(&spec.fields).0;
         if !has(&root, "host", "name") {
@@ -142,6 +142,9 @@ impl Template {
         let format = flags.format();
         if format != Format::Plain {
             root.remove("stream");
+        }
+        if let Some(more) = more {
+            more(spec, &mut root);
         }
         let shaped = Shaped::new(flags, &root);
         // The number goes first into its object, so that all behind it is constant.
@@ -194,16 +197,25 @@ struct Cached {
     template: Template,
 }
 
+/// Changes what a stream's documents have beside their message and their place.
+pub(crate) type More = Box<dyn Fn(&StreamSpec, &mut Map<String, Value>) + Send>;
+
 /// Makes the templates of one sink's documents.
 pub struct Documents {
     host_name: String,
+    more: Option<More>,
     cached: HashMap<(u64, u32), Cached>,
 }
 
 impl Documents {
     /// Documents of the host `host_name`.
     pub fn new(host_name: &str) -> Documents {
-        Documents { host_name: host_name.to_string(), cached: HashMap::new() }
+        Documents { host_name: host_name.to_string(), more: None, cached: HashMap::new() }
+    }
+
+    /// The same with what `more` adds; it may change objects that no event has members of.
+    pub(crate) fn adding(host_name: &str, more: More) -> Documents {
+        Documents { more: Some(more), ..Documents::new(host_name) }
     }
 
     /// The template for the events of `slice`.
@@ -213,8 +225,8 @@ impl Documents {
         if self.cached.len() >= MOST_TEMPLATES && !self.cached.contains_key(&key) {
             self.cached.clear();
         }
-        let host_name = &self.host_name;
-        let fresh = || Cached { template: Template::new(&spec, flags, host_name), spec: spec.clone(), append_ms: 0 };
+        let (host_name, more) = (&self.host_name, self.more.as_ref());
+        let fresh = || Cached { template: Template::new(&spec, flags, host_name, more), spec: spec.clone(), append_ms: 0 };
         let cached = self.cached.entry(key).or_insert_with(fresh);
         if !Arc::ptr_eq(&cached.spec, &spec) {
             *cached = fresh();

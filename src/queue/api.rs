@@ -182,6 +182,9 @@ pub struct Batch {
     pub events: u32,
     /// Bytes of the events.
     pub bytes: usize,
+    /// Events of it may have been sent before: it was in flight when an earlier process ended, the group was moved back, or
+    /// they are redriven.
+    pub sent_before: bool,
 }
 
 /// The events of a [`Batch`] that belong to one run of one stream.

@@ -36,14 +36,21 @@ pub(crate) struct GroupConsumer {
 }
 
 impl GroupConsumer {
-    fn emit(&mut self, at: usize, parts: Vec<Part>, (first, last): (u64, u64), kind: BatchKind) -> Result<Option<Batch>, FetchError> {
+    fn emit(
+        &mut self,
+        at: usize,
+        parts: Vec<Part>,
+        (first, last): (u64, u64),
+        kind: BatchKind,
+        sent_before: bool,
+    ) -> Result<Option<Batch>, FetchError> {
         let cursor = &self.cursors[at];
         let begun = self.groups.begin(&cursor.key, cursor.generation, first, last, self.clock.age_ms());
         if !begun.map_err(|source| FetchError::Journal { source })? {
             return Ok(None);
         }
         let epoch = parts.first().map_or(0, |p| p.batch.epoch);
-        Ok(Some(self.batch(at, parts, epoch, (first, last), kind)))
+        Ok(Some(Batch { sent_before, ..self.batch(at, parts, epoch, (first, last), kind) }))
     }
 
     fn batch(&self, at: usize, parts: Vec<Part>, epoch: u32, (first, last): (u64, u64), kind: BatchKind) -> Batch {
@@ -52,7 +59,7 @@ impl GroupConsumer {
         let id = BatchId { queue, group: key.0, topic: key.1, partition: key.2, epoch, first, last, pipeline, reset, kind };
         let events = parts.iter().map(|p| p.count).sum();
         let bytes = parts.iter().map(|p| (p.batch.data_len() as u64 * u64::from(p.count) / u64::from(p.batch.count.max(1))) as usize).sum();
-        Batch { id, parts, events, bytes }
+        Batch { id, parts, events, bytes, sent_before: true }
     }
 
     /// A batch of the events in these dead letters. The range stands in the journal already.
@@ -180,7 +187,7 @@ impl GroupConsumer {
                 return Ok(None);
             }
             let kind = if under_way { self.cursors[at].kind(first) } else { BatchKind::Events };
-            let batch = self.emit(at, parts, (first, last), kind)?;
+            let batch = self.emit(at, parts, (first, last), kind, true)?;
             self.cursors[at].resend.pop_front();
             return Ok(batch);
         }
@@ -197,7 +204,8 @@ impl GroupConsumer {
             (cursor.parts.clone(), cursor.next - 1)
         };
         let first = last + 1 - parts.iter().map(|p| u64::from(p.count)).sum::<u64>();
-        let batch = self.emit(at, parts, (first, last), self.cursors[at].kind(first))?;
+        let (kind, sent_before) = (self.cursors[at].kind(first), first < self.cursors[at].replay_until);
+        let batch = self.emit(at, parts, (first, last), kind, sent_before)?;
         let cursor = &mut self.cursors[at];
         (cursor.parts, cursor.bytes, cursor.events, cursor.since) = (Vec::new(), 0, 0, None);
         Ok(batch)

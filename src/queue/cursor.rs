@@ -39,6 +39,8 @@ pub(crate) struct Cursor {
     pub(crate) resend: VecDeque<(Again, bool)>,
     /// Events below this offset replace what the receiver has (0: none), and when that was asked for.
     overwrite: (u64, u64),
+    /// Events below this offset may have been sent before the group was moved back.
+    pub(crate) replay_until: u64,
     current: Option<Arc<RecordBatch>>,
     pub(crate) parts: Vec<Part>,
     pub(crate) bytes: usize,
@@ -69,6 +71,7 @@ impl Cursor {
             done: done.into(),
             resend,
             overwrite: (state.overwrite_until, state.overwrite_ms),
+            replay_until: state.replay_until,
             current: None,
             parts: Vec::new(),
             bytes: 0,
@@ -201,6 +204,7 @@ impl Cursor {
             done: self.done.split_off(beyond),
             resend: VecDeque::new(),
             overwrite: self.overwrite,
+            replay_until: self.replay_until,
             current: None,
             parts: Vec::new(),
             bytes: 0,

@@ -28,6 +28,8 @@ pub(crate) struct GroupState {
     pub(crate) overwrite_until: u64,
     /// When that was asked for, ms since the Unix epoch; part of the batches' names.
     pub(crate) overwrite_ms: u64,
+    /// The group was moved back: events below this offset may have been sent before; 0: none.
+    pub(crate) replay_until: u64,
     /// Dead letters below this offset of their topic were handed over by a redrive.
     pub(crate) redriven_until: u64,
     /// Ranges of the dead-letter topic whose letters are themselves to be sent, first → last (inclusive).
@@ -68,6 +70,7 @@ impl GroupState {
     pub(crate) fn moved(&self, offset: u64, overwrite: bool, now_ms: u64) -> GroupState {
         let until = self.high_end();
         let overwrites = overwrite && until > offset;
+        let sent = until.max(self.replay_until);
         GroupState {
             committed: offset,
             updated_ms: now_ms,
@@ -75,6 +78,7 @@ impl GroupState {
             again: self.again.range(..offset).map(|(first, last)| (*first, (*last).min(offset - 1))).collect(),
             overwrite_until: if overwrites { until } else { 0 },
             overwrite_ms: if overwrites { now_ms } else { 0 },
+            replay_until: if sent > offset { sent } else { 0 },
             redriven_until: self.redriven_until,
             letters: self.letters.clone(),
             earlier: self.earlier.clone(),
@@ -112,6 +116,9 @@ impl GroupState {
         if self.committed >= self.overwrite_until {
             (self.overwrite_until, self.overwrite_ms) = (0, 0);
         }
+        if self.committed >= self.replay_until {
+            self.replay_until = 0;
+        }
     }
 }
 
@@ -139,6 +146,7 @@ pub(crate) fn encode(key: &Key, state: &GroupState) -> Vec<u8> {
     }
     w.u32(state.earlier.len() as u32);
     state.earlier.iter().for_each(|name| w.bytes(name.as_bytes()));
+    w.u64(state.replay_until);
     let mut out = Writer::default();
     out.u32(MAGIC);
     out.u32(w.0.len() as u32);
@@ -165,6 +173,9 @@ fn decode(payload: &[u8]) -> Option<(Key, GroupState)> {
         for _ in 0..r.u32()? {
             state.earlier.insert(r.string()?.into());
         }
+    }
+    if !r.0.is_empty() {
+        state.replay_until = r.u64()?;
     }
     Some((key, state))
 }

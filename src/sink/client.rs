@@ -6,6 +6,7 @@ use crate::queue::{Batch, Overwriting};
 use bytes::Bytes;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// Turns a batch into the bytes of a request; runs on the sink's own thread.
@@ -22,6 +23,49 @@ pub(crate) struct Request<'a> {
     pub body: Bytes,
     /// Number of items in it.
     pub items: usize,
+    /// Set by a client that has [`Client::arrived`] when items that have no result may have arrived all the same.
+    pub doubt: &'a AtomicBool,
+    /// There where it could not be learned whether items had arrived before: set by a client that sees from the answer that
+    /// they were recognised if they had.
+    pub recognised: Option<&'a AtomicBool>,
+}
+
+/// Items that may have arrived in an earlier try.
+#[derive(Clone, Copy)]
+pub(crate) struct Doubtful<'a> {
+    /// The batch, as each of its requests is named, with or without a part behind it.
+    pub batch: &'a str,
+    /// The body of the whole batch, not compressed.
+    pub body: &'a [u8],
+    /// Where each item of the body ends.
+    pub items: &'a [u32],
+    /// The items in question, ascending.
+    pub pick: &'a [u32],
+    /// The earliest time at which they can have been sent, ms since the Unix epoch.
+    pub since_ms: u64,
+}
+
+/// What is known of [`Doubtful`] items.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// The receiver recognises what it has: they may simply be sent again.
+    Recognised,
+    /// Those at these places of `pick` are there, ascending; the others are not.
+    There(Vec<usize>),
+    /// It cannot be known; sending again may double.
+    Unknown {
+        /// Why, and what is to be done about it.
+        reason: String,
+    },
+    /// It cannot be known yet.
+    Later {
+        /// Why.
+        reason: String,
+        /// Whether a person must mend something first.
+        hold: bool,
+        /// The receiver does answer, so that this may go on for ever.
+        answered: bool,
+    },
 }
 
 /// What the receiver refused for good.
@@ -131,6 +175,11 @@ pub(crate) trait Client: Send + Sync + 'static {
     /// How its connections stand.
     fn report(&self) -> Report {
         Report::default()
+    }
+
+    /// Which of these items an earlier try has brought, for a receiver that does not always recognise them by itself.
+    fn arrived<'a>(&'a self, _doubtful: Doubtful<'a>) -> Pin<Box<dyn Future<Output = Arrival> + Send + 'a>> {
+        Box::pin(std::future::ready(Arrival::Recognised))
     }
 
     /// What is sent for `body`, if it is not `body` itself: compression.

@@ -130,6 +130,11 @@ impl Endpoints {
         order
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.all.len()
+    }
+
     /// The URL of an endpoint.
     pub fn url(&self, index: usize) -> &Url {
         &self.all[index].url

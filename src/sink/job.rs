@@ -1,5 +1,7 @@
 //! One batch in flight: sent, retried, split, its refused events dead-lettered, and acked.
 
+mod doubt;
+
 use super::RetryOptions;
 use super::client::{Client, Outcome, Rejection, Request, item_range};
 use super::dead_letter::dead_letters;
@@ -40,6 +42,8 @@ pub(crate) struct Shared {
     pub window: Arc<Window>,
     /// The target has refused to replace documents: what is to replace them is sent as if it were new.
     pub no_overwrite: AtomicBool,
+    /// It was said that events may be doubled.
+    pub told_doubled: AtomicBool,
 }
 
 impl Shared {
@@ -67,6 +71,7 @@ pub(crate) struct Job {
 }
 
 /// A body and which items of the batch it holds.
+#[derive(Clone)]
 struct Chunk {
     key: String,
     /// Indices in the batch, ascending.
@@ -74,6 +79,7 @@ struct Chunk {
     /// Made when it is sent for the first time.
     body: Option<Bytes>,
     attempts: u32,
+    doubts: doubt::Doubts,
 }
 
 /// What came of a batch so far.
@@ -106,6 +112,7 @@ impl Job {
         Stats::add(&stats.delivered_bytes, self.batch.bytes.saturating_sub(refused_bytes) as u64);
         Stats::add(&stats.already_there, tally.already_there as u64);
         Stats::add(&stats.dead_lettered, refused);
+        *stats.last_batch.lock().unwrap_or_else(|e| e.into_inner()) = self.batch.id.to_string();
         self.shared.acker.ack(&self.batch.id);
         self.recovered();
     }
@@ -120,6 +127,7 @@ impl Job {
                 items: (0..self.items.len() as u32).collect(),
                 body: Some(self.wire()),
                 attempts: 0,
+                doubts: doubt::Doubts::of(self.batch.sent_before),
             };
             if let Some(tally) = self.deliver_once(whole).await? {
                 return Ok(tally);
@@ -168,6 +176,16 @@ impl Job {
                 break;
             }
             let guard = self.shared.gate.admit().await;
+            if chunk.doubts.open {
+                match self.settle(chunk, &mut tally).await {
+                    Some(rest) if rest.doubts.open => {
+                        work.push(rest);
+                        continue;
+                    }
+                    Some(rest) => chunk = rest,
+                    None => continue,
+                }
+            }
             if guard.is_some() {
                 chunk = self.probe(chunk, &mut work);
             }
@@ -177,16 +195,25 @@ impl Job {
             }
             chunk.attempts = chunk.attempts.saturating_add(1);
             let body = self.body_of(&mut chunk).await;
-            let request = Request { key: &chunk.key, body, items: chunk.items.len() };
+            let (doubt, recognised) = (AtomicBool::new(false), AtomicBool::new(false));
+            let request = Request {
+                key: &chunk.key,
+                body,
+                items: chunk.items.len(),
+                doubt: &doubt,
+                recognised: chunk.doubts.unsettled.is_some().then_some(&recognised),
+            };
             let (sent, bytes) = (Instant::now(), request.body.len());
             let outcome = self.shared.client.send(request).await;
             self.noted(&outcome, sent, bytes);
+            chunk.doubts.sent(doubt.into_inner(), recognised.into_inner());
             match outcome {
                 Outcome::Delivered { already_there } => {
                     self.shared.gate.opened();
                     work.extend(self.second_chance(&mut tally));
                     tally.accepted += chunk.items.len();
                     tally.already_there += already_there;
+                    self.count_doubled(&chunk, chunk.items.len() - already_there);
                     self.recovered();
                 }
                 Outcome::Retry { reason, after } => {
@@ -245,6 +272,7 @@ impl Job {
                     }
                     tally.accepted += arrived;
                     tally.already_there += already_there;
+                    self.count_doubled(&chunk, arrived.saturating_sub(already_there));
                     for rejection in rejected {
                         let item = chunk.items.get(rejection.item).copied().unwrap_or(0);
                         tally.rejected.push(Rejection { item: item as usize, ..rejection });
@@ -315,12 +343,13 @@ impl Job {
             return;
         }
         let (sink, lag, secs) = (&self.shared.name, thousands(self.shared.acker.lag_events()), wait.as_secs_f64());
+        let batch = &self.batch.id;
         if hold {
             tracing::error!(
-                "sink {sink} is held: {reason}; kept in the queue, nothing is dropped; {lag} events waiting; next try in {secs:.1} s"
+                "sink {sink} is held: {reason}; kept in the queue, nothing is dropped; {lag} events waiting; next try of batch {batch} in {secs:.1} s"
             );
         } else {
-            tracing::warn!("sink {sink}: {reason}; kept in the queue; {lag} events waiting; next try in {secs:.1} s");
+            tracing::warn!("sink {sink}: {reason}; kept in the queue; {lag} events waiting; next try of batch {batch} in {secs:.1} s");
         }
     }
 
@@ -346,9 +375,9 @@ impl Job {
     fn part(&self, chunk: &Chunk, indices: &[usize]) -> Chunk {
         let items: Vec<u32> = indices.iter().filter_map(|i| chunk.items.get(*i).copied()).collect();
         if items.len() == chunk.items.len() {
-            return Chunk { key: chunk.key.clone(), items, body: chunk.body.clone(), attempts: chunk.attempts };
+            return Chunk { items, ..chunk.clone() };
         }
-        self.chunk(items, chunk.attempts)
+        Chunk { doubts: chunk.doubts.clone(), ..self.chunk(items, chunk.attempts) }
     }
 
     /// A chunk of these items of the batch, under a name that is the same at each retry.
@@ -362,7 +391,7 @@ impl Job {
                 xxhash_rust::xxh3::xxh3_64(&items.iter().flat_map(|i| i.to_le_bytes()).collect::<Vec<_>>())
             ),
         };
-        Chunk { key, items, body: None, attempts }
+        Chunk { key, items, body: None, attempts, doubts: doubt::Doubts::default() }
     }
 
     /// The body of a chunk, for this attempt and the next.

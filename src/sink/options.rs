@@ -81,7 +81,7 @@ impl SinkOptions {
     /// The kind, and where it sends, without secrets.
     pub(crate) fn target(&self) -> (&'static str, String) {
         match &self.kind {
-            SinkKind::Elasticsearch(own) => ("elasticsearch", format!("{} index {}", own.endpoints.join(", "), own.index)),
+            SinkKind::Elasticsearch(own) => ("elasticsearch", format!("{} {}", own.endpoints.join(", "), own.target())),
             // The path of a webhook is often its key, and a query may carry one.
             SinkKind::Http(own) => ("http", own.url.split('/').take(3).collect::<Vec<_>>().join("/")),
             SinkKind::Loki(own) => ("loki", own.endpoint.clone()),

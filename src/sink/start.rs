@@ -117,6 +117,7 @@ impl Sink {
             body_memory,
             window: Window::new(in_flight),
             no_overwrite: AtomicBool::new(false),
+            told_doubled: AtomicBool::new(false),
             name: options.name.clone(),
         });
         let (stop, stopped) = watch::channel(false);
@@ -185,7 +186,8 @@ fn build(options: &SinkOptions, scope: &str, host_name: &str) -> Result<Built, S
     let (name, many) = (options.name.as_str(), options.in_flight);
     Ok(match &options.kind {
         SinkKind::Elasticsearch(kind) => {
-            let encoder = elasticsearch::BulkEncoder::new(scope, host_name, &kind.index);
+            let encoder = elasticsearch::BulkEncoder::new(scope, host_name, kind)
+                .map_err(|reason| SinkError::Option { sink: name.into(), reason })?;
             ("elasticsearch", Box::new(encoder), Box::new(elasticsearch::BulkClient::new(name, kind, many)?), many)
         }
         SinkKind::Http(kind) => {

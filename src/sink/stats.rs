@@ -15,6 +15,9 @@ pub(crate) struct Stats {
     pub delivered_events: AtomicU64,
     pub delivered_bytes: AtomicU64,
     pub already_there: AtomicU64,
+    pub possibly_doubled: AtomicU64,
+    /// Name of the batch that was acked last.
+    pub last_batch: Mutex<String>,
     pub sent: AtomicU64,
     pub retried: AtomicU64,
     pub refused: AtomicU64,
@@ -85,6 +88,8 @@ impl Stats {
             delivered_events: get(&self.delivered_events),
             delivered_bytes: get(&self.delivered_bytes),
             already_there: get(&self.already_there),
+            possibly_doubled: get(&self.possibly_doubled),
+            last_batch: self.last_batch.lock().unwrap_or_else(|e| e.into_inner()).clone(),
             batches_sent: get(&self.sent),
             batches_retried: get(&self.retried),
             batches_refused: get(&self.refused),

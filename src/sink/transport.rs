@@ -114,8 +114,9 @@ pub(crate) struct NoAnswer {
     /// What the receiver did instead, to be put behind its URL.
     pub reason: String,
     /// Nothing of the request can have arrived; else it may have.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for a receiver that must be asked whether it has arrived"))]
     pub unsent: bool,
+    /// The server closed a connection that was used before, as it may close one that is idle.
+    pub stale: bool,
 }
 
 impl fmt::Display for NoAnswer {
@@ -182,13 +183,13 @@ impl Transport {
     }
 
     /// The same for a receiver that may take a request twice: what may have arrived is not sent once more.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for a receiver that must be asked whether it has arrived"))]
     pub async fn send_once(&self, method: Method, url: Url, headers: HeaderMap, body: Bytes) -> Result<Answer, NoAnswer> {
         self.send_in_time(&method, &url, &headers, &body, false).await
     }
 
     async fn send_in_time(&self, method: &Method, url: &Url, headers: &HeaderMap, body: &Bytes, again: bool) -> Result<Answer, NoAnswer> {
-        let late = |_| Err(NoAnswer { reason: format!("does not answer within {} s", self.timeout.as_secs_f32()), unsent: false });
+        let late =
+            |_| Err(NoAnswer { reason: format!("does not answer within {} s", self.timeout.as_secs_f32()), unsent: false, stale: false });
         tokio::time::timeout(self.timeout, self.send_patiently(method, url, headers, body, again)).await.unwrap_or_else(late)
     }
 
@@ -206,7 +207,10 @@ impl Transport {
                 Ok(answer) if answer.status == 401 && !refused && self.credentials.others(credentials.as_ref()) => refused = true,
                 Ok(answer) => return Ok(Answer { resent, ..answer }),
                 Err(failure) if failure.stale && !resent && (failure.unsent || again) => resent = !failure.unsent,
-                Err(failure) => return Err(NoAnswer { reason: failure.reason, unsent: failure.unsent && !resent }),
+                Err(failure) => {
+                    let (unsent, stale) = (failure.unsent && !resent, failure.stale && !resent);
+                    return Err(NoAnswer { reason: failure.reason, unsent, stale });
+                }
             }
         }
     }

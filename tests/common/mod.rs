@@ -5,6 +5,7 @@
 pub mod http;
 pub mod machine;
 pub mod real_server;
+pub mod rolling;
 
 use forebay::admin::Status;
 use std::fs::{self, File, OpenOptions};

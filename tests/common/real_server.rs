@@ -231,3 +231,115 @@ pub fn ship_compare_and_ship_again(name: &str, variable: &str) {
     let text = format!("{name}: {total} lines of {} files shipped four times, each there once, byte for byte\n", expected.len());
     std::io::stdout().write_all(text.as_bytes()).expect("stdout");
 }
+
+/// What is rolled over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    DataStream,
+    Alias,
+}
+
+/// Ships through a proxy that loses answers, keeps one back until the agent is killed, and rolls the target over each
+/// time: the server counts as many documents as lines were written.
+pub fn roll_over_in_the_middle(name: &str, variable: &str, kind: Kind) {
+    use super::rolling::{Fault, Trap, proxy};
+    let Some(server) = server(name, variable) else { return };
+    let server = server.trim_end_matches('/');
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+    let dataset = format!("forebay_test_{}_{now}", std::process::id());
+    let settings = json!({"number_of_replicas": 0});
+    let put = |path: &str, body: Value| {
+        let (status, answer) = http::request("PUT", &format!("{server}/{path}"), Some(&body.to_string())).expect("the server answers");
+        assert_eq!(status, 200, "{}", String::from_utf8_lossy(&answer));
+    };
+    let (target, keys) = match kind {
+        Kind::DataStream => {
+            let target = format!("logs-{dataset}-default");
+            let template = json!({"index_patterns": [target], "data_stream": {}, "template": {"settings": settings}, "priority": 500});
+            put(&format!("_index_template/{dataset}"), template);
+            // By a field of the source, so that the action lines name it.
+            (target, "data_stream: {dataset: \"{service.name}\"}\n    include: [batch_id]".to_string())
+        }
+        Kind::Alias => {
+            let alias = json!({&dataset: {"is_write_index": true}});
+            put(&format!("{dataset}-000001"), json!({"settings": settings, "aliases": alias}));
+            (dataset.clone(), format!("index: {dataset}"))
+        }
+    };
+    let index = Index { url: format!("{server}/{target}") };
+    let trap = std::sync::Arc::new(Trap::default());
+    let url = proxy(server, &target, trap.clone());
+    let bench = Bench::new();
+    let sink =
+        format!("  search:\n    type: elasticsearch\n    endpoints: [\"{url}\"]\n    {keys}\n    retry: {{initial: 50ms, max: 500ms}}");
+    bench.pipeline(&sink, &format!("    fields: {{service.name: {dataset}}}"), "");
+    let idle = |s: &forebay::admin::Status| s.sinks["search"].lag_events == 0 && s.sinks["search"].in_flight == 0;
+
+    trap.arm(Fault::Lose);
+    bench.append("app.log", super::lines(0..1_000));
+    let mut agent = bench.start();
+    let status = agent.wait_status("a lost answer", |s| idle(s) && s.sinks["search"].delivered_events >= 1_000);
+    assert!(status.sinks["search"].already_there > 0, "what had arrived was found");
+    trap.arm(Fault::Lose);
+    bench.append("app.log", super::lines(1_000..2_000));
+    agent.wait_status("another one", |s| idle(s) && s.sinks["search"].delivered_events >= 2_000);
+    trap.arm(Fault::Hold);
+    bench.append("app.log", super::lines(2_000..3_000));
+    agent.wait_for("a batch is in flight", || trap.held().is_some());
+    agent.kill();
+    trap.release();
+    let mut agent = bench.start();
+    let status = agent.wait_status("what was in flight", |s| {
+        idle(s) && s.sinks["search"].delivered_events > 0 && s.sinks["search"].partitions.iter().all(|p| p.committed >= 3_000)
+    });
+    assert!(status.sinks["search"].already_there > 0, "what had arrived before the kill was found");
+    assert_eq!(status.sinks["search"].possibly_doubled, 0);
+    assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
+
+    assert_eq!(index.count(), 3_000, "documents, 3,000 lines; {}", agent.log());
+    let found = index.ask("POST", "/_search", Some(json!({"size": 1, "sort": [{"log.offset": "desc"}]})));
+    let document = &found["hits"]["hits"][0]["_source"];
+    if kind == Kind::DataStream {
+        assert_eq!(document["data_stream"], json!({"type": "logs", "dataset": dataset, "namespace": "default"}));
+        let batch = document["forebay"]["batch_id"].as_str().expect("a batch ID");
+        assert!(batch.contains("-search-") && status.sinks["search"].last_batch.len() == batch.len(), "{batch}");
+        // Not every server of the tests can delete one.
+        let _ = http::request("DELETE", &format!("{server}/_data_stream/{target}"), None);
+    } else {
+        for number in 1..=4 {
+            let _ = http::request("DELETE", &format!("{server}/{dataset}-{number:06}"), None);
+        }
+    }
+    let text = format!("{name}: {kind:?} rolled over three times behind a lost answer, 3,000 lines, 3,000 documents\n");
+    std::io::stdout().write_all(text.as_bytes()).expect("stdout");
+}
+
+/// An index whose shard nobody may hold: the server works on a bulk request for as long as it is told to wait, and names it
+/// among its tasks all the time; then it says 503 for certain. When the shard may be held, each line is there once.
+pub fn a_try_that_goes_on_is_seen(name: &str, variable: &str) {
+    let Some(server) = server(name, variable) else { return };
+    let server = server.trim_end_matches('/');
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+    let index = Index { url: format!("{server}/forebay-test-held-{}-{now}", std::process::id()) };
+    let nowhere = json!({"number_of_replicas": 0, "index.routing.allocation.require.box": "nowhere"});
+    index.ask("PUT", "?wait_for_active_shards=0", Some(json!({"settings": nowhere})));
+    let bench = Bench::new();
+    let keys = format!("endpoints: [\"{server}\"]\n    index: {}\n    timeout: 5s", index.name());
+    bench.pipeline(&format!("  search:\n    type: elasticsearch\n    {keys}\n    retry: {{initial: 50ms, max: 500ms}}"), "", "");
+    bench.append("app.log", super::lines(0..1_000));
+    let mut agent = bench.start();
+    let tasks = format!("{server}/_tasks?actions=indices%3Adata%2Fwrite%2Fbulk*&group_by=none&filter_path=tasks.headers");
+    agent.wait_for("the server names what it works on", || {
+        let (status, answer) = http::request("GET", &tasks, None).expect("the server answers");
+        assert_eq!(status, 200);
+        let answer: Value = serde_json::from_slice(&answer).expect("JSON");
+        let named = |task: &Value| task["headers"]["X-Opaque-Id"].as_str().is_some_and(|id| id.contains("-search-logs-0-"));
+        answer["tasks"].as_array().is_some_and(|tasks| tasks.iter().any(named))
+    });
+    let status = agent.wait_status("it says so before the client loses patience", |s| s.sinks["search"].state == "retrying");
+    assert!(status.sinks["search"].reason.contains("503"), "{}", status.sinks["search"].reason);
+    index.ask("PUT", "/_settings", Some(json!({"index.routing.allocation.require.box": null})));
+    agent.wait_status("all is delivered", |s| s.sinks["search"].delivered_events >= 1_000 && s.sinks["search"].lag_events == 0);
+    assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
+    assert_eq!(index.count(), 1_000);
+}

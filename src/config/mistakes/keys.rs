@@ -20,7 +20,7 @@ sinks:
        |
      9 |     endpoint: http://localhost:9200
        |     ^^^^^^^^
-       = expected one of: type, enabled, cloud_id, endpoints, index, pipeline, auth, tls, proxy, compression, timeout, previous_name, topics, batch, catch_up, in_flight, retry
+       = expected one of: type, enabled, cloud_id, endpoints, index, data_stream, routing, include, pipeline, auth, tls, proxy, compression, timeout, previous_name, topics, batch, catch_up, in_flight, retry
        = help: did you mean `endpoints`?
 
     1 error in pipeline.yaml; nothing was started and no data was touched

@@ -5,6 +5,7 @@ mod events;
 mod inputs;
 mod keys;
 mod secrets;
+mod targets;
 mod values;
 mod whole;
 mod yaml;

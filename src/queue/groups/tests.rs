@@ -96,12 +96,18 @@ fn an_overwrite_lasts_until_the_commit_has_passed_what_was_delivered() {
 fn journals_of_earlier_programs_are_read_and_names_are_remembered() {
     let state = GroupState { committed: 7, acked: BTreeMap::from([(9, 12)]), ..GroupState::default() };
     let bytes = encode(&key(), &state);
-    // Three numbers and two empty lists came later.
-    let content = &bytes[12..bytes.len() - 32];
-    let old = [&bytes[..4], &(content.len() as u32).to_le_bytes(), &crc32c::crc32c(content).to_le_bytes(), content].concat();
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("journal"), old).unwrap();
-    let (groups, skipped) = Groups::open(Arc::new(StdDisk), dir.path()).unwrap();
+    let open_without = |last: usize| {
+        let content = &bytes[12..bytes.len() - last];
+        let old = [&bytes[..4], &(content.len() as u32).to_le_bytes(), &crc32c::crc32c(content).to_le_bytes(), content].concat();
+        std::fs::write(dir.path().join("journal"), old).unwrap();
+        Groups::open(Arc::new(StdDisk), dir.path()).unwrap()
+    };
+    // A number came later, and before it three numbers and two empty lists.
+    let (groups, skipped) = open_without(8);
+    assert_eq!((skipped, groups.state(&key())), (0, Some(state.clone())));
+    drop(groups);
+    let (groups, skipped) = open_without(40);
     assert_eq!((skipped, groups.state(&key())), (0, Some(state)));
     for (name, before) in [("find", "search"), ("found", "find"), ("found", "found")] {
         groups.join(&(name.into(), "logs".into(), 0), Some(before), 0, 1).unwrap();

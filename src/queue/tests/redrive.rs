@@ -5,12 +5,13 @@ use crate::process::identity::ID_LEN;
 use crate::queue::{DEAD_LETTER_TOPIC, DeadLetterWriter, DeadLetters, Redriven, Start, View};
 use crate::sink::client::{Encoder, Rejection};
 use crate::sink::dead_letter::dead_letters;
-use crate::sink::elasticsearch::BulkEncoder;
+use crate::sink::elasticsearch::{BulkEncoder, ElasticsearchOptions};
 
 /// What the Elasticsearch sink `scope` would send for each event of a batch.
 fn encoded(scope: &str, batch: &Batch) -> Vec<String> {
     let (mut out, mut ends, mut start) = (Vec::new(), Vec::new(), 0);
-    BulkEncoder::new(scope, "web-1", "logs-%Y.%m.%d").encode(batch, &mut out, &mut ends);
+    let options = ElasticsearchOptions { index: "logs-%Y.%m.%d".into(), ..ElasticsearchOptions::default() };
+    BulkEncoder::new(scope, "web-1", &options).unwrap().encode(batch, &mut out, &mut ends);
     let mut item = |end: &u32| String::from_utf8(out[std::mem::replace(&mut start, *end as usize)..*end as usize].to_vec()).unwrap();
     ends.iter().map(&mut item).collect()
 }

@@ -145,6 +145,7 @@ fn what_was_delivered_is_overwritten_and_no_batch_mixes_it_with_what_was_not() {
     assert_eq!((moved.moves[0].overwrites(), moved.note), (50, None));
     let under_way = consumer.poll(&Limits { max_events: 30, ..LIMITS }, LONG).unwrap().unwrap();
     assert_eq!((under_way.id.first, under_way.id.last, under_way.id.overwrites()), (20, 49, true));
+    assert_eq!((first.sent_before, under_way.sent_before), (false, true), "it was delivered before the group was moved back");
     assert_eq!(queue.lag("search").partitions.iter().map(|p| p.overwrite_until).max(), Some(70));
     // As after `kill -9`.
     queue.abandon();
@@ -160,4 +161,14 @@ fn what_was_delivered_is_overwritten_and_no_batch_mixes_it_with_what_was_not() {
     assert!(queue.lag("search").partitions.iter().all(|p| p.overwrite_until == 0), "it has ended by itself");
     let moved = queue.manage().reset(&wanted(ResetTo::Earliest, false), &|_| unreachable!("nothing is asked")).unwrap();
     assert_eq!((moved.moves[0].overwrites(), kinds(&mut *consumer, 150).iter().any(|k| k.2)), (0, false));
+    // All of it was sent before; when the commit has passed it, what comes is new.
+    queue.manage().reset(&wanted(ResetTo::Earliest, false), &|_| unreachable!("nothing is asked")).unwrap();
+    let (mut delivered, key) = (0, ("search".into(), "logs".into(), 0));
+    while delivered < 150 {
+        let batch = consumer.poll(&Limits { max_events: 70, ..LIMITS }, LONG).unwrap().unwrap();
+        assert!(batch.sent_before, "{}", batch.id);
+        delivered += batch.events;
+        consumer.acker().ack(&batch.id);
+    }
+    assert_eq!(queue.groups.state(&key).unwrap().replay_until, 0);
 }

@@ -37,7 +37,8 @@ pub(crate) fn item_fault(status: u16, error: &ErrorCause) -> Fault {
             | "cluster_block_exception"
             | "security_exception"
             | "validation_exception"
-            | "invalid_index_name_exception" => Fault::Operator,
+            | "invalid_index_name_exception"
+            | "routing_missing_exception" => Fault::Operator,
             "illegal_argument_exception" if operators_argument(reason) => Fault::Operator,
             _ => Fault::Document,
         },
@@ -52,7 +53,8 @@ pub(crate) fn item_fault(status: u16, error: &ErrorCause) -> Fault {
 fn operators_argument(reason: &str) -> bool {
     let pipeline = reason.contains("pipeline with id") && reason.contains("does not exist");
     let target = is_create_only(reason) || reason.contains("no write index is defined");
-    pipeline || target || reason.contains("data stream timestamp field") && reason.contains("mapping")
+    let routing = reason.contains("specifies a custom routing");
+    pipeline || target || routing || reason.contains("data stream timestamp field") && reason.contains("mapping")
 }
 
 /// A data stream was asked to replace a document.
@@ -60,15 +62,23 @@ fn is_create_only(reason: &str) -> bool {
     reason.contains("only write ops with an op_type of create")
 }
 
-/// The outcome of a request with `count` items whose answer is `answer`.
-pub(crate) fn outcome(answer: &Answer, count: usize) -> Outcome {
+/// The outcome of a request with `count` items whose answer is `answer`, and whether items that are to be sent again may
+/// have arrived all the same.
+pub(crate) fn outcome(answer: &Answer, count: usize) -> (Outcome, bool) {
+    if (200..300).contains(&answer.status) {
+        return items(answer, count);
+    }
+    // A proxy says 5xx of what it has passed on; 429 comes before anything is done.
+    (refusal(answer), matches!(answer.status, 408 | 500..=599))
+}
+
+fn refusal(answer: &Answer) -> Outcome {
     let (status, after) = (answer.status, answer.retry_after);
     let said = || match serde_json::from_slice::<BulkAnswer>(&answer.body).ok().and_then(|a| a.error) {
         Some(error) => excerpt(&format!("{} {}", error.kind, error.reason)),
         None => answer.excerpt(),
     };
     match status {
-        200..=299 => items(answer, count),
         300..=399 => Outcome::Retry {
             reason: format!(
                 "the answer is a redirect ({status}) to {:?}, which is not followed: set the endpoint to the right URL",
@@ -92,9 +102,10 @@ pub(crate) fn outcome(answer: &Answer, count: usize) -> Outcome {
     }
 }
 
-fn items(answer: &Answer, count: usize) -> Outcome {
-    let again =
-        |what: String| Outcome::Retry { reason: format!("{what}; what arrived is not known, the same IDs are sent again"), after: None };
+fn items(answer: &Answer, count: usize) -> (Outcome, bool) {
+    let again = |what: String| {
+        (Outcome::Retry { reason: format!("{what}; what arrived is not known, the same IDs are sent again"), after: None }, true)
+    };
     let parsed: BulkAnswer = match serde_json::from_slice(&answer.body) {
         Ok(parsed) => parsed,
         Err(error) => {
@@ -107,7 +118,7 @@ fn items(answer: &Answer, count: usize) -> Outcome {
     }
     let (mut already_there, mut retry, mut rejected) = (0, Vec::new(), Vec::new());
     if let Some((_, error)) = items.errors.iter().find(|(_, error)| is_create_only(&error.reason)) {
-        return Outcome::TakesNoOverwrite { reason: excerpt(&error.reason) };
+        return (Outcome::TakesNoOverwrite { reason: excerpt(&error.reason) }, false);
     }
     let (mut first_moment, mut first_hold) = (None, None);
     let (no_error, mut errors) = (ErrorCause::default(), items.errors.iter().peekable());
@@ -131,12 +142,14 @@ fn items(answer: &Answer, count: usize) -> Outcome {
         }
     }
     if retry.is_empty() && rejected.is_empty() {
-        return Outcome::Delivered { already_there };
+        return (Outcome::Delivered { already_there }, false);
     }
     let hold = first_hold.is_some();
     let first = first_hold.or(first_moment).unwrap_or_default();
     let reason = format!("{} of {count} events not taken, the first: {first}", retry.len());
-    Outcome::Partial { already_there, retry, hold, reason, rejected }
+    // A primary that fails while it replicates may have the document.
+    let doubt = retry.iter().any(|item| matches!(items.statuses[*item], 0 | 408 | 500..=599));
+    (Outcome::Partial { already_there, retry, hold, reason, rejected }, doubt)
 }
 
 #[cfg(test)]

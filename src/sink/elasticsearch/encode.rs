@@ -1,21 +1,30 @@
 //! A batch as the body of a `_bulk` request: an action line and a document for each event.
 
-use super::index::IndexName;
+use super::index::Target;
+use super::options::ElasticsearchOptions;
+use super::pattern::{Facts, Pattern};
 use crate::process::document::Documents;
 use crate::process::escape::escape_into;
-use crate::queue::Batch;
+use crate::queue::{Batch, RunSlice, StreamSpec};
 use crate::sink::client::Encoder;
 use crate::sink::event_id::RunIds;
+use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Action lines kept; beyond it all are dropped, so that a churn of streams cannot grow the cache.
+const MOST_ACTIONS: usize = 4096;
+
+/// The object of a document that tells which batch brought it.
+const OWN: &str = "forebay";
 
 /// Encodes `_bulk` bodies.
 pub(crate) struct BulkEncoder {
     scope: String,
+    host_name: String,
     documents: Documents,
-    index: IndexName,
-    /// The action line up to the ID; without the index where the URL names it, which saves bytes.
-    action: Vec<u8>,
-    /// For what `action` is right: whether it replaces, and the time where the index depends on it.
-    action_of: Option<(bool, Option<u64>)>,
+    heads: Heads,
+    batch_id: bool,
 }
 
 /// How the action line of an event begins that replaces nothing.
@@ -23,38 +32,123 @@ pub(super) const CREATE: &[u8] = br#"{"create":{"#;
 /// How the action line of an event begins that replaces the document of its ID.
 pub(super) const INDEX: &[u8] = br#"{"index":{"#;
 
+/// The action lines up to the ID: by stream where they differ from stream to stream.
+struct Heads {
+    target: Target,
+    routing: Option<Pattern>,
+    /// The URL names the index, which saves bytes.
+    in_url: bool,
+    by_stream: bool,
+    cached: HashMap<u64, Head>,
+}
+
+struct Head {
+    spec: Arc<StreamSpec>,
+    day: u64,
+    replaces: bool,
+    action: Vec<u8>,
+}
+
+impl Heads {
+    fn of(&mut self, slice: &RunSlice<'_>, replaces: bool, host_name: &str) -> &[u8] {
+        let (id, day) = (if self.by_stream { slice.run.stream.id } else { 0 }, slice.append_ms / 86_400_000);
+        let spec = slice.run.stream.spec();
+        let right = |head: &Head| {
+            let dated = self.in_url || head.day == day;
+            head.replaces == replaces && dated && (!self.by_stream || Arc::ptr_eq(&head.spec, &spec))
+        };
+        if !self.cached.get(&id).is_some_and(right) {
+            if self.cached.len() >= MOST_ACTIONS {
+                self.cached.clear();
+            }
+            let action = self.action(&Facts::new(&spec, host_name), slice.append_ms, replaces);
+            self.cached.insert(id, Head { spec, day, replaces, action });
+        }
+        self.cached.get(&id).map_or(&[], |head| &head.action)
+    }
+
+    fn action(&self, facts: &Facts<'_>, append_ms: u64, replaces: bool) -> Vec<u8> {
+        let mut action = if replaces { INDEX } else { CREATE }.to_vec();
+        let mut member = |name: &[u8], value: &str| {
+            action.extend_from_slice(name);
+            escape_into(value.as_bytes(), &mut action);
+            action.extend_from_slice(br#"","#);
+        };
+        if !self.in_url {
+            member(br#""_index":""#, &self.target.name(facts, append_ms));
+        }
+        let value = |name: &str, default: Option<&str>| facts.get(name).or(default.map(str::to_string));
+        if let Some(routing) = self.routing.as_ref().and_then(|r| r.resolve(append_ms, value)).filter(|r| !r.is_empty()) {
+            member(br#""routing":""#, &routing);
+        }
+        action.extend_from_slice(br#""_id":""#);
+        action
+    }
+}
+
 impl BulkEncoder {
-    /// An encoder of the IDs of `scope` and documents of the host `host_name` for the index `index`.
-    pub fn new(scope: &str, host_name: &str, index: &str) -> BulkEncoder {
-        let index = IndexName::new(index);
-        BulkEncoder { scope: scope.to_string(), documents: Documents::new(host_name), index, action: Vec::new(), action_of: None }
+    /// An encoder of the IDs of `scope` and documents of the host `host_name` for the target of `options`. The error says
+    /// what is wrong with the target.
+    pub fn new(scope: &str, host_name: &str, options: &ElasticsearchOptions) -> Result<BulkEncoder, String> {
+        let target = Target::of(options)?;
+        let routing = options.routing.as_deref().map(|r| Pattern::parse(r, false).map_err(|why| format!("routing: {why}"))).transpose()?;
+        let (named, host, batch_id) = (target.clone(), host_name.to_string(), options.include_batch_id);
+        let documents = match target {
+            Target::Index(_) if !batch_id => Documents::new(host_name),
+            _ => Documents::adding(
+                host_name,
+                Box::new(move |spec, root| {
+                    if let Some(parts) = named.data_stream(&Facts::new(spec, &host)) {
+                        put_data_stream(root, parts);
+                    }
+                    if batch_id {
+                        root.remove(OWN);
+                    }
+                }),
+            ),
+        };
+        let heads = Heads {
+            in_url: target.constant().is_some(),
+            by_stream: target.names_fields() || routing.as_ref().is_some_and(Pattern::names_fields),
+            target,
+            routing,
+            cached: HashMap::new(),
+        };
+        Ok(BulkEncoder { scope: scope.to_string(), host_name: host_name.to_string(), documents, heads, batch_id })
+    }
+}
+
+/// The members that the naming scheme of data streams demands; they agree with the data stream's name, whatever the
+/// source's fields say, or the server would refuse the document.
+fn put_data_stream(root: &mut Map<String, Value>, [kind, dataset, namespace]: [String; 3]) {
+    let own = json!({"type": kind, "dataset": dataset, "namespace": namespace});
+    match (root.get_mut("data_stream"), own) {
+        (Some(Value::Object(there)), Value::Object(own)) => there.extend(own),
+        (_, own) => drop(root.insert("data_stream".into(), own)),
     }
 }
 
 impl Encoder for BulkEncoder {
     fn encode(&mut self, batch: &Batch, out: &mut Vec<u8>, items: &mut Vec<u32>) {
-        let (dated, replaces) = (self.index.constant().is_none(), batch.id.overwrites());
+        let replaces = batch.id.overwrites();
+        let mut end = b"}\n".to_vec();
+        if self.batch_id {
+            end = format!(",\"{OWN}\":{{\"batch_id\":\"").into_bytes();
+            escape_into(batch.id.to_string().as_bytes(), &mut end);
+            end.extend_from_slice(b"\"}}\n");
+        }
         for slice in batch.runs() {
-            let wanted = Some((replaces, dated.then_some(slice.append_ms)));
-            if self.action_of != wanted {
-                self.action.clear();
-                self.action.extend_from_slice(if replaces { INDEX } else { CREATE });
-                if dated {
-                    self.action.extend_from_slice(br#""_index":""#);
-                    escape_into(self.index.at(slice.append_ms).as_bytes(), &mut self.action);
-                    self.action.extend_from_slice(br#"","#);
-                }
-                self.action.extend_from_slice(br#""_id":""#);
-                self.action_of = wanted;
-            }
+            let action = self.heads.of(&slice, replaces, &self.host_name);
             let ids = RunIds::new(&self.scope, &batch.id, &slice);
             let template = self.documents.template(&slice);
             for event in slice.events {
-                out.extend_from_slice(&self.action);
+                out.extend_from_slice(action);
                 out.extend_from_slice(&ids.id(&event));
                 out.extend_from_slice(b"\"}}\n");
                 template.write(&event, out);
-                out.push(b'\n');
+                // The brace that ends the document.
+                out.pop();
+                out.extend_from_slice(&end);
                 items.push(out.len() as u32);
             }
         }

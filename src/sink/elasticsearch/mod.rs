@@ -4,9 +4,11 @@ mod answer;
 mod bulk;
 mod classify;
 mod encode;
-mod index;
+pub(crate) mod index;
 mod options;
+pub(crate) mod pattern;
+mod rollover;
 
 pub(crate) use bulk::BulkClient;
 pub(crate) use encode::BulkEncoder;
-pub use options::ElasticsearchOptions;
+pub use options::{DataStreamOptions, ElasticsearchOptions};
