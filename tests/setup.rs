@@ -3,63 +3,37 @@
 
 mod common;
 
+use common::rolling::{self, Request};
 use common::{Bench, elasticsearch_sink, forebay, free_address, http, quoted};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Write;
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Head and body of each request.
-type Asked = Arc<Mutex<Vec<(String, String)>>>;
+/// Each request as it came.
+type Asked = Arc<Mutex<Vec<Request>>>;
 
-/// A server that answers with status and body for a method and a path (without its query).
-fn serve(answer: impl Fn(&str, &str) -> (u16, Value) + Send + 'static) -> (String, Asked) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+/// A server that answers with status and body for a method and a path.
+fn serve(answer: impl Fn(&str, &str) -> (u16, Value) + Send + Sync + 'static) -> (String, Asked) {
     let asked = Asked::default();
     let own = asked.clone();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            one(stream, &answer, &own);
-        }
+    let url = rolling::serve(move |request| {
+        let (status, body) = answer(&request.method, &request.path);
+        let (head, body) = (format!("HTTP/1.1 {status} x\r\ncontent-type: application/json\r\n"), body.to_string());
+        let copy = Request {
+            method: request.method.clone(),
+            path: request.path.clone(),
+            headers: request.headers.clone(),
+            body: request.body.clone(),
+        };
+        own.lock().unwrap().push(copy);
+        Some(format!("{head}content-length: {}\r\n\r\n{body}", body.len()).into_bytes())
     });
     (url, asked)
-}
-
-fn one(mut stream: TcpStream, answer: &dyn Fn(&str, &str) -> (u16, Value), asked: &Asked) -> Option<()> {
-    let (mut bytes, mut buffer) = (Vec::new(), [0; 65_536]);
-    let mut more = |bytes: &mut Vec<u8>| {
-        let n = stream.read(&mut buffer).ok().filter(|n| *n > 0)?;
-        bytes.extend_from_slice(&buffer[..n]);
-        Some(())
-    };
-    let end = loop {
-        match bytes.windows(4).position(|w| w == b"\r\n\r\n") {
-            Some(end) => break end,
-            None => more(&mut bytes)?,
-        }
-    };
-    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
-    let lower = head.to_ascii_lowercase();
-    let len: usize = lower.lines().find_map(|l| l.strip_prefix("content-length: ")).and_then(|l| l.trim().parse().ok()).unwrap_or(0);
-    while bytes.len() < end + 4 + len {
-        more(&mut bytes)?;
-    }
-    let mut words = head.split(' ');
-    let (method, path) = (words.next()?, words.next()?.split('?').next()?);
-    let (status, body) = answer(method, path);
-    asked.lock().unwrap().push((head.clone(), String::from_utf8_lossy(&bytes[end + 4..]).into_owned()));
-    let body = body.to_string();
-    write!(
-        stream,
-        "HTTP/1.1 {status} x\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .ok()
 }
 
 fn stdout(output: &Output) -> String {
@@ -96,7 +70,7 @@ fn exit_codes_tell_what_came_of_it() {
         stdout(&occupied).contains("it was not made by forebay; --force replaces it")
             && stdout(&occupied).ends_with("nothing was changed\n")
     );
-    let puts = || asked.lock().unwrap().iter().filter(|(head, _)| head.starts_with("PUT")).count();
+    let puts = || asked.lock().unwrap().iter().filter(|request| request.method == "PUT").count();
     assert_eq!(puts(), 0);
     assert_eq!(setup(&["--force", "--dry-run"]).status.code(), Some(0));
     assert_eq!(puts(), 0);
@@ -130,23 +104,17 @@ fn kibana_gets_a_form_with_its_objects_and_the_log_in() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stdout(&output).contains("forebay-logs-app-dashboard  created"), "{}", stdout(&output));
     let asked = asked.lock().unwrap();
-    let (head, body) = asked.last().unwrap();
-    let lower = head.to_ascii_lowercase();
-    for part in [
-        "post /api/saved_objects/_import?overwrite=true ",
-        "kbn-xsrf: true",
-        "authorization: basic bwu6chm=",
-        "multipart/form-data; boundary=",
-    ] {
-        assert!(lower.contains(part), "{part}: {head}");
-    }
-    let boundary = head.split("boundary=").nth(1).unwrap().lines().next().unwrap();
+    let request = asked.last().unwrap();
+    let body = std::str::from_utf8(&request.body).unwrap();
+    assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/api/saved_objects/_import?overwrite=true"));
+    assert_eq!((request.header("kbn-xsrf"), request.header("authorization")), ("true", "Basic bWU6cHM="));
+    let boundary = request.header("content-type").strip_prefix("multipart/form-data; boundary=").unwrap();
     let part = body.strip_prefix(&format!("--{boundary}\r\n")).and_then(|b| b.strip_suffix(&format!("\r\n--{boundary}--\r\n"))).unwrap();
     let (headers, lines) = part.split_once("\r\n\r\n").unwrap();
     assert!(headers.contains("name=\"file\"; filename=\"forebay.ndjson\""), "{headers}");
     let objects: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((objects.len(), &objects[0]["attributes"]["title"]), (8, &json!("logs-app")));
-    assert!(!asked.iter().any(|(_, body)| body.contains(boundary) && lines.contains(boundary)));
+    assert!(!lines.contains(boundary));
 }
 
 #[test]
@@ -191,7 +159,8 @@ fn real_server(name: &str, variable: &str) {
     };
     let server = server.trim_end_matches('/');
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
-    let index = format!("forebay-setup-{}-{now}", std::process::id());
+    let dataset = format!("forebay_setup_{}_{now}", std::process::id());
+    let index = format!("logs-{dataset}-default");
     let ask = |method: &str, path: &str| {
         let (status, body) = http::request(method, &format!("{server}/{path}"), None).unwrap();
         assert_eq!(status, 200, "{method} {path}: {}", String::from_utf8_lossy(&body));
@@ -217,8 +186,10 @@ fn real_server(name: &str, variable: &str) {
         quoted(&podinfo),
         quoted(&script)
     );
-    let sink =
-        format!("  search:\n    type: elasticsearch\n    endpoints: [\"{server}\"]\n    index: {index}\n    batch: {{linger: 50ms}}");
+    let sink = format!(
+        "  search:\n    type: elasticsearch\n    endpoints: [\"{server}\"]\n    data_stream: {{dataset: {dataset}}}\n    \
+         include: [batch_id]"
+    );
     bench.inputs(&sources, &sink, "");
     let config = bench.path("pipeline.yaml");
     let setup = |more: &[&str]| {
@@ -293,6 +264,8 @@ fn real_server(name: &str, variable: &str) {
         ("source.ip:%22127.0.0.0/8%22", 3),
         ("message:failed", 1),
         ("log.flags:malformed", 1),
+        (&format!("data_stream.dataset:{dataset}"), all),
+        ("_exists_:forebay.batch_id", all),
     ] {
         assert_eq!(found(query), count, "{query}");
     }

@@ -1,6 +1,6 @@
 //! For which names a sink needs templates.
 
-use crate::sink::elasticsearch::ElasticsearchOptions;
+use crate::sink::elasticsearch::{ElasticsearchOptions, index::Target};
 
 /// What kind of indices stand behind the names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,40 +21,21 @@ pub(crate) struct Indices {
     pub kind: Kind,
 }
 
-/// The name that the options give, with its places for dates and fields, and whether it is certainly a data stream's.
-fn name(options: &ElasticsearchOptions) -> (String, bool) {
-    (options.index.clone(), false)
-}
-
-/// A name with `*` for each date and field in it.
-fn wildcard(name: &str) -> String {
-    let (mut out, mut chars) = (String::new(), name.chars());
-    while let Some(c) = chars.next() {
-        match c {
-            '%' => drop(chars.next()),
-            '{' => drop(chars.find(|c| *c == '}')),
-            c => {
-                out.push(c);
-                continue;
-            }
-        }
-        out.push('*');
-    }
-    out
-}
-
 impl Indices {
     /// Those of `options`; with `data_stream`, an `index` without a date names a data stream. The error says what to change.
     pub fn of(options: &ElasticsearchOptions, data_stream: bool) -> Result<Indices, String> {
-        let (name, is_stream) = name(options);
-        let mut pattern = wildcard(&name);
-        let dated = [("%d", 1), ("%m", 31), ("%Y", 366)].into_iter().find(|(part, _)| name.contains(part));
+        let target = Target::of(options)?;
+        let (mut pattern, is_stream) = (target.wildcard(), matches!(target, Target::DataStream { .. }));
+        let dated = [("%d", 1), ("%m", 31), ("%Y", 366)].into_iter().find(|(part, _)| !is_stream && options.index.contains(part));
         let kind = match dated {
             Some(_) if data_stream => {
-                return Err(format!("`index: {name}` has a date, and a data stream has none: name it without, or leave out --data-stream"));
+                return Err(format!(
+                    "`index: {}` has a date, and a data stream has none: use `data_stream` in the sink, or leave out --data-stream",
+                    options.index
+                ));
             }
             Some((_, days)) => Kind::Dated(days),
-            None if is_stream || data_stream => Kind::DataStream((!pattern.contains('*')).then(|| pattern.clone())),
+            None if is_stream || data_stream => Kind::DataStream(target.constant()),
             None => Kind::Endless,
         };
         while pattern.contains("*.*") {
@@ -77,6 +58,7 @@ impl Indices {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sink::elasticsearch::DataStreamOptions;
 
     fn index(index: &str) -> ElasticsearchOptions {
         ElasticsearchOptions { index: index.into(), ..ElasticsearchOptions::default() }
@@ -97,5 +79,11 @@ mod tests {
         assert_eq!(Indices::of(&index("app"), true).unwrap().kind, Kind::DataStream(Some("app".into())));
         assert!(Indices::of(&index("app-%Y"), true).unwrap_err().contains("has a date"));
         assert!(Indices::of(&index("{service.name}"), false).unwrap_err().contains("begin with a constant"));
+        let stream = |dataset: &str| {
+            let data_stream = Some(DataStreamOptions { dataset: dataset.into(), ..DataStreamOptions::default() });
+            Indices::of(&ElasticsearchOptions { data_stream, ..ElasticsearchOptions::default() }, false).unwrap()
+        };
+        assert_eq!(stream("{service.name:app}"), Indices { pattern: "logs-*-default".into(), kind: Kind::DataStream(None) });
+        assert_eq!(stream("app").kind, Kind::DataStream(Some("logs-app-default".into())));
     }
 }
