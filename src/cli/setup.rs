@@ -22,7 +22,7 @@ enum SetupCommand {
     Elasticsearch(Box<ElasticsearchArgs>),
     /// Imports a data view and a dashboard into Kibana or OpenSearch Dashboards
     #[command(long_about = help::KIBANA, after_long_help = help::KIBANA_EXAMPLE, visible_alias = "dashboards")]
-    Kibana(KibanaArgs),
+    Kibana(Box<KibanaArgs>),
 }
 
 /// What both have.

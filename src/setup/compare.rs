@@ -100,7 +100,28 @@ pub(crate) fn keep_off(present: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
+
+    fn json_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "[a-z.]{0,5}".prop_map(Value::from)
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            let object = prop::collection::btree_map("[a-c.]{1,3}", inner.clone(), 0..4).prop_map(|m| m.into_iter().collect::<Value>());
+            prop_oneof![prop::collection::vec(inner, 0..4).prop_map(Value::from), object]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_differs_from_itself(value in json_value()) {
+            prop_assert_eq!(differences(&value, &value), Vec::<String>::new());
+        }
+    }
 
     #[test]
     fn what_servers_add_and_how_they_write_it_is_no_difference() {

@@ -114,6 +114,7 @@ fn plan(
         within: "",
     };
     items.push(template.plan(server, product, flags.force)?);
+    notes.extend(winner(server, indices, &name, flags)?);
     if let (true, Kind::DataStream(name)) = (flags.data_stream, &indices.kind) {
         match name {
             Some(name) => items.push(data_stream(server, product, name)?),
@@ -121,6 +122,41 @@ fn plan(
         }
     }
     Ok(items)
+}
+
+/// A template of somebody else that matches the same names and has the higher priority.
+fn winner(server: &dyn Server, indices: &Indices, own: &str, flags: &Flags) -> Result<Option<String>, String> {
+    const FILTER: &str = "index_templates.name,index_templates.index_template.index_patterns,index_templates.index_template.priority";
+    let reply = server.ask(&Request::get(format!("/_index_template?filter_path={FILTER}")))?;
+    let sample = indices.pattern.replace('*', "x");
+    let rival = |one: &Value| {
+        let (name, template) = (one["name"].as_str()?, &one["index_template"]);
+        let patterns = template["index_patterns"].as_array().cloned().unwrap_or_else(|| vec![template["index_patterns"].clone()]);
+        let is_hit = patterns.iter().any(|pattern| pattern.as_str().is_some_and(|pattern| matches(pattern, &sample)));
+        let priority = template["priority"].as_u64().filter(|p| *p > u64::from(flags.priority))?;
+        (name != own && is_hit).then(|| (priority, name.to_string()))
+    };
+    // Who may not list them all is not told.
+    let highest = reply.body["index_templates"].as_array().into_iter().flatten().filter_map(rival).max();
+    Ok(highest.map(|(priority, name)| {
+        let pattern = &indices.pattern;
+        format!(
+            "index template {name} has priority {priority} and matches {pattern}, so it holds instead: --priority {} changes that",
+            priority + 1
+        )
+    }))
+}
+
+/// Whether `name` is one of those that `pattern` stands for, in which `*` is any text.
+fn matches(pattern: &str, name: &str) -> bool {
+    let Some((first, rest)) = pattern.split_once('*') else { return pattern == name };
+    let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
+    let Some(mut name) = name.strip_prefix(first).and_then(|name| name.strip_suffix(last)) else { return false };
+    middle.split('*').all(|part| {
+        let found = name.find(part);
+        name = found.map_or("", |at| &name[at + part.len()..]);
+        found.is_some()
+    })
 }
 
 fn data_stream(server: &dyn Server, product: &Product, name: &str) -> Result<Item, String> {

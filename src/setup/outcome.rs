@@ -26,21 +26,23 @@ impl Outcome {
 
     /// For people; with `requests`, what would be sent.
     pub fn text(&self, requests: bool) -> String {
+        // Beside requests all else is a comment, so that the whole can be pasted into a console.
+        let mark = if requests { "# " } else { "" };
         let to = if self.target.is_empty() { String::new() } else { format!(" for {}", self.target) };
-        let mut out = format!("# {}: {}{to}\n", self.name, self.server);
+        let mut out = format!("{mark}{}: {}{to}\n", self.name, self.server);
         let width = |of: fn(&Item) -> usize| self.items.iter().map(of).max().unwrap_or(0);
         let (kinds, names) = (width(|i| i.kind.len()), width(|i| i.name.chars().count()));
         for item in &self.items {
-            out.push_str(&format!("#   {:kinds$}  {:names$}  {}\n", item.kind, item.name, item.state.words()));
+            out.push_str(&format!("{mark}  {:kinds$}  {:names$}  {}\n", item.kind, item.name, item.state.words()));
             for line in item.state.differences() {
-                out.push_str(&format!("#       {line}\n"));
+                out.push_str(&format!("{mark}      {line}\n"));
             }
         }
         for note in &self.notes {
-            out.push_str(&format!("#   note: {note}\n"));
+            out.push_str(&format!("{mark}  note: {note}\n"));
         }
         if self.is_refused() {
-            out.push_str("#   nothing was changed\n");
+            out.push_str(&format!("{mark}  nothing was changed\n"));
         }
         if requests && self.error.is_none() {
             for request in self.items.iter().filter_map(|item| item.request.as_ref()) {

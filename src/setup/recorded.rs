@@ -60,6 +60,13 @@ impl Recorded {
             return self.put(path, query, &request.body);
         }
         let has = self.has.borrow();
+        if path == "/_index_template" {
+            let templates = has.iter().filter_map(|(path, own)| Some((path.strip_prefix("/_index_template/")?, own)));
+            return (
+                200,
+                json!({"index_templates": templates.map(|(name, own)| json!({"name": name, "index_template": own})).collect::<Vec<_>>()}),
+            );
+        }
         let Some(own) = has.get(path).cloned() else {
             return match place {
                 "/_ilm/policy" => Recorded::error(404, "resource_not_found_exception", &format!("Lifecycle policy not found: {name}")),

@@ -132,18 +132,18 @@ fn what_somebody_else_made_is_left_alone() {
     let done = install("search", &options("logs-app"), &server, &flags());
     assert!(done.is_refused() && server.changes.borrow().is_empty());
     insta::assert_snapshot!(text(&done), @r"
-    # search: Elasticsearch 8.19.21 at http://search:9200 for logs-app
-    #   component template  forebay-mappings  would be created
-    #   lifecycle policy    forebay-logs-app  would be created
-    #   index template      forebay-logs-app  left as it is: it was not made by forebay; --force replaces it
-    #       _meta.managed_by: - -> forebay
-    #       _meta.version: - -> V
-    #       composed_of.0: - -> forebay-mappings
-    #       data_stream: - -> {}
-    #       priority: 500 -> 200
-    #       template.settings.index.lifecycle.name: - -> forebay-logs-app
-    #   data stream         logs-app          would be created
-    #   nothing was changed
+    search: Elasticsearch 8.19.21 at http://search:9200 for logs-app
+      component template  forebay-mappings  would be created
+      lifecycle policy    forebay-logs-app  would be created
+      index template      forebay-logs-app  left as it is: it was not made by forebay; --force replaces it
+          _meta.managed_by: - -> forebay
+          _meta.version: - -> V
+          composed_of.0: - -> forebay-mappings
+          data_stream: - -> {}
+          priority: 500 -> 200
+          template.settings.index.lifecycle.name: - -> forebay-logs-app
+      data stream         logs-app          would be created
+      nothing was changed
     ");
     assert_eq!(server.has.borrow()["/_index_template/forebay-logs-app"], foreign);
     let forced = install("search", &options("logs-app"), &server, &Flags { force: true, ..flags() });
@@ -210,4 +210,26 @@ fn what_is_no_search_server_is_said() {
     let other = Recorded { number: "", ..Recorded::elasticsearch() };
     let complaint = install("search", &options("logs-app"), &other, &flags()).complaint().unwrap();
     assert!(complaint.contains("neither Elasticsearch nor OpenSearch"), "{complaint}");
+}
+
+#[test]
+fn a_template_that_would_win_is_told() {
+    let server = Recorded::elasticsearch();
+    let other = |patterns: Value, priority: u32| json!({"index_patterns": patterns, "priority": priority});
+    server.has.borrow_mut().insert("/_index_template/theirs".into(), other(json!(["metrics-*", "logs-*"]), 500));
+    server.has.borrow_mut().insert("/_index_template/lower".into(), other(json!("logs-*"), 100));
+    server.has.borrow_mut().insert("/_index_template/metrics".into(), other(json!(["metrics-*"]), 900));
+    let done = text(&install("search", &options("logs-app"), &server, &flags()));
+    let told = "note: index template theirs has priority 500 and matches logs-app, so it holds instead: --priority 501 changes that\n";
+    assert!(done.contains(told) && done.matches("holds instead").count() == 1, "{done}");
+    let done = text(&install("search", &options("logs-app"), &server, &Flags { priority: 501, ..flags() }));
+    assert!(!done.contains("holds instead"), "{done}");
+}
+
+#[test]
+fn patterns_match_as_on_the_server() {
+    let yes = [("a", "a"), ("*", ""), ("*", "x"), ("logs-*", "logs-a"), ("*-x", "logs-x"), ("l*s-*-x", "logs-a-x"), ("a*b*b", "abb")];
+    let no = [("a", "ab"), ("logs-*", "log"), ("a*a", "a"), ("l*s-*-x", "logs-x"), ("a*b*b", "ab"), ("*b*", "aca")];
+    assert!(yes.iter().all(|(pattern, name)| matches(pattern, name)));
+    assert!(no.iter().all(|(pattern, name)| !matches(pattern, name)));
 }
