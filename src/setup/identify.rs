@@ -37,7 +37,7 @@ impl Product {
     pub fn ask(server: &dyn Server) -> Result<Product, String> {
         let reply = server.ask(&Request::get("/"))?;
         if !reply.ok() {
-            return Err(refusal(None, "its version", "monitor", &reply));
+            return Err(refusal(None, "asking for its version", "monitor", &reply));
         }
         let number = reply.body.pointer("/version/number").and_then(|n| n.as_str()).unwrap_or_default();
         let Some((major, minor, _)) = version(number) else {

@@ -192,7 +192,7 @@ fn refusals_say_what_to_do_and_how_far_it_came() {
         ]
         .join("\n"),
         @r"
-    search: its version: the server does not accept the log-in (401): unable to authenticate user [x]; see `auth` of the sink (nothing was changed)
+    search: asking for its version: the server does not accept the log-in (401): unable to authenticate user [x]; see `auth` of the sink (nothing was changed)
     search: component templates: the user of the sink may not do that (403): action is unauthorized; give its role the privilege `manage_index_templates`, or run this once with another `auth` (nothing was changed)
     search: lifecycle policy forebay-logs-app: the user of the sink may not do that (403): action is unauthorized; give its role the privilege `manage_ilm`, or run this once with another `auth` (nothing was changed)
     search: lifecycle policy forebay-logs-app: the user of the sink may not do that (403): action is unauthorized; give its role the privilege `manage_ilm`, or run this once with another `auth` (done: component template forebay-mappings; not done: lifecycle policy forebay-logs-app, index template forebay-logs-app, data stream logs-app)
