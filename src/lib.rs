@@ -3,7 +3,8 @@
 //!
 //! The modules follow the way of the data: [`source`] → [`queue`] → [`process`]
 //! → [`sink`]. Around them: [`config`] reads YAML pipelines, [`agent`] wires and
-//! supervises, [`admin`] tells how it stands, [`audit`] accounts for every byte, [`cli`] is what a person types.
+//! supervises, [`admin`] tells how it stands, [`audit`] accounts for every byte, `setup` prepares servers, [`cli`] is what a
+//! person types.
 #![forbid(unsafe_code)]
 
 pub mod admin;
@@ -16,5 +17,6 @@ mod corpus;
 pub mod demo;
 pub mod process;
 pub mod queue;
+mod setup;
 pub mod sink;
 pub mod source;

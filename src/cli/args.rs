@@ -1,6 +1,6 @@
 //! The command line.
 
-use super::{help, queue};
+use super::{help, queue, setup, setup_help};
 use crate::config::LogFormat;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
 use std::net::SocketAddr;
@@ -59,6 +59,9 @@ pub(super) enum Command {
     /// Waits until the running agent has shipped all that is in the files now
     #[command(long_about = queue::help::DRAIN, after_long_help = queue::help::DRAIN_EXAMPLE)]
     Drain(queue::DrainArgs),
+    /// Prepares Elasticsearch, OpenSearch, Kibana and OpenSearch Dashboards for the logs of a pipeline
+    #[command(long_about = setup_help::SETUP, after_long_help = setup_help::SETUP_EXAMPLE)]
+    Setup(setup::SetupArgs),
     /// Prints a completion script for a shell
     #[command(after_long_help = help::COMPLETIONS_EXAMPLE)]
     Completions {

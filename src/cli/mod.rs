@@ -1,5 +1,5 @@
 //! What a person types: `run`, `check`, `demo`, `status`, `topics`, `groups`, `read`, `redrive`, `verify`,
-//! `audit`, `why`, `drain`, `completions`.
+//! `audit`, `why`, `drain`, `setup`, `completions`.
 
 mod args;
 mod check;
@@ -8,6 +8,8 @@ mod help;
 mod logging;
 mod panic;
 mod queue;
+mod setup;
+mod setup_help;
 
 use crate::agent::{AgentError, Exit};
 use crate::config::{Config, ConfigErrors};
@@ -31,6 +33,8 @@ const REMAINING: u8 = 3;
 const IN_USE: u8 = 4;
 /// `audit`: something is lost, dead-lettered or in no book.
 const MISSING: u8 = 5;
+/// `setup`: somebody else's template, policy or component is in the way; nothing of that sink was changed.
+const OCCUPIED: u8 = 6;
 
 /// The whole program: parses the command line, does what it says, and returns the exit code.
 pub fn main() -> ExitCode {
@@ -48,6 +52,7 @@ pub fn main() -> ExitCode {
         Command::Audit(args) => queue::audit(&args),
         Command::Why(args) => queue::why(&args),
         Command::Drain(args) => queue::drain(&args),
+        Command::Setup(args) => setup::setup(&args),
         Command::Completions { shell } => {
             // Through a buffer, since a reader such as `head` may close the pipe.
             let mut script = Vec::new();

@@ -43,7 +43,7 @@ mod target;
 #[cfg(test)]
 mod testing;
 mod tls;
-mod transport;
+pub(crate) mod transport;
 mod verdict;
 mod watched;
 mod window;
