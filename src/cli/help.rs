@@ -25,6 +25,7 @@ Exit codes:
      lost, but something is under way
   4  another process works on the same data_dir
   5  `audit`: something is lost, dead-lettered or in no book
+  6  `setup`: something of another tool or person is in the way
 
 Environment variables:
   FOREBAY_LOG    how much `run` says (as --log-level)
