@@ -65,10 +65,11 @@ fn stream_record(fields: &mut Fields<'_>) -> StreamRecord {
     let end = f.u64();
     f.take(8);
     let resume = if f.0.is_empty() { Vec::new() } else { f.bytes().to_vec() };
+    let seen_ms = if f.0.is_empty() { 0 } else { f.u64() };
     StreamRecord {
         id,
         partition,
-        spec: StreamSpec { key, source, topic, path, file: is_file.then_some(file), generation, head, fields, resume },
+        spec: StreamSpec { key, source, topic, path, file: is_file.then_some(file), generation, head, fields, resume, seen_ms },
         end,
     }
 }
@@ -260,6 +261,7 @@ fn round_trip(codec: Compression, code: u8) {
                     head: Head { len: 9, hash: n },
                     fields: format!("\"n\":{n}"),
                     resume: vec![7; 10 * (n as usize - 1)],
+                    seen_ms: 77 * (n - 1),
                 })
             })
             .collect();

@@ -46,8 +46,11 @@ impl StreamRecord {
         w.u64(self.position.end);
         w.u32(self.position.tail.len);
         w.u32(self.position.tail.crc);
-        if !self.spec.resume.is_empty() {
+        if !self.spec.resume.is_empty() || self.spec.seen_ms > 0 {
             w.bytes(&self.spec.resume);
+        }
+        if self.spec.seen_ms > 0 {
+            w.u64(self.spec.seen_ms);
         }
         out.bytes(&w.0);
     }
@@ -63,9 +66,10 @@ impl StreamRecord {
         let path = PathBuf::from(OsString::from_vec(r.bytes()?.to_vec()));
         let fields = r.string()?;
         let position = Position { end: r.u64()?, tail: Tail { len: r.u32()?, crc: r.u32()? } };
-        // Grown later: records of files end before it.
+        // Both grown later: a record may end before them.
         let resume = if r.0.is_empty() { Vec::new() } else { r.bytes()?.to_vec() };
-        let spec = StreamSpec { resume, key, source, topic, path, file: has_file.then_some(file), generation, head, fields };
+        let seen_ms = if r.0.is_empty() { 0 } else { r.u64()? };
+        let spec = StreamSpec { resume, seen_ms, key, source, topic, path, file: has_file.then_some(file), generation, head, fields };
         Some(StreamRecord { id, partition, spec, position })
     }
 }
@@ -127,7 +131,9 @@ impl Registry {
 
     pub(crate) fn declare(&self, spec: StreamSpec) -> Arc<Stream> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let partition = (spec.key % u128::from(self.partitions)) as u32;
+        // One that is only announced has no key yet, and would go to the same partition as all the others.
+        let spread = if spec.key == 0 { u128::from(id) } else { spec.key };
+        let partition = (spread % u128::from(self.partitions)) as u32;
         let stream = Stream::new(id, partition, spec, Position::default());
         self.lock().insert(id, stream.clone());
         stream
@@ -159,11 +165,11 @@ pub(crate) mod tests {
 
     prop_compose! {
         pub(crate) fn any_record()(id: u64, partition: u32, key: u128, generation: u32, file in prop::option::of(any::<(u64, u64, i64)>()),
-            head: (u32, u64), source in "[a-z]{0,8}", topic in "[a-z]{0,8}", path in "/[a-z/ü]{0,20}", fields in ".{0,20}", resume in prop::collection::vec(any::<u8>(), 0..20), end: u64, tail: (u32, u32)) -> StreamRecord {
+            head: (u32, u64), source in "[a-z]{0,8}", topic in "[a-z]{0,8}", path in "/[a-z/ü]{0,20}", fields in ".{0,20}", resume in prop::collection::vec(any::<u8>(), 0..20), seen_ms: u64, end: u64, tail: (u32, u32)) -> StreamRecord {
             StreamRecord {
                 id, partition,
                 spec: StreamSpec {
-                    key, source, topic, path: PathBuf::from(path), generation, fields, resume,
+                    key, source, topic, path: PathBuf::from(path), generation, fields, resume, seen_ms,
                     file: file.map(|(device, inode, born_ns)| FileIdentity { device, inode, born_ns }),
                     head: Head { len: head.0, hash: head.1 },
                 },

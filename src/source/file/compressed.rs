@@ -8,6 +8,7 @@
 use super::discover::Reason;
 use super::globs::bases;
 use super::inflate::{Codec, Inflater, stated_size};
+use super::missed::is_rotated_name;
 use super::tailer::Tailer;
 use super::tracked::{FileId, Look, Tracked, open_regular, same_file, tail_agrees};
 use crate::queue::{Head, Position, Stream};
@@ -151,8 +152,12 @@ impl Tailer {
         }
         let named = self.globs.iter().position(|g| g.names_compressed(&path)).map(|source| (source, path.clone()));
         // Its time of change is that of its content where the compressor keeps it (gzip, zstd, logrotate), else later.
-        let since = |o: &&PathBuf| self.seen_since.get(*o).is_some_and(|born| *born != 0 && *born <= look.modified_ns);
-        let missed = originals.iter().find(since).cloned();
+        let unpacked = path.with_extension("");
+        let missed = originals.iter().find(|o| {
+            let since = self.followed_since(o);
+            is_rotated_name(o, &unpacked) && since != 0 && since <= look.modified_ns
+        });
+        let missed = missed.cloned();
         let missed = missed.filter(|_| !self.unrelated_heads.contains(&Head::of(&head)));
         let Some((source, original)) = missed.and_then(|o| Some((self.source_of(&o)?, o))).or(named) else {
             self.not_followed.insert(&look, Reason::Unrelated);
@@ -192,7 +197,7 @@ impl Tailer {
     }
 
     /// How far a stream was handed over: as far as it is durable, or, by this process, farther.
-    fn reached(&self, stream: &Stream) -> Position {
+    pub(super) fn reached(&self, stream: &Stream) -> Position {
         let durable = stream.durable();
         self.handed_over.get(&stream.id).copied().filter(|p| p.end > durable.end).unwrap_or(durable)
     }
@@ -208,7 +213,7 @@ impl Tailer {
         self.ended_here.contains(&stream.id) || known.chain(self.files.values().filter_map(|f| f.stream.as_ref())).any(later)
     }
 
-    fn tracks(&self, stream: u64) -> bool {
+    pub(super) fn tracks(&self, stream: u64) -> bool {
         self.files.values().any(|f| f.stream.as_ref().is_some_and(|s| s.id == stream))
     }
 
@@ -227,7 +232,7 @@ impl Tailer {
         }
         let Some(source) = self.source_of(&spec.path) else { return };
         let mut file = Tracked::new(source, self.shared.sources[source].counters.clone(), spec.path.clone(), path.clone(), &look, now);
-        (file.generation, file.head, file.stream) = (spec.generation, spec.head, Some(stream));
+        (file.generation, file.head, file.announced, file.stream) = (spec.generation, spec.head, spec.key == 0, Some(stream));
         file.packed = Some(Packed::new(codec));
         file.moved = Some(now);
         file.seek(at.end, at.tail);

@@ -5,7 +5,7 @@ use super::discover::Reason;
 use super::globs::bases;
 use super::tailer::Tailer;
 use super::tracked::{FileId, Former, Look, Tracked, open_regular, read_full, tail_agrees};
-use crate::queue::Tail;
+use crate::queue::{Position, Tail};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -13,6 +13,21 @@ use std::time::{Duration, Instant};
 
 /// How soon a file is judged that could not be judged yet.
 const SOON: Duration = Duration::from_millis(100);
+
+/// So many first bytes say what a file is of which nothing was read.
+const KNOWN: u32 = 64;
+
+/// So many first bytes of a stream, with the last ones before its position, prove that a file of another identity holds
+/// what was read of it. Fewer may come again in another generation: rather sent twice than not at all.
+pub(super) const PROOF: u32 = 256;
+
+/// Whether the first bytes of a file are those of one file alone: no two lines of them are the same. A log that says the
+/// same over and over may say it again in its next generation.
+fn tells(file: &std::fs::File) -> io::Result<bool> {
+    let first = super::resume::first_bytes(file)?;
+    let mut seen = std::collections::HashSet::new();
+    Ok(first.split(|b| *b == b'\n').filter(|line| !line.is_empty()).all(|line| seen.insert(line)))
+}
 
 /// What a file is beside the one whose name it extends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +42,9 @@ enum Likeness {
 /// else with what is remembered of it.
 fn likeness(path: &Path, look: &Look, former: &Former, original: Option<&std::fs::File>) -> io::Result<Likeness> {
     let (a, b) = (former.identity.born_ns, look.identity.born_ns);
-    if former.head.len == 0 || former.pos == 0 || (a != 0 && b != 0 && b < a) || former.identity.inode == look.identity.inode {
+    // Of what was announced and never read, a few first bytes prove nothing.
+    let known = former.head.len > 0 && (former.pos > 0 || former.head.len >= KNOWN);
+    if !known || (a != 0 && b != 0 && b < a) || former.identity.inode == look.identity.inode {
         return Ok(Likeness::Other);
     }
     let copy = open_regular(path)?;
@@ -118,6 +135,46 @@ impl Tailer {
             if self.continue_in_copy(path, look, id, now) {
                 return true;
             }
+        }
+        false
+    }
+
+    /// Whether a file beside `base` holds all that was read of a generation of it that is not there any more. What it
+    /// holds beyond that is read from it, as part of the same stream.
+    pub(super) fn is_copy_of_read(&mut self, path: &Path, base: &Path, look: &Look, now: Instant) -> bool {
+        let mut streams = self.remembered_paths.get(base).cloned().unwrap_or_default();
+        // One whose name has just come to mean this file is over, if it is read to its end.
+        let over = |f: &&Tracked| f.at.is_none() && f.path == base && f.size == f.pos;
+        let over = |f: &&Tracked| over(f) && f.file.as_ref().is_none_or(|o| o.metadata().is_ok_and(|m| m.len() == f.pos));
+        let vanished: Vec<(FileId, Former)> =
+            self.vanishing.iter().filter_map(|id| Some((*id, self.files.get(id).filter(over)?.as_former()))).collect();
+        streams.extend(vanished.iter().filter_map(|(_, former)| former.stream.clone()));
+        if streams.iter().all(|s| s.spec().head.len < PROOF) || !open_regular(path).and_then(|f| tells(&f)).unwrap_or(false) {
+            return false;
+        }
+        for stream in streams {
+            let (spec, mut at) = (stream.spec(), self.reached(&stream));
+            let was = vanished.iter().find(|(_, former)| former.stream.as_ref().is_some_and(|s| s.id == stream.id));
+            if let Some((_, former)) = was {
+                at = Position { end: former.pos, tail: former.tail };
+            }
+            let Some(identity) = spec.file.filter(|_| spec.head.len >= PROOF && look.size >= at.end) else { continue };
+            let (generation, head) = (spec.generation, spec.head);
+            let former = Former { stream: Some(stream.clone()), identity, generation, head, pos: at.end, tail: at.tail, size: at.end };
+            if (was.is_none() && self.tracks(stream.id)) || !likeness(path, look, &former, None).is_ok_and(|l| l == Likeness::Copy) {
+                continue;
+            }
+            if let Some((id, _)) = was {
+                self.remember_and_remove(*id);
+            }
+            if path == base || look.size > at.end && !self.ended_here.contains(&stream.id) {
+                if let Some(source) = self.source_of(base) {
+                    self.go_on_in(path, look, source, base, &former, now);
+                }
+            } else {
+                self.not_followed.insert(look, Reason::CopyOfRead { size: look.size });
+            }
+            return true;
         }
         false
     }
@@ -214,14 +271,21 @@ impl Tailer {
     /// Follows the copy at `path` as the continuation of `former`.
     fn follow_copy(&mut self, path: &Path, look: &Look, original: FileId, former: &Former, now: Instant) {
         let Some(file) = self.files.get(&original) else { return };
-        let mut copy = Tracked::new(file.source, file.counters.clone(), file.path.clone(), path.to_owned(), look, now);
+        let (source, first_path) = (file.source, file.path.clone());
+        self.go_on_in(path, look, source, &first_path, former, now);
+    }
+
+    fn go_on_in(&mut self, path: &Path, look: &Look, source: usize, first_path: &Path, former: &Former, now: Instant) {
+        let counters = self.shared.sources[source].counters.clone();
+        let mut copy = Tracked::new(source, counters, first_path.to_owned(), path.to_owned(), look, now);
         copy.stream = former.stream.clone();
+        copy.announced = former.stream.as_ref().is_some_and(|stream| stream.spec().key == 0);
         copy.generation = former.generation;
         copy.head = former.head;
         copy.seek(former.pos, former.tail);
-        copy.moved = Some(now);
+        copy.moved = (path != first_path).then_some(now);
         tracing::info!(
-            "{} is a copy of {} made before that was truncated: reading its last {} bytes from byte {} on",
+            "{} is a copy of what was {}: reading its last {} bytes from byte {} on",
             path.display(),
             copy.path.display(),
             look.size - former.pos,

@@ -9,6 +9,7 @@
 //! (`compressed`, gzip and zstd), unless it was open: then it is read to its end, though its name is gone.
 
 mod again;
+mod announce;
 mod catch_up;
 mod compressed;
 mod copies;
@@ -26,6 +27,7 @@ mod inflate;
 mod kubernetes;
 pub(in crate::source) mod lines;
 mod listing;
+mod missed;
 mod multiline;
 mod options;
 mod read;

@@ -5,6 +5,7 @@
 //! grown past the position again. An incomplete last event is not kept in memory but read again
 //! with what follows it; of a long one, only the part that was not searched yet.
 
+use super::announce::wall_ms;
 use super::compressed::Inflated;
 use super::kubernetes::with_names;
 use super::lines::{Begins, Rules, Split, flags, split_lines, split_long};
@@ -385,7 +386,8 @@ impl Tracked {
 
     pub(super) fn hand_over(&mut self, shared: &Shared, mut piece: Piece) -> Result<(), Stop> {
         piece.flags.0 |= self.rules.map_or(0, |rules| rules.format.flags());
-        let grown_head = if (self.head.len as usize) < Head::MAX && piece.end > u64::from(self.head.len) {
+        let grows = (self.head.len as usize) < Head::MAX && piece.end > u64::from(self.head.len);
+        let grown_head = if grows || self.announced {
             let mut first = vec![0; piece.end.min(Head::MAX as u64) as usize];
             let n = read_full(self.opened()?, &mut first, 0)?;
             Some(Head::of(&first[..n]))
@@ -394,29 +396,39 @@ impl Tracked {
         };
         let stream = match (&self.stream, grown_head) {
             (Some(stream), None) => stream.clone(),
-            (Some(stream), Some(head)) => {
-                // A continuation in a copy keeps the identity of the file that it was copied from.
+            (Some(stream), Some(head)) if !self.announced => {
                 shared.producer.amend(stream, StreamSpec { head, ..(*stream.spec()).clone() });
                 stream.clone()
             }
-            (None, head) => {
+            (known, head) => {
                 let source = &shared.sources[self.source];
                 let first = &piece.data[..piece.first];
                 let first = &first[..first.len() - piece.flags.text().delimiter(first)];
-                shared.producer.declare(StreamSpec {
-                    key: stream_key(&shared.agent_id, &self.identity, self.generation, &first[..first.len().min(KEY_BYTES)]),
+                // A continuation in a copy keeps the identity of the file that it was copied from.
+                let announced = known.as_ref().map(|stream| stream.spec());
+                let identity = announced.as_ref().and_then(|spec| spec.file).unwrap_or(self.identity);
+                let spec = StreamSpec {
+                    key: stream_key(&shared.agent_id, &identity, self.generation, &first[..first.len().min(KEY_BYTES)]),
                     source: source.options.name.clone(),
                     topic: source.options.topic.clone(),
                     path: self.path.clone(),
-                    file: Some(self.identity),
+                    file: Some(identity),
                     generation: self.generation,
                     head: head.unwrap_or(self.head),
                     fields: source.fields_of(&self.path),
+                    seen_ms: announced.map_or_else(wall_ms, |spec| spec.seen_ms),
                     ..StreamSpec::default()
-                })
+                };
+                match known {
+                    Some(stream) => {
+                        shared.producer.amend(stream, spec);
+                        stream.clone()
+                    }
+                    None => shared.producer.declare(spec),
+                }
             }
         };
-        self.stream = Some(stream.clone());
+        (self.stream, self.announced) = (Some(stream.clone()), false);
         self.head = grown_head.unwrap_or(self.head);
         let (events, bytes) = (u64::from(piece.count), piece.end - piece.start);
         let block = Block {
@@ -459,6 +471,7 @@ impl Tracked {
             self.pos,
             self.generation + 1
         );
+        self.announced = false;
         self.generation += 1;
         self.head = Head::default();
         (self.pos, self.scanned, self.tail, self.rules) = (0, 0, Tail::default(), None);

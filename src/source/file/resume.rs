@@ -95,7 +95,7 @@ impl Tailer {
                     let spec = StreamSpec { source: source.options.name.clone(), fields, ..(*spec).clone() };
                     self.shared.producer.amend(&stream, spec);
                 }
-                tracked.stream = Some(stream);
+                (tracked.announced, tracked.stream) = (spec.key == 0, Some(stream));
             }
             Place::Anew(at, tail) => {
                 tracked.generation = spec.generation.saturating_add(1);

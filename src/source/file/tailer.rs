@@ -1,11 +1,13 @@
 //! The tailer: all files of all sources, driven step by step by the reader thread (and by tests).
 
 use super::again::Again;
+use super::announce::wall_ms;
 use super::catch_up::CatchUp;
 use super::counters::Counters;
 use super::discover::NotFollowed;
 use super::globs::Globs;
 use super::horizon::Horizon;
+use super::missed::{CLOCK_STEP_NS, seen_ns};
 use super::multiline::Multi;
 use super::read::{Shared, Source, Turn};
 use super::tracked::{FileId, Tracked};
@@ -85,10 +87,16 @@ pub(crate) struct Tailer {
     pub(crate) watcher: Watcher,
     /// Remembered streams by inode.
     pub(crate) remembered: HashMap<u64, Vec<Arc<Stream>>>,
-    /// Birth of the oldest file that was followed under each path, now or before.
+    /// Since when each path is followed, ns since the Unix epoch; where that is not known, the birth of its oldest file.
     pub(crate) seen_since: HashMap<PathBuf, i64>,
     /// Remembered streams by the path under which they were matched.
     pub(crate) remembered_paths: HashMap<PathBuf, Vec<Arc<Stream>>>,
+    /// Since when the files of each source are followed, ns since the Unix epoch: earlier ones were rotated before.
+    pub(crate) source_since: Vec<i64>,
+    /// Files that have lost their names in the look that is being settled.
+    pub(crate) vanishing: Vec<FileId>,
+    /// Files that were found since the last round of turns.
+    pub(crate) unannounced: Vec<FileId>,
     /// Streams that ended with a truncation that this process saw.
     pub(crate) ended_here: HashSet<u64>,
     pub(crate) not_followed: NotFollowed,
@@ -151,14 +159,20 @@ impl Tailer {
         let (mut remembered, mut remembered_paths) = (HashMap::<u64, Vec<_>>::new(), HashMap::<PathBuf, Vec<_>>::new());
         let mut seen_since = HashMap::<PathBuf, i64>::new();
         let mut first_start = vec![true; sources.len()];
+        let mut source_since = vec![seen_ns(wall_ms()) + CLOCK_STEP_NS; sources.len()];
         for stream in streams {
             let spec = stream.spec();
             let Some(file) = spec.file else { continue };
-            for (first, globs) in first_start.iter_mut().zip(&globs) {
-                *first &= !globs.matches(&spec.path);
+            for ((first, since), globs) in first_start.iter_mut().zip(&mut source_since).zip(&globs) {
+                let matches = globs.matches(&spec.path);
+                *first &= !matches;
+                if matches && spec.seen_ms > 0 {
+                    *since = seen_ns(spec.seen_ms).min(*since);
+                }
             }
-            let born = seen_since.entry(spec.path.clone()).or_insert(file.born_ns);
-            *born = file.born_ns.min(*born);
+            let seen = if spec.seen_ms > 0 { seen_ns(spec.seen_ms) } else { file.born_ns };
+            let since = seen_since.entry(spec.path.clone()).or_insert(seen);
+            *since = seen.min(*since);
             remembered.entry(file.inode).or_default().push(stream.clone());
             remembered_paths.entry(spec.path.clone()).or_default().push(stream);
         }
@@ -174,6 +188,9 @@ impl Tailer {
             remembered,
             remembered_paths,
             seen_since,
+            source_since,
+            vanishing: Vec::new(),
+            unannounced: Vec::new(),
             ended_here: HashSet::new(),
             not_followed: NotFollowed::default(),
             unrelated_heads: HashSet::new(),
@@ -224,9 +241,11 @@ impl Tailer {
             let size = || file.at.as_ref().and_then(|at| std::fs::metadata(at).ok()).map(|m| m.len());
             file.drain_end = if file.packed.is_some() { Some(file.pos) } else { size() };
         }
-        let born = self.seen_since.entry(file.path.clone()).or_insert(file.identity.born_ns);
-        *born = file.identity.born_ns.min(*born);
+        self.seen_since.entry(file.path.clone()).or_insert_with(|| seen_ns(wall_ms()));
         self.next_id += 1;
+        if file.stream.is_none() {
+            self.unannounced.push(id);
+        }
         self.by_inode.insert((file.identity.device, file.identity.inode), id);
         self.files.insert(id, file);
         self.activate(id);
@@ -299,6 +318,7 @@ impl Tailer {
                 _ => {}
             }
         }
+        self.announce();
         self.tell_lost();
         if blocked {
             self.open_waiting();

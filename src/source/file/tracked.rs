@@ -101,6 +101,8 @@ pub(crate) struct Tracked {
     pub(crate) identity: FileIdentity,
     pub(crate) file: Option<File>,
     pub(crate) stream: Option<Arc<Stream>>,
+    /// The queue knows the stream, but not its key: no event of it was handed over yet.
+    pub(crate) announced: bool,
     pub(crate) generation: u32,
     pub(crate) head: Head,
     /// All bytes before are handed over (or deliberately skipped).
@@ -155,6 +157,7 @@ impl Tracked {
             identity: look.identity,
             file: None,
             stream: None,
+            announced: false,
             generation: 0,
             head: Head::default(),
             pos: 0,

@@ -8,6 +8,7 @@ mod presets;
 mod records;
 mod rig;
 mod rotation;
+mod sight;
 mod threaded;
 mod truncation;
 mod unread;

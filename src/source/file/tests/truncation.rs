@@ -191,7 +191,7 @@ fn a_reused_inode_is_another_file() {
     truncate(&rig, "a.log", 0);
     rig.append("a.log", "a new file with the inode of the old one\n");
     rig.tailer = None;
-    rig.fake = super::rig::Fake::with(vec![(block, spec)]);
+    rig.fake = super::rig::Fake::with(vec![(block, spec)], Vec::new());
     rig.start();
     rig.settle();
     rig.expect(&["old", "a new file with the inode of the old one"]);
