@@ -66,10 +66,11 @@ fn stream_record(fields: &mut Fields<'_>) -> StreamRecord {
     f.take(8);
     let resume = if f.0.is_empty() { Vec::new() } else { f.bytes().to_vec() };
     let seen_ms = if f.0.is_empty() { 0 } else { f.u64() };
+    let gone_ms = if f.0.is_empty() { 0 } else { f.u64() };
     StreamRecord {
         id,
         partition,
-        spec: StreamSpec { key, source, topic, path, file: is_file.then_some(file), generation, head, fields, resume, seen_ms },
+        spec: StreamSpec { key, source, topic, path, file: is_file.then_some(file), generation, head, fields, resume, seen_ms, gone_ms },
         end,
     }
 }
@@ -262,6 +263,7 @@ fn round_trip(codec: Compression, code: u8) {
                     fields: format!("\"n\":{n}"),
                     resume: vec![7; 10 * (n as usize - 1)],
                     seen_ms: 77 * (n - 1),
+                    gone_ms: 5 * (n / 3),
                 })
             })
             .collect();

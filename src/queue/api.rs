@@ -33,8 +33,8 @@ pub trait Producer: Send + Sync {
     fn amend(&self, stream: &Arc<Stream>, spec: StreamSpec);
 
     /// Stores streams of which no block was handed over yet, each with the position where reading of it begins, durable
-    /// with the next sync: a restart then knows their files, whatever their names are by then. What is announced twice, or
-    /// after a block, is wrong.
+    /// with the next sync: a restart then knows their files, whatever their names are by then. Of a stream of which there
+    /// are blocks it stores what is known of it now; none may be under way, and the position is the durable one.
     fn announce(&self, _streams: Vec<(Arc<Stream>, Position)>) {}
 
     /// The stream's file is gone and read to its end: its record may go when its records are recycled.

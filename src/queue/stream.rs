@@ -69,6 +69,8 @@ pub struct StreamSpec {
     pub resume: Vec<u8>,
     /// When the source first saw the file, ms since the Unix epoch; 0: not known.
     pub seen_ms: u64,
+    /// When it was found that the file is gone, ms since the Unix epoch; 0: it is there, as far as is known.
+    pub gone_ms: u64,
 }
 
 /// A position in a stream, and what the bytes before it must look like.

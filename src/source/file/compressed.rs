@@ -9,6 +9,7 @@ use super::discover::Reason;
 use super::globs::bases;
 use super::inflate::{Codec, Inflater, stated_size};
 use super::missed::is_rotated_name;
+use super::resume::first_bytes;
 use super::tailer::Tailer;
 use super::tracked::{FileId, Look, Tracked, open_regular, same_file, tail_agrees};
 use crate::queue::{Head, Position, Stream};
@@ -163,6 +164,10 @@ impl Tailer {
             self.not_followed.insert(&look, Reason::Unrelated);
             return;
         };
+        if self.is_unread_still(&originals, &head) {
+            // It is open, though its name is gone: read to its end, it tells how much of it there is in here.
+            return self.scan_soon(now);
+        }
         if original != path {
             tracing::info!(
                 "{} is a generation of {} that was compressed before it was seen: reading it",
@@ -194,6 +199,16 @@ impl Tailer {
         // The longest fingerprint says most; of equal ones, the one that was read farthest.
         fitting.sort_by_key(|(s, position)| (s.spec().head.len, position.end));
         fitting.pop()
+    }
+
+    /// Whether a file that begins like this is open, with nothing read of it yet.
+    fn is_unread_still(&self, originals: &[PathBuf], head: &[u8]) -> bool {
+        self.files.values().any(|f| {
+            f.pos == 0
+                && f.packed.is_none()
+                && originals.contains(&f.path)
+                && f.file.as_ref().is_some_and(|open| first_bytes(open).is_ok_and(|first| first == head))
+        })
     }
 
     /// How far a stream was handed over: as far as it is durable, or, by this process, farther.

@@ -2,11 +2,9 @@
 //!
 //! A file is taken in although no glob matches its name, and nobody saw it under one that matches, when all of this holds:
 //! its name is that of a followed path with an end that rotation gives (`app.log.1`, `app.log-20261122`, `app.log.old`); it
-//! was born when that path, or its source, was followed already; the file that has the path now is younger, or there is
-//! none; and what it holds was not read before, under whatever name. What was rotated away before the agent first saw the
-//! path or anything of its source was born before, and is never taken in.
+//! was born when that path, or its source, was followed already; and it is no copy of what was read of the path before.
+//! What was rotated away before the agent first saw anything of the source was born before, and is never taken in.
 
-use super::discover::look_at;
 use super::tailer::Tailer;
 use super::tracked::Look;
 use std::os::unix::ffi::OsStrExt;
@@ -52,11 +50,7 @@ impl Tailer {
             return true;
         }
         let since = self.followed_since(base);
-        is_rotated_name(base, path)
-            && since != 0
-            && since < born
-            // The file that has the name now must be younger, or this one came into being beside it.
-            && look_at(base).is_none_or(|now| now.identity.born_ns >= born)
+        is_rotated_name(base, path) && since != 0 && since < born
     }
 
     /// Since when a path is followed, ns since the Unix epoch: since a file was first seen there, or one of its source,

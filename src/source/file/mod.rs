@@ -16,6 +16,7 @@ mod copies;
 mod counters;
 mod discover;
 mod error;
+mod expire;
 mod flush;
 #[doc(hidden)]
 #[cfg(any(test, fuzzing))]

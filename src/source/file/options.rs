@@ -117,6 +117,8 @@ pub struct FileOptions {
     pub rescan: Duration,
     /// Files untouched for longer are not begun.
     pub ignore_older: Option<Duration>,
+    /// The stream of a file that is gone, and was read, is forgotten after this.
+    pub forget_after: Duration,
     /// See [`Multiline`].
     pub multiline: Option<Multiline>,
     /// Extra members of each document, as (dotted name, JSON value).
@@ -140,6 +142,7 @@ impl Default for FileOptions {
             kubernetes: false,
             rescan: Duration::from_secs(5),
             ignore_older: None,
+            forget_after: Duration::from_secs(7 * 86_400),
             multiline: None,
             fields: Vec::new(),
         }

@@ -11,6 +11,7 @@ use super::kubernetes::with_names;
 use super::lines::{Begins, Rules, Split, flags, split_lines, split_long};
 use super::multiline::Multi;
 use super::records::split_records;
+use super::resume::first_bytes;
 use super::tracked::{Former, Tracked, read_full, tail_agrees, tail_at};
 use super::{FileEncoding, FileFormat, FileOptions, LongLine, counters::Counters};
 use crate::process::container::{DETECT_BYTES, detect};
@@ -198,6 +199,10 @@ impl Tracked {
         let meta = self.opened()?.metadata()?;
         let (size, modified_ns) = (meta.len(), meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec()));
         if size < self.pos {
+            return Ok(self.truncated(size));
+        }
+        // Nothing was read yet that every read would prove.
+        if self.announced && self.head.len > 0 && !self.head.matches(&first_bytes(self.opened()?)?) {
             return Ok(self.truncated(size));
         }
         if size != self.size || self.size == 0 {

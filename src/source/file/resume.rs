@@ -91,8 +91,8 @@ impl Tailer {
                 tracked.seek(position.end, position.tail);
                 let source = &self.shared.sources[source];
                 let fields = source.fields_of(&spec.path);
-                if spec.source != source.options.name || spec.fields != fields {
-                    let spec = StreamSpec { source: source.options.name.clone(), fields, ..(*spec).clone() };
+                if spec.source != source.options.name || spec.fields != fields || spec.gone_ms > 0 {
+                    let spec = StreamSpec { source: source.options.name.clone(), fields, gone_ms: 0, ..(*spec).clone() };
                     self.shared.producer.amend(&stream, spec);
                 }
                 (tracked.announced, tracked.stream) = (spec.key == 0, Some(stream));

@@ -5,6 +5,7 @@ use super::announce::wall_ms;
 use super::catch_up::CatchUp;
 use super::counters::Counters;
 use super::discover::NotFollowed;
+use super::expire::Expiry;
 use super::globs::Globs;
 use super::horizon::Horizon;
 use super::missed::{CLOCK_STEP_NS, seen_ns};
@@ -128,6 +129,7 @@ pub(crate) struct Tailer {
     pub(crate) said: HashSet<String>,
     draining: bool,
     pub(crate) again: Again,
+    pub(super) expiry: Expiry,
     /// What was lost unread and is not on record yet.
     pub(crate) untold: Vec<LostUnread>,
     catch_up: Option<CatchUp>,
@@ -213,6 +215,7 @@ impl Tailer {
             said: HashSet::new(),
             draining: false,
             again: Again::default(),
+            expiry: Expiry::default(),
             untold: Vec::new(),
             catch_up: None,
             horizon: Horizon::default(),
@@ -241,7 +244,7 @@ impl Tailer {
             let size = || file.at.as_ref().and_then(|at| std::fs::metadata(at).ok()).map(|m| m.len());
             file.drain_end = if file.packed.is_some() { Some(file.pos) } else { size() };
         }
-        self.seen_since.entry(file.path.clone()).or_insert_with(|| seen_ns(wall_ms()));
+        self.seen_since.entry(file.path.clone()).or_insert_with(|| seen_ns(wall_ms()).max(self.source_since[file.source]));
         self.next_id += 1;
         if file.stream.is_none() {
             self.unannounced.push(id);
@@ -324,7 +327,7 @@ impl Tailer {
             self.open_waiting();
             return Step::Blocked;
         }
-        let again = self.read_again(now);
+        let again = self.read_again(now) | self.expire(now);
         if !self.active.is_empty() || again {
             return Step::Busy;
         }

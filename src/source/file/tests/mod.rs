@@ -3,6 +3,7 @@ mod chaos;
 mod compressed;
 mod content;
 mod encodings;
+mod expire;
 mod joining;
 mod presets;
 mod records;
