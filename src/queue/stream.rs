@@ -65,7 +65,7 @@ pub struct StreamSpec {
     pub head: Head,
     /// The source's `fields` as members of a JSON object, rendered, without braces: `"a":"b","c":1`.
     pub fields: String,
-    /// What else the source needs to go on (journald's cursor); the source alone knows its form. Empty for files.
+    /// What else the source needs to go on (journald's cursor, marks in a file); the source alone knows its form.
     pub resume: Vec<u8>,
     /// When the source first saw the file, ms since the Unix epoch; 0: not known.
     pub seen_ms: u64,

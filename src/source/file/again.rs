@@ -342,7 +342,7 @@ fn opened_if(path: PathBuf, is: impl Fn(&Look) -> bool) -> Option<File> {
     is(&look).then_some(file)
 }
 
-fn take_varint(bytes: &mut &[u8]) -> Option<usize> {
+pub(super) fn take_varint(bytes: &mut &[u8]) -> Option<usize> {
     let (mut value, mut shift) = (0, 0);
     loop {
         let (byte, rest) = bytes.split_first()?;

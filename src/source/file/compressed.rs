@@ -8,6 +8,7 @@
 use super::discover::Reason;
 use super::globs::bases;
 use super::inflate::{Codec, Inflater, stated_size};
+use super::marks::Marks;
 use super::missed::is_rotated_name;
 use super::resume::first_bytes;
 use super::tailer::Tailer;
@@ -248,6 +249,7 @@ impl Tailer {
         let Some(source) = self.source_of(&spec.path) else { return };
         let mut file = Tracked::new(source, self.shared.sources[source].counters.clone(), spec.path.clone(), path.clone(), &look, now);
         (file.generation, file.head, file.announced, file.stream) = (spec.generation, spec.head, spec.key == 0, Some(stream));
+        file.marks = Marks::decode(&spec.resume);
         file.packed = Some(Packed::new(codec));
         file.moved = Some(now);
         file.seek(at.end, at.tail);

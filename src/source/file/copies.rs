@@ -3,9 +3,11 @@
 
 use super::discover::Reason;
 use super::globs::bases;
+use super::marks::{Marks, tells};
+use super::resume::first_bytes;
 use super::tailer::Tailer;
 use super::tracked::{FileId, Former, Look, Tracked, open_regular, read_full, tail_agrees};
-use crate::queue::{Position, Tail};
+use crate::queue::{Head, Position, Tail};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -20,14 +22,6 @@ const KNOWN: u32 = 64;
 /// So many first bytes of a stream, with the last ones before its position, prove that a file of another identity holds
 /// what was read of it. Fewer may come again in another generation: rather sent twice than not at all.
 pub(super) const PROOF: u32 = 256;
-
-/// Whether the first bytes of a file are those of one file alone: no two lines of them are the same. A log that says the
-/// same over and over may say it again in its next generation.
-fn tells(file: &std::fs::File) -> io::Result<bool> {
-    let first = super::resume::first_bytes(file)?;
-    let mut seen = std::collections::HashSet::new();
-    Ok(first.split(|b| *b == b'\n').filter(|line| !line.is_empty()).all(|line| seen.insert(line)))
-}
 
 /// What a file is beside the one whose name it extends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +42,7 @@ fn likeness(path: &Path, look: &Look, former: &Former, original: Option<&std::fs
         return Ok(Likeness::Other);
     }
     let copy = open_regular(path)?;
-    let head = super::resume::first_bytes(&copy)?;
+    let head = first_bytes(&copy)?;
     let size = copy.metadata()?.len();
     let agrees = if let Some(original) = original {
         // The original is as it was: a copy cannot be longer, and its last bytes must stand in the original too.
@@ -78,8 +72,7 @@ fn shape(base: &Path, path: &Path) -> Option<Vec<u8>> {
 impl Former {
     /// Whether a file still holds what was read of it.
     fn stands_in(&self, file: &std::fs::File) -> bool {
-        super::resume::first_bytes(file).is_ok_and(|head| self.head.matches(&head))
-            && tail_agrees(file, self.pos, &self.tail).unwrap_or(false)
+        first_bytes(file).is_ok_and(|head| self.head.matches(&head)) && tail_agrees(file, self.pos, &self.tail).unwrap_or(false)
     }
 }
 
@@ -90,6 +83,7 @@ impl Tracked {
             identity: self.identity,
             generation: self.generation,
             head: self.head,
+            marks: self.marks.clone(),
             pos: self.pos,
             tail: self.tail,
             size: self.size,
@@ -149,7 +143,9 @@ impl Tailer {
         let vanished: Vec<(FileId, Former)> =
             self.vanishing.iter().filter_map(|id| Some((*id, self.files.get(id).filter(over)?.as_former()))).collect();
         streams.extend(vanished.iter().filter_map(|(_, former)| former.stream.clone()));
-        if streams.iter().all(|s| s.spec().head.len < PROOF) || !open_regular(path).and_then(|f| tells(&f)).unwrap_or(false) {
+        if streams.iter().all(|s| s.spec().head.len < PROOF)
+            || !open_regular(path).and_then(|f| first_bytes(&f)).is_ok_and(|first| tells(&first))
+        {
             return false;
         }
         for stream in streams {
@@ -159,8 +155,16 @@ impl Tailer {
                 at = Position { end: former.pos, tail: former.tail };
             }
             let Some(identity) = spec.file.filter(|_| spec.head.len >= PROOF && look.size >= at.end) else { continue };
-            let (generation, head) = (spec.generation, spec.head);
-            let former = Former { stream: Some(stream.clone()), identity, generation, head, pos: at.end, tail: at.tail, size: at.end };
+            let former = Former {
+                stream: Some(stream.clone()),
+                identity,
+                generation: spec.generation,
+                head: spec.head,
+                marks: Marks::decode(&spec.resume),
+                pos: at.end,
+                tail: at.tail,
+                size: at.end,
+            };
             if (was.is_none() && self.tracks(stream.id)) || !likeness(path, look, &former, None).is_ok_and(|l| l == Likeness::Copy) {
                 continue;
             }
@@ -179,6 +183,32 @@ impl Tailer {
         false
     }
 
+    /// How much of a new file at `path` was read before, as part of a generation of `base` that held more or something else
+    /// behind it: then an older copy of it was put back.
+    pub(super) fn kept_of_read(&self, path: &Path, base: &Path, look: &Look) -> io::Result<(u64, Tail)> {
+        let vanished = self.vanishing.iter().filter_map(|id| self.files.get(id)).filter(|f| f.path == base);
+        let vanished = vanished.filter_map(|f| Some((f.head, &f.marks, f.pos, f.stream.as_ref()?.id)));
+        let known = self.remembered_paths.get(base).into_iter().flatten();
+        let known: Vec<_> = known.map(|s| (s.spec(), self.reached(s).end, s.id)).filter(|k| k.0.head.len as usize == Head::MAX).collect();
+        let known: Vec<_> = known.iter().map(|(spec, pos, id)| (spec.head, Marks::decode(&spec.resume), *pos, *id)).collect();
+        let mut most = (0, Tail::default());
+        let mut file = None;
+        let known = known.iter().map(|(head, marks, pos, id)| (*head, marks, *pos, *id)).chain(vanished);
+        // One that is there still, under another name, was rotated away: what begins like it is another generation.
+        for (head, marks, pos, id) in known.filter(|k| k.0.len as usize == Head::MAX) {
+            if self.files.values().any(|f| f.at.is_some() && f.stream.as_ref().is_some_and(|s| s.id == id)) {
+                continue;
+            }
+            let opened = match &file {
+                Some(opened) => opened,
+                None => file.insert(open_regular(path)?),
+            };
+            let kept = marks.kept(opened, look.size, &head, pos)?;
+            most = if kept.0 > most.0 { kept } else { most };
+        }
+        Ok(most)
+    }
+
     /// A copy of an earlier generation of the file `id`: what the queue does not have of it yet is read from the copy.
     fn continue_in_copy(&mut self, path: &Path, look: &Look, id: FileId, now: Instant) -> bool {
         let Some(file) = self.files.get(&id) else { return false };
@@ -194,6 +224,7 @@ impl Tailer {
                 identity: file.identity,
                 generation: spec.generation,
                 head: spec.head,
+                marks: Marks::decode(&spec.resume),
                 pos: durable.end,
                 tail: durable.tail,
                 size: durable.end,
@@ -282,6 +313,7 @@ impl Tailer {
         copy.announced = former.stream.as_ref().is_some_and(|stream| stream.spec().key == 0);
         copy.generation = former.generation;
         copy.head = former.head;
+        copy.marks = former.marks.clone();
         copy.seek(former.pos, former.tail);
         copy.moved = (path != first_path).then_some(now);
         tracing::info!(

@@ -268,6 +268,7 @@ impl Tailer {
         if moved_from.is_none() && self.is_copy_of_read(&path, &of, &look, now) {
             return;
         }
+        let moved_from_none = moved_from.is_none();
         let base = match (moved_from, related) {
             (Some(base), _) => self.source_of(&base).map(|source| (source, base)),
             (None, Some((source, base))) => self.is_missed(&path, &base, &look).then_some((source, base)),
@@ -310,6 +311,19 @@ impl Tailer {
             let text = format!("cannot read {}: {e}; it is not begun until it can be, trying again", path.display());
             self.say_once(text);
             return;
+        }
+        if file.pos == 0 && moved_from_none {
+            match self.kept_of_read(&path, &file.path, &look) {
+                Ok((at, tail)) if at > 0 => {
+                    tracing::warn!(
+                        "{} begins with the first {at} bytes that were read of {} before, which are not sent again: reading it from there",
+                        path.display(),
+                        file.path.display()
+                    );
+                    file.seek(at, tail);
+                }
+                _ => {}
+            }
         }
         let id = self.insert(file);
         self.name(&path, id);

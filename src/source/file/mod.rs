@@ -28,6 +28,7 @@ mod inflate;
 mod kubernetes;
 pub(in crate::source) mod lines;
 mod listing;
+mod marks;
 mod missed;
 mod multiline;
 mod options;

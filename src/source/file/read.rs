@@ -399,10 +399,12 @@ impl Tracked {
         } else {
             None
         };
+        let marked = piece.data.len() as u64 == piece.end - piece.start && self.marks.take(piece.start, &piece.lens, &piece.data);
         let stream = match (&self.stream, grown_head) {
-            (Some(stream), None) => stream.clone(),
-            (Some(stream), Some(head)) if !self.announced => {
-                shared.producer.amend(stream, StreamSpec { head, ..(*stream.spec()).clone() });
+            (Some(stream), None) if !marked => stream.clone(),
+            (Some(stream), grown) if !self.announced => {
+                let (head, resume) = (grown.unwrap_or(self.head), self.marks.encode());
+                shared.producer.amend(stream, StreamSpec { head, resume, ..(*stream.spec()).clone() });
                 stream.clone()
             }
             (known, head) => {
@@ -421,6 +423,7 @@ impl Tracked {
                     generation: self.generation,
                     head: head.unwrap_or(self.head),
                     fields: source.fields_of(&self.path),
+                    resume: self.marks.encode(),
                     seen_ms: announced.map_or_else(wall_ms, |spec| spec.seen_ms),
                     ..StreamSpec::default()
                 };
@@ -466,20 +469,26 @@ impl Tracked {
             identity: self.identity,
             generation: self.generation,
             head: self.head,
+            marks: std::mem::take(&mut self.marks),
             pos: self.pos,
             tail: self.tail,
             size: self.size,
         });
+        let kept = match (&self.former, &self.file) {
+            (Some(was), Some(file)) => was.marks.kept(file, size, &was.head, was.pos).unwrap_or_default(),
+            _ => Default::default(),
+        };
         tracing::warn!(
-            "{} was truncated: {} bytes were read of it, now it holds {size}; reading it from byte 0 as generation {}",
+            "{} was truncated: {} bytes were read of it, now it holds {size}; reading it from byte {} as generation {}",
             self.place().display(),
             self.pos,
+            kept.0,
             self.generation + 1
         );
         self.announced = false;
         self.generation += 1;
         self.head = Head::default();
-        (self.pos, self.scanned, self.tail, self.rules) = (0, 0, Tail::default(), None);
+        (self.pos, self.scanned, self.tail, self.rules) = (kept.0, kept.0, kept.1, None);
         self.size = 0;
         self.drain_end = self.drain_end.map(|_| size);
         Turn::Truncated

@@ -1,5 +1,6 @@
 //! Where reading goes on: files are matched with the streams that the queue remembers.
 
+use super::marks::Marks;
 use super::tailer::Tailer;
 use super::tracked::{Former, Look, Tracked, open_regular, read_full, same_file, tail_agrees, tail_at};
 use super::{FileOptions, StartAt};
@@ -32,18 +33,16 @@ fn place(file: &File, head: &[u8], size: u64, spec: &StreamSpec, durable: Positi
     if !spec.head.matches(head) {
         return Ok((Place::Anew(0, Tail::default()), Some("begins with other bytes than those that were read".into())));
     }
-    if size < durable.end {
-        // A whole fingerprint vouches for the bytes that are left; a short one does not (a banner line may come again).
-        let at = if spec.head.len as usize == Head::MAX { size } else { 0 };
-        return Ok((Place::Anew(at, tail_at(file, at)?), Some(format!("holds {size} bytes, but {} were read", durable.end))));
-    }
-    if !tail_agrees(file, durable.end, &durable.tail)? {
-        return Ok((
-            Place::Anew(0, Tail::default()),
-            Some(format!("has other bytes before byte {} than those that were read", durable.end)),
-        ));
-    }
-    Ok((Place::On(durable), None))
+    let differs = if size < durable.end {
+        format!("holds {size} bytes, but {} were read", durable.end)
+    } else if !tail_agrees(file, durable.end, &durable.tail)? {
+        format!("has other bytes before byte {} than those that were read", durable.end)
+    } else {
+        return Ok((Place::On(durable), None));
+    };
+    // What is kept of it is not sent again, as far as that can be proved.
+    let (at, tail) = Marks::decode(&spec.resume).kept(file, size, &spec.head, durable.end)?;
+    Ok((Place::Anew(at, tail), Some(differs)))
 }
 
 impl Tailer {
@@ -88,6 +87,7 @@ impl Tailer {
             Place::On(position) => {
                 tracked.generation = spec.generation;
                 tracked.head = spec.head;
+                tracked.marks = Marks::decode(&spec.resume);
                 tracked.seek(position.end, position.tail);
                 let source = &self.shared.sources[source];
                 let fields = source.fields_of(&spec.path);
@@ -107,6 +107,7 @@ impl Tailer {
                         identity: look.identity,
                         generation: spec.generation,
                         head: spec.head,
+                        marks: Marks::decode(&spec.resume),
                         pos: durable.end,
                         tail: durable.tail,
                         size: durable.end,

@@ -3,6 +3,7 @@
 use super::compressed::Packed;
 use super::counters::Counters;
 use super::lines::Rules;
+use super::marks::Marks;
 use crate::queue::{FileIdentity, Head, Stream, Tail};
 use std::fs::{File, Metadata};
 use std::io;
@@ -84,6 +85,7 @@ pub(crate) struct Former {
     pub(crate) identity: FileIdentity,
     pub(crate) generation: u32,
     pub(crate) head: Head,
+    pub(crate) marks: Marks,
     pub(crate) pos: u64,
     pub(crate) tail: Tail,
     pub(crate) size: u64,
@@ -105,6 +107,7 @@ pub(crate) struct Tracked {
     pub(crate) announced: bool,
     pub(crate) generation: u32,
     pub(crate) head: Head,
+    pub(crate) marks: Marks,
     /// All bytes before are handed over (or deliberately skipped).
     pub(crate) pos: u64,
     /// The bytes before `pos`.
@@ -160,6 +163,7 @@ impl Tracked {
             announced: false,
             generation: 0,
             head: Head::default(),
+            marks: Marks::default(),
             pos: 0,
             tail: Tail::default(),
             rules: None,

@@ -215,3 +215,101 @@ fn the_same_content_under_unrelated_names_is_two_logs() {
     rig.settle();
     assert_eq!(rig.fake.lines().len(), 300);
 }
+
+/// Lines that came again, and the first that are missing.
+fn account(rig: &Rig, lines: u32) -> (usize, Vec<String>) {
+    let got = rig.fake.lines();
+    let missing = (0..lines).map(|n| format!("line {n:05} of a log")).filter(|l| !got.contains(l)).take(3).collect();
+    (got.len() - got.iter().collect::<std::collections::HashSet<_>>().len(), missing)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Restore {
+    /// Another file gets the name.
+    Move,
+    /// The same file is written anew.
+    Over,
+    /// The same file loses its end.
+    Truncate,
+}
+
+#[test]
+fn an_older_copy_that_is_put_back_is_not_sent_again_as_far_as_it_is_known() {
+    for how in [Restore::Move, Restore::Over, Restore::Truncate] {
+        for (dead, longer) in [(true, false), (false, false), (true, true), (false, true)] {
+            let mut rig = Rig::new(&["*.log"]);
+            rig.append("a.log", lines(0..500));
+            rig.settle();
+            let backup = fs::read(rig.path("a.log")).unwrap();
+            rig.append("a.log", lines(500..1000));
+            rig.settle();
+            if dead {
+                rig.kill(usize::MAX);
+            }
+            match how {
+                Restore::Move => {
+                    fs::write(rig.path("backup"), &backup).unwrap();
+                    rig.rename("backup", "a.log");
+                }
+                Restore::Over => fs::write(rig.path("a.log"), &backup).unwrap(),
+                Restore::Truncate => fs::File::options().write(true).open(rig.path("a.log")).unwrap().set_len(backup.len() as u64).unwrap(),
+            }
+            // Other lines come behind it, fewer or more than there were.
+            let end = if longer { 2000 } else { 1100 };
+            rig.append("a.log", lines(1000..end));
+            if dead {
+                rig.start();
+            }
+            rig.settle();
+            rig.pass(Duration::from_secs(20));
+            let (twice, missing) = account(&rig, end);
+            assert!(missing.is_empty() && twice <= 60, "{how:?} dead {dead} longer {longer}: {twice} twice, {missing:?} missing");
+            rig.kill(usize::MAX);
+            rig.append("a.log", lines(end..end + 10));
+            rig.start();
+            rig.pass(Duration::from_secs(20));
+            assert_eq!(account(&rig, end + 10), (twice, Vec::new()), "{how:?} dead {dead} longer {longer}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_replaced_by_another_is_read_whole() {
+    for (dead, other) in [(true, 50), (false, 50), (true, 900), (false, 900)] {
+        let mut rig = Rig::new(&["*.log"]);
+        rig.append("a.log", lines(0..500));
+        rig.settle();
+        if dead {
+            rig.kill(usize::MAX);
+        }
+        rig.append("other", lines(500..500 + other));
+        rig.rename("other", "a.log");
+        if dead {
+            rig.start();
+        }
+        rig.pass(Duration::from_secs(20));
+        expect(&rig, &lines(0..500 + other));
+    }
+}
+
+#[test]
+fn a_log_that_always_says_the_same_is_read_whole_in_each_generation() {
+    for dead in [true, false] {
+        let mut rig = Rig::new(&["*.log"]);
+        rig.append("a.log", "tick\n".repeat(1000));
+        rig.settle();
+        if dead {
+            rig.kill(usize::MAX);
+        }
+        fs::remove_file(rig.path("a.log")).unwrap();
+        rig.append("a.log", "tick\n".repeat(1500));
+        if dead {
+            rig.start();
+        }
+        rig.pass(Duration::from_secs(20));
+        assert_eq!(rig.fake.lines().len(), 2500);
+        fs::write(rig.path("a.log"), "tick\n".repeat(700)).unwrap();
+        rig.pass(Duration::from_secs(20));
+        assert_eq!(rig.fake.lines().len(), 3200);
+    }
+}
