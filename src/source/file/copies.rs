@@ -143,11 +143,14 @@ impl Tailer {
         let vanished: Vec<(FileId, Former)> =
             self.vanishing.iter().filter_map(|id| Some((*id, self.files.get(id).filter(over)?.as_former()))).collect();
         streams.extend(vanished.iter().filter_map(|(_, former)| former.stream.clone()));
-        if streams.iter().all(|s| s.spec().head.len < PROOF)
-            || !open_regular(path).and_then(|f| first_bytes(&f)).is_ok_and(|first| tells(&first))
-        {
+        if streams.iter().all(|s| s.spec().head.len < PROOF) {
             return false;
         }
+        let Ok(first) = open_regular(path).and_then(|f| first_bytes(&f)) else { return false };
+        if !tells(&first) {
+            return false;
+        }
+        streams.retain(|s| s.spec().head.matches(&first));
         for stream in streams {
             let (spec, mut at) = (stream.spec(), self.reached(&stream));
             let was = vanished.iter().find(|(_, former)| former.stream.as_ref().is_some_and(|s| s.id == stream.id));
@@ -191,19 +194,20 @@ impl Tailer {
         let known = self.remembered_paths.get(base).into_iter().flatten();
         let known: Vec<_> = known.map(|s| (s.spec(), self.reached(s).end, s.id)).filter(|k| k.0.head.len as usize == Head::MAX).collect();
         let known: Vec<_> = known.iter().map(|(spec, pos, id)| (spec.head, Marks::decode(&spec.resume), *pos, *id)).collect();
-        let mut most = (0, Tail::default());
-        let mut file = None;
         let known = known.iter().map(|(head, marks, pos, id)| (*head, marks, *pos, *id)).chain(vanished);
-        // One that is there still, under another name, was rotated away: what begins like it is another generation.
-        for (head, marks, pos, id) in known.filter(|k| k.0.len as usize == Head::MAX) {
+        let known: Vec<_> = known.filter(|k| k.0.len as usize == Head::MAX).collect();
+        let mut most = (0, Tail::default());
+        if known.is_empty() {
+            return Ok(most);
+        }
+        let file = open_regular(path)?;
+        let first = first_bytes(&file)?;
+        for (head, marks, pos, id) in known.into_iter().filter(|k| k.0.matches(&first)) {
+            // One that is there still, under another name, was rotated away: what begins like it is another generation.
             if self.files.values().any(|f| f.at.is_some() && f.stream.as_ref().is_some_and(|s| s.id == id)) {
                 continue;
             }
-            let opened = match &file {
-                Some(opened) => opened,
-                None => file.insert(open_regular(path)?),
-            };
-            let kept = marks.kept(opened, look.size, &head, pos)?;
+            let kept = marks.kept(&file, look.size, &head, pos)?;
             most = if kept.0 > most.0 { kept } else { most };
         }
         Ok(most)
