@@ -28,8 +28,9 @@ pub(super) fn is_rotated_name(base: &Path, path: &Path) -> bool {
     let (Some(base), Some(name)) = (base.file_name(), path.file_name()) else { return false };
     let Some(end) = name.as_bytes().strip_prefix(base.as_bytes()) else { return false };
     let Some((first, rest)) = end.split_first() else { return true };
-    // A number, or a time with the letters and signs that stand in one: 20261122T101500Z, 10:15:00+0100, 10h15.
-    let number = |part: &[u8]| part[0].is_ascii_digit() && part.iter().all(|b| b.is_ascii_digit() || b"TtZzhHmMsS:+".contains(b));
+    // A number, perhaps with letters (1a), or a time: 20261122T101500Z, 10:15:00+0100, 2026w47. But no archive.
+    let number =
+        |part: &[u8]| part[0].is_ascii_digit() && part.iter().all(|b| b.is_ascii_alphanumeric() || b":+".contains(b)) && part != b"7z";
     let word = |part: &[u8]| {
         let letters = part.to_ascii_lowercase();
         let month = letters.get(..3).is_some_and(|m| MONTHS.contains(&m)) && letters[3..].iter().all(u8::is_ascii_digit);
@@ -84,13 +85,15 @@ mod tests {
             ".bak",
             "-22-Nov-2026",
             ".Nov22",
+            ".1a",
+            ".0b",
             ".1.bak",
             ".2026-11-22.7",
         ] {
             assert!(is(end), "{end}");
         }
         for end in
-            ["-errors", ".err", ".lock", "1", ".", "..1", ".1.", "-audit.1", ".pid", ".1a", "~", ".tmp", ".json", ".offset", ".x20261122"]
+            ["-errors", ".err", ".lock", "1", ".", "..1", ".1.", "-audit.1", ".pid", ".7z", "~", ".tmp", ".json", ".offset", ".x20261122"]
         {
             assert!(!is(end), "{end}");
         }
