@@ -213,7 +213,9 @@ fn stream(queue: &Queue) -> Arc<Stream> {
 }
 
 fn join(queue: &Queue, group: &str) -> Box<dyn Consumer> {
-    queue.subscribe(&Subscription { group: group.into(), previous: None, topics: vec![], pipeline: 0 }).expect("the group joins")
+    queue
+        .subscribe(&Subscription { group: group.into(), previous: None, topics: vec![], pipeline: 0, ..Subscription::default() })
+        .expect("the group joins")
 }
 
 /// Polls and acks `bytes` bytes and gives the events. With `look` each byte is looked at, as the checksum already does

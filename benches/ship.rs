@@ -6,13 +6,14 @@
 //! the queue's files again, since the tail cache in memory had it no more. The receiver runs in this process, on the
 //! same cores.
 
+mod common;
+
+use common::{Receiver, file_reads, usage};
 use std::fs;
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -82,67 +83,6 @@ fn corpus(dir: &Path, options: &Options) -> u64 {
     bytes
 }
 
-#[derive(Default)]
-struct Count {
-    documents: AtomicU64,
-    requests: AtomicU64,
-    changed: (Mutex<()>, Condvar),
-}
-
-/// Answers `_bulk` as Elasticsearch does with the filter that the agent asks for, and only counts.
-fn serve(stream: TcpStream, count: &Count) -> Option<()> {
-    let mut reader = BufReader::with_capacity(64 << 10, stream.try_clone().ok()?);
-    let mut writer = stream;
-    let mut body = Vec::new();
-    loop {
-        let (mut length, mut line) = (0usize, String::new());
-        loop {
-            line.clear();
-            if reader.read_line(&mut line).ok()? == 0 {
-                return None;
-            }
-            let lower = line.to_ascii_lowercase();
-            if let Some(value) = lower.strip_prefix("content-length:") {
-                length = value.trim().parse().ok()?;
-            }
-            if line == "\r\n" {
-                break;
-            }
-        }
-        body.resize(length, 0);
-        reader.read_exact(&mut body).ok()?;
-        let documents = memchr::memchr_iter(b'\n', &body).count() as u64 / 2;
-        let mut answer = String::from(r#"{"errors":false,"items":["#);
-        for i in 0..documents {
-            answer.push_str(if i == 0 { r#"{"create":{"status":201}}"# } else { r#",{"create":{"status":201}}"# });
-        }
-        answer.push_str("]}");
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", answer.len());
-        writer.write_all(head.as_bytes()).ok()?;
-        writer.write_all(answer.as_bytes()).ok()?;
-        count.requests.fetch_add(1, Ordering::Relaxed);
-        count.documents.fetch_add(documents, Ordering::Relaxed);
-        drop(count.changed.0.lock());
-        count.changed.1.notify_all();
-    }
-}
-
-/// CPU seconds (user and system) and peak resident bytes of a process.
-fn usage(pid: u32) -> (f64, u64) {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks: u64 = [11, 12].iter().filter_map(|i| fields.get(*i)?.parse::<u64>().ok()).sum();
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    (ticks as f64 / rustix::param::clock_ticks_per_second() as f64, peak.unwrap_or(0) * 1024)
-}
-
-/// Bytes that a process has read from files.
-fn file_reads(pid: u32) -> u64 {
-    let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
-    io.lines().find_map(|l| l.strip_prefix("rchar:")?.trim().parse().ok()).unwrap_or(0)
-}
-
 fn main() {
     let options = options();
     let dir = tempfile::tempdir().expect("a temporary folder");
@@ -157,16 +97,8 @@ fn main() {
     println!("| run | wall s | events/s | MB/s | CPU s | events/CPU s | peak memory MiB | requests | read back MB |");
     println!("|---|---|---|---|---|---|---|---|---|");
     for run in 1..=options.runs {
-        let count = Arc::new(Count::default());
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let shared = count.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let count = shared.clone();
-                std::thread::spawn(move || serve(stream, &count));
-            }
-        });
+        let receiver = Receiver::start();
+        let (url, count) = (receiver.url(), receiver.count.clone());
         let state = tempfile::tempdir().expect("a temporary folder");
         let pipeline = state.path().join("pipeline.yaml");
         let text = format!(

@@ -11,6 +11,8 @@ pub mod agent;
 pub mod audit;
 pub mod cli;
 pub mod config;
+#[cfg(test)]
+mod corpus;
 pub mod demo;
 pub mod process;
 pub mod queue;

@@ -6,6 +6,7 @@ use common::{Agent, Bench, UNDELIVERED, elasticsearch_sink, forebay, lines, rena
 use forebay::demo::receiver::{Mode, Receiver};
 use serde_json::Value;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
 use std::time::Duration;
 
@@ -293,4 +294,41 @@ fn why_says_what_holds_for_a_file() {
     agent.wait_for("the new name is known", || why("app.log.1").1.contains("rotated generation"));
     assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
     check("app.log.1", 0, &["It is a rotated generation of", "the agent is stopped"]);
+}
+
+#[test]
+fn why_says_which_permission_is_missing() {
+    let name = "why_says_which_permission_is_missing";
+    let (bench, receiver) = (Bench::new(), Receiver::start().expect("a receiver"));
+    let (state, top) = (bench.path("state"), bench.path("state").parent().expect("a folder").to_path_buf());
+    let prefix = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    let set = |path: &std::path::Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a mode");
+    std::fs::create_dir(&state).expect("state/");
+    set(&top, 0o755);
+    let able = common::machine::run(&["chown", "65534:65534", state.to_str().expect("UTF-8")])
+        .and_then(|()| common::machine::run(&[&prefix[..], &[env!("CARGO_BIN_EXE_forebay"), "--version"]].concat()));
+    if let Err(why) = able {
+        return common::machine::skipped(name, &why);
+    }
+    bench.pipeline(&elasticsearch_sink(&receiver.url()), "", "");
+    bench.append("app.log", lines(0..10));
+    bench.append("closed.log", "not for everybody\n");
+    set(&bench.log("closed.log"), 0o600);
+    std::fs::create_dir(bench.log("locked")).expect("a folder");
+    std::fs::write(bench.log("locked/app.log"), "x\n").expect("a log");
+    set(&bench.log("locked"), 0o700);
+    let mut agent = bench.start_under(&prefix);
+    agent.wait_for("what may be read is shipped", || shipped(&receiver, 10));
+    // The running agent is asked, so it is its user that counts and not who types.
+    let check = |name: &str, words: &[&str]| {
+        let output = on(&bench, &["why", bench.log(name).to_str().expect("UTF-8")]);
+        let text = said(&output);
+        assert!(output.status.code() == Some(1) && words.iter().all(|w| text.contains(w)), "{name}: {text}");
+    };
+    check("closed.log", &["is not followed", "It cannot be opened: Permission denied", "(its `r` permission)", "tried again by itself"]);
+    let locked = format!("The folder {} must let the agent's user pass (its `x` permission)", bench.log("locked").display());
+    check("locked/app.log", &["It cannot be looked at: Permission denied", &locked]);
+    set(&bench.log("closed.log"), 0o644);
+    agent.wait_for("it is read once it may be", || shipped(&receiver, 11));
+    assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
 }

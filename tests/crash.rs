@@ -9,14 +9,10 @@
 
 mod common;
 
-use common::{Agent, Bench, elasticsearch_sink, lines};
+use common::{Agent, Bench, elasticsearch_sink, lines, number};
 use forebay::demo::receiver::{Mode, Receiver};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |v| v.parse().unwrap_or_else(|_| panic!("{name} is no number: {v}")))
-}
 
 /// SplitMix64.
 struct Random(u64);

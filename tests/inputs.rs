@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::http::{ask, gzip};
 use common::{Bench, PATIENCE, assert_exactly, elasticsearch_sink, free_address, lines, quoted};
 use forebay::demo::receiver::{Mode, Receiver};
 use rustls::pki_types::CertificateDer;
@@ -52,26 +53,6 @@ fn standard_input_that_does_not_end_is_drained_at_the_stop() {
     assert_eq!((status.sources["app"].kind.as_str(), status.sources["app"].read_events), ("stdin", 101));
     assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
     assert_exactly(&receiver, &(lines(0..100) + &"y".repeat(120) + "\nlast"));
-}
-
-/// One request on a connection of its own; status and the rest of the answer. `None` when the agent is not there.
-fn ask(address: SocketAddr, method: &str, path: &str, headers: &str, body: &[u8]) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
-    stream.write_all(head.as_bytes()).ok()?;
-    // An answer may come before the whole body was read.
-    let _ = stream.write_all(body);
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    Some((answer.split(' ').nth(1)?.parse().ok()?, answer))
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
 }
 
 #[test]
@@ -234,7 +215,8 @@ fn https_and_no_more_connections_than_allowed() {
     }
     let (cert, key) = (quoted(bench.path("cert.pem")), quoted(bench.path("key.pem")));
     let source = format!("  api: {{type: http, listen: \"{address}\", max_connections: 2, tls: {{cert_file: {cert}, key_file: {key}}}}}");
-    bench.inputs(&source, &elasticsearch_sink(&receiver.url()), "");
+    // `max_body` is not written: it becomes a quarter of this memory.
+    bench.inputs(&source, &elasticsearch_sink(&receiver.url()), "queue: {buffer_memory: 8MiB}");
     let mut agent = bench.start();
     agent.wait_for("it listens", || TcpStream::connect(address).is_ok());
     // Plain text is refused and counted; two that say nothing take both places for a while.
@@ -251,6 +233,12 @@ fn https_and_no_more_connections_than_allowed() {
     let _ = third.read_to_end(&mut answer);
     let answer = String::from_utf8_lossy(&answer);
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("{\"accepted\":2}"), "{answer}");
+    let mut large = encrypted(&bench, address);
+    large.write_all(b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2097153\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    let _ = large.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("max_body (2097152 bytes)"), "{answer}");
     agent.wait_for("all is shipped", || receiver.account(|a| a.documents().len() == 2));
     assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
     assert_exactly(&receiver, "one\ntwo\n");

@@ -6,7 +6,7 @@
 
 mod common;
 
-use common::{Bench, quoted};
+use common::{Bench, number, quoted};
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::path::Path;
@@ -31,10 +31,6 @@ struct Mode {
 }
 
 const MODE: Mode = Mode { name: "", directives: "", kills: 0, window: false, deletes: false };
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |v| v.parse().unwrap_or_else(|_| panic!("{name} is no number: {v}")))
-}
 
 /// Whether there is a logrotate; says that the test is skipped where there is none.
 fn available(test: &str) -> bool {

@@ -106,8 +106,19 @@ fn the_admin_listener_tells_how_it_stands() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let printed: Status = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(printed.sinks["search"].delivered_events, 1_000);
-    let page = forebay(&["status", "--admin", &admin]);
-    assert!(String::from_utf8_lossy(&page.stdout).contains("  lost     nothing"));
+    // The address by itself, or the pipeline that has it.
+    let (pipeline, off) = (bench.path("pipeline.yaml"), bench.path("off.yaml"));
+    let by_pipeline = ["status", "--config", pipeline.to_str().expect("UTF-8")];
+    for args in [&["status", "--admin", &admin][..], &by_pipeline] {
+        let page = forebay(args);
+        assert!(String::from_utf8_lossy(&page.stdout).contains("  lost     nothing"), "{}", String::from_utf8_lossy(&page.stderr));
+    }
+    let text = std::fs::read_to_string(&pipeline).expect("the pipeline").replace(&format!("admin: {{listen: \"{admin}\"}}"), "admin: off");
+    std::fs::write(&off, text).expect("another pipeline");
+    let without = forebay(&["status", "--config", off.to_str().expect("UTF-8")]);
+    assert_eq!(without.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&without.stderr).contains("`admin: off`"), "{}", String::from_utf8_lossy(&without.stderr));
+    assert_eq!(forebay(&["status", "--config", "/nowhere.yaml"]).status.code(), Some(2));
     assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
     assert!(!forebay(&["status", "--admin", &admin]).status.success(), "nobody answers any more");
 }

@@ -248,7 +248,8 @@ fn round_trip(codec: Compression, code: u8) {
     let mut expected: BTreeMap<(u128, u64), Vec<u8>> = BTreeMap::new();
     let (uuid, specs, ends, overwrite_ms) = {
         let queue = Queue::open(options, &["logs".into()]).unwrap();
-        let wanted = Subscription { group: "search".into(), previous: Some("seek".into()), topics: vec![], pipeline: 0 };
+        let wanted =
+            Subscription { group: "search".into(), previous: Some("seek".into()), topics: vec![], pipeline: 0, ..Subscription::default() };
         let mut consumer: Box<dyn Consumer> = queue.subscribe(&wanted).unwrap();
         let streams: Vec<_> = (1..=3u64)
             .map(|n| {
@@ -376,7 +377,7 @@ fn the_document_alone_suffices_to_read_the_ledger_of_losses() {
         let options = QueueOptions { dir: dir.path().into(), batch_size: 4096, ..QueueOptions::default() };
         Queue::open(options, &["logs".into()]).unwrap()
     };
-    let subscription = Subscription { group: "search".into(), previous: None, topics: vec![], pipeline: 0 };
+    let subscription = Subscription { group: "search".into(), previous: None, topics: vec![], pipeline: 0, ..Subscription::default() };
     let queue = open();
     let file = Some(FileIdentity { device: 8, inode: 7, born_ns: 1 });
     let path = "/var/log/app.log";

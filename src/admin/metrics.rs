@@ -12,7 +12,7 @@ pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 /// A family of a status part `T`: name, help, value. A name that ends in `_total` is a counter.
 type Row<T> = (&'static str, &'static str, fn(&T) -> f64);
 
-const SOURCE: [Row<SourceStatus>; 14] = [
+const SOURCE: [Row<SourceStatus>; 16] = [
     ("files", "Files that are followed.", |s| s.files as f64),
     ("open_files", "Files that are open.", |s| s.open_files as f64),
     ("read_bytes_total", "Bytes taken.", |s| s.read_bytes as f64),
@@ -23,6 +23,8 @@ const SOURCE: [Row<SourceStatus>; 14] = [
     ("cut_events_total", "Events cut at max_line_bytes.", |s| s.cut_events as f64),
     ("cut_bytes_total", "Bytes cut off events at max_line_bytes.", |s| s.cut_bytes as f64),
     ("lost_bytes_total", "Bytes deleted or truncated before they were read.", |s| s.lost_bytes as f64),
+    ("polled_dirs", "Directories that are looked at regularly, since the kernel does not tell of all changes.", |s| s.polled_dirs as f64),
+    ("unreadable_generations_total", "Generations in a compression that cannot be read.", |s| s.unreadable_generations as f64),
     ("refused_requests_total", "Requests answered with an error.", |s| s.refused_requests as f64),
     ("dropped_events_total", "Events known to be dropped on their way in.", |s| s.dropped_events as f64),
     ("connections", "Connections that are open.", |s| s.connections as f64),
@@ -57,7 +59,7 @@ const PARTITION: [Row<PartitionStatus>; 5] = [
     ("segments", "Segment files of the partition.", |p| p.segments as f64),
 ];
 
-const SINK: [Row<SinkStatus>; 11] = [
+const SINK: [Row<SinkStatus>; 13] = [
     ("lag_events", "Events in the queue that are not delivered.", |s| s.lag_events as f64),
     ("lag_bytes", "Bytes of the events that are not delivered, about.", |s| s.lag_bytes as f64),
     ("lag_seconds", "Age of the oldest event that is not delivered.", |s| s.lag_seconds),
@@ -69,6 +71,8 @@ const SINK: [Row<SinkStatus>; 11] = [
     ("batches_refused_total", "Requests that were refused.", |s| s.batches_refused as f64),
     ("dead_lettered_total", "Events put into the dead-letter topic.", |s| s.dead_lettered as f64),
     ("in_flight_batches", "Batches in flight.", |s| s.in_flight as f64),
+    ("in_flight_limit", "Batches that may be in flight now.", |s| s.in_flight_limit as f64),
+    ("in_flight_most", "Batches that may be in flight at most.", |s| s.in_flight_most as f64),
 ];
 
 const GROUP: [Row<GroupPartition>; 3] = [
@@ -219,6 +223,8 @@ mod tests {
             cut_events: 108,
             cut_bytes: 109,
             lost_bytes: 110,
+            polled_dirs: 114,
+            unreadable_generations: 115,
             refused_requests: 111,
             dropped_events: 112,
             connections: 113,
@@ -263,6 +269,8 @@ mod tests {
             batches_refused: 509,
             dead_lettered: 510,
             in_flight: 511,
+            in_flight_limit: 512,
+            in_flight_most: 513,
             partitions: vec![group],
         };
         Status {
@@ -364,7 +372,7 @@ mod tests {
         let samples = parse(&render(&status)).unwrap();
         let mut expected = vec![602.0, 603.0];
         numbers(&serde_json::to_value(&status).unwrap(), &mut expected);
-        assert_eq!(expected.len(), 2 + 2 + 14 + 7 + 7 + 5 + 11 + 3);
+        assert_eq!(expected.len(), 2 + 2 + 16 + 7 + 7 + 5 + 13 + 3);
         for number in expected {
             assert_eq!(samples.values().filter(|v| **v == number).count(), 1, "{number}");
         }

@@ -263,7 +263,7 @@ fn sinks(status: &Status) -> String {
             count(s.batches_sent),
             count(s.batches_retried),
             count(s.batches_refused),
-            count(s.in_flight),
+            if s.in_flight_limit > 0 { format!("{} of {}", s.in_flight, s.in_flight_limit) } else { count(s.in_flight) },
             count(s.dead_lettered),
         ]);
         for p in &s.partitions {
@@ -354,6 +354,8 @@ mod tests {
                 batches_sent: 1_200,
                 batches_retried: 3,
                 in_flight: 1,
+                in_flight_limit: 2,
+                in_flight_most: 4,
                 partitions: vec![GroupPartition {
                     topic: "logs".into(),
                     partition: 0,
@@ -384,7 +386,7 @@ mod tests {
           logs/0           1,000    6,000,000          10        18  1.1 GiB
 
         Sinks                     state  behind  oldest  delivered    bytes   sent  retried  refused  in flight  dead
-        search (elasticsearch)  sending     500   0.2 s  5,999,500  1.2 GiB  1,200        3        0          1     0
+        search (elasticsearch)  sending     500   0.2 s  5,999,500  1.2 GiB  1,200        3        0     1 of 2     0
           logs/0 at 5,999,500 of 6,000,000
         "#);
     }
@@ -436,7 +438,7 @@ mod tests {
           logs/0           1,000    6,000,000          10        18  1.1 GiB
 
         Sinks                   state      behind     oldest  delivered    bytes   sent  retried  refused  in flight  dead
-        search (elasticsearch)   held  40,000,000  2 h 0 min  5,999,500  1.2 GiB  1,200        3        9          1     4
+        search (elasticsearch)   held  40,000,000  2 h 0 min  5,999,500  1.2 GiB  1,200        3        9     1 of 2     4
           logs/0 at 5,999,500 of 6,000,000
         "#);
     }

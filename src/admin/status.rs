@@ -51,6 +51,12 @@ pub struct SourceStatus {
     pub cut_bytes: u64,
     /// Bytes known to be lost (deleted or truncated before they were read).
     pub lost_bytes: u64,
+    /// Directories that are looked at regularly, since the kernel does not tell of all changes in them.
+    #[serde(default)]
+    pub polled_dirs: u64,
+    /// Generations in a compression that cannot be read (`.bz2`, `.xz`, `.zip` …): what was not read before is not shipped.
+    #[serde(default)]
+    pub unreadable_generations: u64,
     /// Requests of senders that were answered with an error: none of their events counts as taken.
     pub refused_requests: u64,
     /// Events known to be dropped: datagrams by the kernel, input that a stop found no room for.
@@ -181,6 +187,12 @@ pub struct SinkStatus {
     pub dead_lettered: u64,
     /// Batches in flight.
     pub in_flight: u64,
+    /// How many may be in flight now: as many as speed the receiver up, fewer when it is pressed.
+    #[serde(default)]
+    pub in_flight_limit: u64,
+    /// How many may ever be.
+    #[serde(default)]
+    pub in_flight_most: u64,
     /// Offsets by partition.
     pub partitions: Vec<GroupPartition>,
 }

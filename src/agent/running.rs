@@ -59,6 +59,7 @@ impl Running {
                 previous: options.previous_name.clone(),
                 topics: options.topics.clone(),
                 pipeline: PIPELINE_VERSION,
+                catch_up: options.catch_up,
             };
             let consumer = queue.subscribe(&subscription).map_err(|source| AgentError::Join { sink: options.name.clone(), source })?;
             let sink = Sink::start(options.clone(), &config.host_name, consumer, dead_letters.clone(), runtime.clone(), body_memory)?;

@@ -4,8 +4,9 @@ use super::{AuditedFile, audit};
 use crate::admin::SinkStatus;
 use crate::admin::human::{bytes, count, duration};
 use crate::queue::{ManageError, Managed};
-use crate::source::file::FileOptions;
+use crate::source::file::filesystem::{FileSystem, Hints};
 use crate::source::file::survey::{Verdict, base_paths, head_of, is_packed, verdict};
+use crate::source::file::{FileOptions, Watch};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
@@ -36,7 +37,7 @@ pub fn explain(
 ) -> Result<Why, ManageError> {
     let path = Path::new(file);
     let mut lines = Vec::new();
-    let readable = look(path, &mut lines);
+    let seen = look(path, &mut lines);
     let all = audit(queue, sources, sinks.is_some(), &[])?;
     let is_it = |f: &&AuditedFile| f.path == file || f.now.as_deref() == Some(file);
     let generations: Vec<AuditedFile> = all.files.iter().filter(is_it).filter(|f| f.stream.is_some()).cloned().collect();
@@ -53,7 +54,11 @@ pub fn explain(
     if let Some(known) = current.filter(|f| f.path != file) {
         lines.push(format!("It is a rotated generation of {}, and is read as such, whatever its name is now.", known.path));
     }
-    if let (None, true) = (current, readable) {
+    if let (None, Seen::Denied, true) = (current, &seen, follows) {
+        follows = false;
+        lines.push("Nothing of it is read until then; it is tried again by itself, and nothing needs to be restarted.".into());
+    }
+    if let (None, Seen::File) = (current, &seen) {
         related(path, &all.files, &mut lines);
         if follows {
             lines.push(
@@ -67,8 +72,18 @@ pub fn explain(
     Ok(Why { file: file.into(), followed: follows || current.is_some(), lines, generations })
 }
 
-/// What the path is; whether it is a file that can be read.
-fn look(path: &Path, lines: &mut Vec<String>) -> bool {
+/// What was found under a path.
+enum Seen {
+    /// A file that can be read.
+    File,
+    /// Something that may not be looked at or opened.
+    Denied,
+    /// Nothing, or nothing that is read.
+    Other,
+}
+
+/// What the path is.
+fn look(path: &Path, lines: &mut Vec<String>) -> Seen {
     if let Ok(link) = std::fs::read_link(path) {
         lines.push(format!("It is a symbolic link to {}; the file there is read.", link.display()));
     }
@@ -78,9 +93,13 @@ fn look(path: &Path, lines: &mut Vec<String>) -> bool {
         Ok(meta) => match std::fs::File::open(path) {
             Ok(_) => {
                 lines.push(format!("It is a file of {}.", bytes(meta.len())));
-                return true;
+                return Seen::File;
             }
-            Err(e) => lines.push(format!("It cannot be opened: {e}. The agent's user must be allowed to read it.")),
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                lines.push(format!("It cannot be opened: {e}. The agent's user must be allowed to read it (its `r` permission)."));
+                return Seen::Denied;
+            }
+            Err(e) => lines.push(format!("It cannot be opened: {e}.")),
         },
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
             let denied = path.ancestors().skip(1).find(|dir| std::fs::metadata(dir).is_ok()).unwrap_or(Path::new("/"));
@@ -88,6 +107,7 @@ fn look(path: &Path, lines: &mut Vec<String>) -> bool {
                 "It cannot be looked at: {e}. The folder {} must let the agent's user pass (its `x` permission).",
                 denied.display()
             ));
+            return Seen::Denied;
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             let there = path.ancestors().skip(1).find(|dir| dir.exists()).unwrap_or(Path::new("/"));
@@ -99,7 +119,21 @@ fn look(path: &Path, lines: &mut Vec<String>) -> bool {
         }
         Err(e) => lines.push(format!("It cannot be looked at: {e}.")),
     }
-    false
+    Seen::Other
+}
+
+/// Whether the file's directory is polled, and why.
+fn polled(source: &FileOptions, path: &Path) -> Option<String> {
+    let every = duration(source.poll_interval.as_secs_f64());
+    let fs = FileSystem::at(path.parent()?);
+    match source.watch {
+        Watch::Poll => Some(format!("Its folder is looked at every {every} (`watch: poll`).")),
+        Watch::Auto if fs.hints == Hints::Own => Some(format!(
+            "Its folder is on {}, where the kernel does not tell of the writes of other machines: it is looked at every {every} (`poll_interval`).",
+            fs.name
+        )),
+        _ => None,
+    }
 }
 
 fn say(source: &FileOptions, path: &Path, lines: &mut Vec<String>) -> bool {
@@ -107,6 +141,7 @@ fn say(source: &FileOptions, path: &Path, lines: &mut Vec<String>) -> bool {
     match verdict(source, path) {
         Verdict::Follows(glob) => {
             lines.push(format!("Source {name} follows it: {glob} matches. Topic: {}.", source.topic));
+            lines.extend(polled(source, path));
             return true;
         }
         Verdict::Excluded(glob, exclude) => {

@@ -98,9 +98,12 @@ pub(super) struct StatusArgs {
     /// Write JSON to standard output
     #[arg(long)]
     pub(super) json: bool,
-    /// Address of the agent's admin listener
-    #[arg(long, env = "FOREBAY_ADMIN", default_value = "127.0.0.1:8686", value_name = "ADDR", value_parser = admin)]
-    pub(super) admin: SocketAddr,
+    /// Address of the agent's admin listener [default: that of --config, else 127.0.0.1:8686]
+    #[arg(long, env = "FOREBAY_ADMIN", value_name = "ADDR", value_parser = admin)]
+    pub(super) admin: Option<SocketAddr>,
+    /// Pipeline whose `admin.listen` is meant; may be given several times
+    #[arg(long, env = "FOREBAY_CONFIG", value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(super) config: Vec<PathBuf>,
 }
 
 /// An address, also as `check` shows it.

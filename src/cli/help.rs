@@ -78,11 +78,13 @@ Examples:
 
 pub(super) const STATUS: &str = "\
 Shows how a running agent stands: what each source has read, how full the queue is, and how far behind each \
-sink is, in events, bytes and seconds. Asks the agent's admin listener (`admin.listen`).";
+sink is, in events, bytes and seconds. Asks the agent's admin listener (`admin.listen`), whose address is that of \
+--admin or $FOREBAY_ADMIN, else that of the pipeline of --config or $FOREBAY_CONFIG, else 127.0.0.1:8686.";
 
 pub(super) const STATUS_EXAMPLE: &str = "\
 Examples:
   forebay status
+  forebay status --config /etc/forebay/
   forebay status --admin 127.0.0.1:9000 --json | jq .sinks";
 
 pub(super) const COMPLETIONS_EXAMPLE: &str = "\

@@ -15,6 +15,7 @@ use crate::demo::DemoOptions;
 use args::{Args, Command, DemoArgs, RunArgs, StatusArgs};
 use clap::{CommandFactory, Parser};
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -61,6 +62,15 @@ fn load(paths: &[PathBuf]) -> Result<Config, ConfigErrors> {
     crate::config::load(paths, &|name| std::env::var(name).ok())
 }
 
+/// The same; mistakes are shown, and the exit code is what is left.
+fn load_or_tell(paths: &[PathBuf]) -> Result<Config, u8> {
+    load(paths).map_err(|errors| {
+        let text = errors.render(colour(std::io::stderr().is_terminal()));
+        let _ = std::io::stderr().write_all(text.as_bytes());
+        USAGE
+    })
+}
+
 /// Whether to colour: a terminal, no `NO_COLOR`, and not a dumb one.
 fn colour(terminal: bool) -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -86,13 +96,9 @@ fn complain(message: &str) {
 }
 
 fn run(args: RunArgs) -> u8 {
-    let config = match load(&args.paths) {
+    let config = match load_or_tell(&args.paths) {
         Ok(config) => config,
-        Err(errors) => {
-            let text = errors.render(colour(std::io::stderr().is_terminal()));
-            let _ = std::io::stderr().write_all(text.as_bytes());
-            return USAGE;
-        }
+        Err(code) => return code,
     };
     if let Err(message) = logging::start(args.log_format.into(), args.log_level.as_deref()) {
         complain(&message);
@@ -131,8 +137,25 @@ fn demo(args: &DemoArgs) -> u8 {
     }
 }
 
+/// Where the admin listener is that is meant.
+fn admin(args: &StatusArgs) -> Result<SocketAddr, u8> {
+    let listen = match (args.admin, args.config.is_empty()) {
+        (Some(address), _) => return Ok(address),
+        (None, true) => crate::config::admin_default().listen,
+        (None, false) => load_or_tell(&args.config)?.admin.listen,
+    };
+    listen.ok_or_else(|| {
+        complain("the pipeline has `admin: off`, so there is no listener to ask: `forebay groups list` and `forebay audit` work without");
+        FAILED
+    })
+}
+
 fn status(args: &StatusArgs) -> u8 {
-    let status = match crate::admin::client::fetch_status(args.admin) {
+    let address = match admin(args) {
+        Ok(address) => address,
+        Err(code) => return code,
+    };
+    let status = match crate::admin::client::fetch_status(address) {
         Ok(status) => status,
         Err(message) => {
             complain(&message);

@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::queue::{Acks, LineEnding, QueueOptions};
 use crate::sink::SinkKind;
 use crate::sink::elasticsearch::{Auth, Compression};
-use crate::source::file::{FileEncoding, Joining, LongLine, Preset, StartAt};
+use crate::source::file::{FileEncoding, Joining, LongLine, Preset, StartAt, Watch};
 use crate::source::push::PushKind;
 use proptest::prelude::*;
 use std::path::PathBuf;
@@ -101,6 +101,8 @@ sources:
     idle_flush: 1s
     max_line_bytes: 64KiB
     rescan: 10s
+    watch: poll
+    poll_interval: 2s
     ignore_older: 7d
     forget_after: 30d
     on_long_line: split
@@ -152,6 +154,7 @@ shutdown: {drain: 1m30s}
     let app = &config.sources[0];
     assert_eq!(app.forget_after, Duration::from_secs(30 * 86_400));
     assert_eq!((app.start_at, app.max_line_bytes, app.ignore_older), (StartAt::End, 64 << 10, Some(Duration::from_secs(7 * 86_400))));
+    assert_eq!((app.rescan, app.watch, app.poll_interval), (Duration::from_secs(10), Watch::Poll, Duration::from_secs(2)));
     let multiline = app.multiline.as_ref().unwrap();
     assert_eq!((&multiline.joining, multiline.max_lines, multiline.max_bytes), (&Joining::Preset(Preset::Java), 500, Some(256 << 10)));
     assert_eq!((app.encoding, app.line_ending, app.on_long_line), (FileEncoding::Utf16, LineEnding::Crlf, LongLine::Split));

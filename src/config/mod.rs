@@ -10,6 +10,7 @@ mod loaded;
 mod mask;
 #[cfg(test)]
 mod mistakes;
+mod more_sinks;
 mod multiline;
 mod options;
 mod push_sources;
@@ -28,5 +29,5 @@ pub use diagnostic::{ConfigErrors, Diagnostic};
 pub use load::load;
 pub use options::{AdminOptions, Config, LogFormat};
 pub use secret::Secret;
-pub(crate) use top::DATA_DIR;
+pub(crate) use top::{DATA_DIR, admin_default};
 pub(crate) use units::duration;

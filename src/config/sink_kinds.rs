@@ -84,7 +84,14 @@ pub(crate) fn console(map: &mut Map<'_>, options: &mut ConsoleOptions) {
 }
 
 /// Keys of everything that speaks HTTP.
-fn client(ctx: &Ctx<'_>, map: &mut Map<'_>, auth: &mut Auth, tls: &mut TlsOptions, compression: &mut Compression, timeout: &mut Duration) {
+pub(super) fn client(
+    ctx: &Ctx<'_>,
+    map: &mut Map<'_>,
+    auth: &mut Auth,
+    tls: &mut TlsOptions,
+    compression: &mut Compression,
+    timeout: &mut Duration,
+) {
     if let Some(found) = map.get("auth").and_then(|f| self::auth(ctx, &f)) {
         *auth = found;
     }
@@ -100,7 +107,7 @@ fn client(ctx: &Ctx<'_>, map: &mut Map<'_>, auth: &mut Auth, tls: &mut TlsOption
 }
 
 /// An `http://` or `https://` URL without user and password.
-fn url(field: &Field<'_>, expected: &str, base: bool) -> Option<Url> {
+pub(super) fn url(field: &Field<'_>, expected: &str, base: bool) -> Option<Url> {
     let value = field.value(expected)?;
     let text = value.text.trim();
     let Ok(url) = Url::parse(text) else {
@@ -255,7 +262,7 @@ fn compression(field: &Field<'_>) -> Option<Compression> {
 const OWN_HEADERS: [&str; 7] =
     ["content-type", "content-length", "content-encoding", "transfer-encoding", "idempotency-key", "host", "connection"];
 
-fn headers(field: &Field<'_>, has_auth: bool) -> Vec<(String, String)> {
+pub(super) fn headers(field: &Field<'_>, has_auth: bool) -> Vec<(String, String)> {
     let Some(map) = field.map() else { return Vec::new() };
     let mut headers = Vec::new();
     for (key, field) in map.fields() {
@@ -279,7 +286,7 @@ fn headers(field: &Field<'_>, has_auth: bool) -> Vec<(String, String)> {
 }
 
 /// A password on a network that anyone may listen to is worth a warning.
-fn warn_plain(ctx: &Ctx<'_>, path: &str, auth: &Auth, target: Option<&(Url, Pos)>) {
+pub(super) fn warn_plain(ctx: &Ctx<'_>, path: &str, auth: &Auth, target: Option<&(Url, Pos)>) {
     if let Some((url, pos)) = target
         && *auth != Auth::None
         && url.scheme() == "http"

@@ -1,10 +1,12 @@
 //! `sinks.NAME`: what all sinks share.
 
 use super::decode::{Ctx, Field, Map};
+use super::more_sinks as more;
 use super::sink_kinds as kinds;
 use super::sources::{Component, enabled, refuse_process};
 use super::yaml::{Kind, Pos};
-use crate::sink::{SinkKind, SinkOptions, console, elasticsearch, file, http};
+use crate::queue::CatchUp;
+use crate::sink::{SinkKind, SinkOptions, console, elasticsearch, file, http, loki, otlp};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -13,17 +15,23 @@ use std::time::Duration;
 enum Type {
     Elasticsearch,
     Http,
+    Loki,
+    Otlp,
     File,
     Console,
 }
 
-const TYPES: [(&str, Type); 5] = [
+const TYPES: [(&str, Type); 7] = [
     ("elasticsearch", Type::Elasticsearch),
     ("opensearch", Type::Elasticsearch),
     ("http", Type::Http),
+    ("loki", Type::Loki),
+    ("otlp", Type::Otlp),
     ("file", Type::File),
     ("console", Type::Console),
 ];
+
+const CATCH_UP: [(&str, CatchUp); 2] = [("oldest_first", CatchUp::OldestFirst), ("newest_first", CatchUp::NewestFirst)];
 
 /// Decodes one entry of `sinks:`.
 pub(crate) fn sink(ctx: &Ctx<'_>, name: &str, pos: Pos, field: &Field<'_>) -> Component<SinkOptions> {
@@ -57,6 +65,8 @@ fn options(ctx: &Ctx<'_>, name: &str, kind: Type, mut map: Map<'_>) -> SinkOptio
     let kind = match kind {
         Type::Elasticsearch => SinkKind::Elasticsearch(elasticsearch::ElasticsearchOptions::default()),
         Type::Http => SinkKind::Http(http::HttpOptions::default()),
+        Type::Loki => SinkKind::Loki(loki::LokiOptions::default()),
+        Type::Otlp => SinkKind::Otlp(otlp::OtlpOptions::default()),
         Type::File => SinkKind::File(file::FileSinkOptions::default()),
         Type::Console => SinkKind::Console(console::ConsoleOptions::default()),
     };
@@ -64,6 +74,8 @@ fn options(ctx: &Ctx<'_>, name: &str, kind: Type, mut map: Map<'_>) -> SinkOptio
     match &mut options.kind {
         SinkKind::Elasticsearch(own) => kinds::elasticsearch(ctx, &mut map, own),
         SinkKind::Http(own) => kinds::http(ctx, &mut map, own),
+        SinkKind::Loki(own) => more::loki(ctx, &mut map, own),
+        SinkKind::Otlp(own) => more::otlp(ctx, &mut map, own),
         SinkKind::File(own) => kinds::file(&mut map, own),
         SinkKind::Console(own) => kinds::console(&mut map, own),
     }
@@ -85,6 +97,9 @@ fn options(ctx: &Ctx<'_>, name: &str, kind: Type, mut map: Map<'_>) -> SinkOptio
             options.batch.linger = time;
         }
         batch.finish(&[]);
+    }
+    if let Some(order) = map.get("catch_up").and_then(|f| f.one_of(&CATCH_UP)) {
+        options.catch_up = order;
     }
     if let Some(number) = map.get("in_flight").and_then(|f| f.integer(1..=64)) {
         options.in_flight = number as u32;

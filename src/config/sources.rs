@@ -3,7 +3,7 @@
 use super::decode::{Ctx, Field, Map};
 use super::push_sources;
 use super::yaml::{Kind, Pos};
-use crate::source::file::{FileOptions, StartAt};
+use crate::source::file::{FileOptions, StartAt, Watch};
 use crate::source::push::PushOptions;
 use globset::GlobBuilder;
 use std::collections::BTreeMap;
@@ -150,6 +150,13 @@ fn file(name: &str, mut map: Map<'_>) -> FileOptions {
     super::containers::containers(&mut map, &mut options);
     if let Some(time) = map.get("rescan").and_then(|f| f.duration(Duration::from_millis(100)..=seconds(3600))) {
         options.rescan = time;
+    }
+    let watch = [("auto", Watch::Auto), ("inotify", Watch::Inotify), ("poll", Watch::Poll)];
+    if let Some(watch) = map.get("watch").and_then(|f| f.one_of(&watch)) {
+        options.watch = watch;
+    }
+    if let Some(time) = map.get("poll_interval").and_then(|f| f.duration(Duration::from_millis(100)..=seconds(3600))) {
+        options.poll_interval = time;
     }
     if let Some(time) = map.get("ignore_older").and_then(|f| f.duration(seconds(1)..=seconds(3650 * 86_400))) {
         options.ignore_older = Some(time);

@@ -7,7 +7,7 @@ use super::suggest::nearest;
 use super::yaml::Pos;
 use crate::queue::QueueOptions;
 use crate::sink::{SinkKind, SinkOptions};
-use crate::source::push::PushKind;
+use crate::source::push::{MAX_BODY, PushKind};
 use globset::{GlobBuilder, GlobMatcher};
 use std::path::{Component as Part, Path, PathBuf};
 
@@ -35,6 +35,7 @@ pub(crate) fn check(ctx: &Ctx<'_>, sources: &Named<SourceOptions>, sinks: &Named
     for (name, component, options) in live(sources) {
         if let SourceOptions::Push(push) = options
             && let PushKind::Http(http) = &push.kind
+            && http.max_body != MAX_BODY
             && http.max_body > queue.buffer_memory / 4
         {
             ctx.report(

@@ -2,6 +2,7 @@
 pub(crate) mod container;
 pub mod document;
 pub mod escape;
+pub(crate) mod flat;
 pub mod identity;
 pub mod journal;
 mod json_string;

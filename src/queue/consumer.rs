@@ -1,192 +1,21 @@
 //! One consumer group: cuts batches, records them before they are sent, and commits what is acked.
 
 use super::clock::Clock;
-use super::fetch::{Fetched, Fetcher};
-use super::group_state::{Again, GroupState, Key};
+use super::cursor::{CatchUp, Cursor, range};
+use super::fetch::Fetcher;
+use super::group_state::{Again, Key};
 use super::groups::Groups;
 use super::letter::Letter;
 use super::partition::Notifier;
-use super::record::cut_events;
-use super::{Acker, Batch, BatchId, BatchKind, Consumer, FetchError, Limits, Part, RecordBatch};
-use std::collections::VecDeque;
+use super::{Acker, Batch, BatchId, BatchKind, Consumer, FetchError, Limits, Part};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// A group's place in one partition.
-#[derive(Debug)]
-pub(crate) struct Cursor {
-    key: Key,
-    fetcher: Fetcher,
-    /// How often the place was reset in this process; what belongs to an earlier one is void.
-    generation: u32,
-    /// Next offset to take.
-    next: u64,
-    /// Ranges above the commit that need not be taken again: acked, or about to be sent again as they were.
-    done: VecDeque<(u64, u64)>,
-    /// Ranges that are redriven, or (`true`) were in flight when an earlier process ended.
-    resend: VecDeque<(Again, bool)>,
-    /// Events below this offset replace what the receiver has (0: none), and when that was asked for.
-    overwrite: (u64, u64),
-    current: Option<Arc<RecordBatch>>,
-    parts: Vec<Part>,
-    bytes: usize,
-    events: u32,
-    since: Option<Instant>,
-    /// Ranges (first, last) that are not in the queue any more: nobody will ever ack them.
-    gaps: Vec<(u64, u64)>,
-    /// A gap begins at `next` and ends here.
-    gap_to: Option<u64>,
-}
-
-impl Cursor {
-    pub(crate) fn new(key: Key, fetcher: Fetcher, state: &GroupState, generation: u32) -> Cursor {
-        let under_way = state.in_flight.iter().filter(|(_, l)| **l >= state.committed);
-        let resent = state.again.iter().chain(under_way.clone()).map(|(f, l)| (*f, l + 1));
-        let mut done: Vec<(u64, u64)> = state.acked.iter().map(|(s, e)| (*s, *e)).chain(resent).collect();
-        done.sort_unstable();
-        let under_way = under_way.map(|(f, l)| (Again::Events(*f, *l), true));
-        let again = state.again.iter().map(|(f, l)| (Again::Events(*f, *l), false));
-        let letters = state.letters.iter().map(|(f, l)| (Again::Letters(*f, *l), false));
-        let resend = again.chain(under_way).chain(letters).collect();
-        Cursor {
-            key,
-            fetcher,
-            generation,
-            next: state.committed,
-            done: done.into(),
-            resend,
-            overwrite: (state.overwrite_until, state.overwrite_ms),
-            current: None,
-            parts: Vec::new(),
-            bytes: 0,
-            events: 0,
-            since: None,
-            gaps: Vec::new(),
-            gap_to: None,
-        }
-    }
-
-    /// Begins anew where `state` says.
-    fn restart(&mut self, state: &GroupState, generation: u32) {
-        let (key, fetcher) = (self.key.clone(), self.fetcher.renewed());
-        *self = Cursor::new(key, fetcher, state, generation);
-    }
-
-    /// Takes what is there until the batch is full; `true` when it can be cut now.
-    fn fill(&mut self, limits: &Limits, now: Instant) -> Result<bool, FetchError> {
-        loop {
-            while self.done.front().is_some_and(|(_, end)| *end <= self.next) {
-                self.done.pop_front();
-            }
-            if let Some((start, end)) = self.done.front().copied()
-                && start <= self.next
-            {
-                if !self.parts.is_empty() {
-                    return Ok(true);
-                }
-                self.next = end;
-                continue;
-            }
-            if let Some(end) = self.gap_to {
-                // What is before a gap goes out first.
-                if !self.parts.is_empty() {
-                    return Ok(true);
-                }
-                self.gaps.push((self.next, end - 1));
-                (self.next, self.gap_to) = (end, None);
-                continue;
-            }
-            if self.next == self.overwrite.0 && !self.parts.is_empty() {
-                // What replaces and what does not never share a batch.
-                return Ok(true);
-            }
-            let boundary = if self.next < self.overwrite.0 { self.overwrite.0 } else { u64::MAX };
-            let stop = self.done.front().map_or(boundary, |(start, _)| boundary.min(*start));
-            let held = self.current.take().filter(|b| b.base_offset <= self.next && self.next < b.end_offset());
-            let fetched = match held {
-                Some(batch) => Fetched::Batch(batch),
-                None => self.fetcher.fetch(self.next)?,
-            };
-            let batch = match fetched {
-                Fetched::Batch(batch) => batch,
-                Fetched::Gap(end) => {
-                    self.gap_to = Some(end);
-                    continue;
-                }
-                Fetched::Nothing => return Ok(self.since.is_some_and(|since| now >= since + limits.linger)),
-            };
-            if self.parts.last().is_some_and(|p| p.batch.epoch != batch.epoch) {
-                self.current = Some(batch);
-                return Ok(true);
-            }
-            let skip = (self.next - batch.base_offset) as u32;
-            let available = (batch.end_offset().min(stop) - self.next) as u32;
-            let room = limits.max_bytes.saturating_sub(self.bytes);
-            let cost = batch.data_len() + batch.count as usize * limits.overhead;
-            let fits = skip == 0 && available == batch.count && cost <= room && available <= limits.max_events - self.events;
-            // A batch that nearly fills the room is not worth being cut.
-            if !fits && !self.parts.is_empty() && room < limits.max_bytes / 4 {
-                self.current = Some(batch);
-                return Ok(true);
-            }
-            let (count, bytes) = if fits {
-                (available, batch.data_len())
-            } else {
-                let most = available.min(limits.max_events - self.events);
-                cut_events(&batch, skip, most, room, limits.overhead, self.parts.is_empty())
-            };
-            if count == 0 {
-                self.current = Some(batch);
-                return Ok(true);
-            }
-            self.parts.push(Part { batch: batch.clone(), skip, count });
-            self.bytes += bytes + count as usize * limits.overhead;
-            self.events += count;
-            self.next += u64::from(count);
-            self.since.get_or_insert(now);
-            if self.next < batch.end_offset() {
-                self.current = Some(batch);
-                if self.next < stop {
-                    return Ok(true);
-                }
-            }
-            if self.events >= limits.max_events || self.bytes >= limits.max_bytes {
-                return Ok(true);
-            }
-        }
-    }
-
-    /// What a batch that begins at `first` is for, where it is the group's turn.
-    fn kind(&self, first: u64) -> BatchKind {
-        if first < self.overwrite.0 { BatchKind::Overwrite { asked_ms: self.overwrite.1 } } else { BatchKind::Events }
-    }
-
-    /// A range that was in flight, cut exactly as it was.
-    fn again(&mut self, first: u64, last: u64) -> Result<Vec<Part>, FetchError> {
-        range(&mut self.fetcher, first, last)
-    }
-}
-
-/// The events of a range, as far as they are there.
-fn range(fetcher: &mut Fetcher, first: u64, last: u64) -> Result<Vec<Part>, FetchError> {
-    let (mut parts, mut next) = (Vec::new(), first);
-    while next <= last {
-        let batch = match fetcher.fetch(next)? {
-            Fetched::Batch(batch) => batch,
-            Fetched::Gap(end) => {
-                next = end;
-                continue;
-            }
-            Fetched::Nothing => break,
-        };
-        let skip = (next - batch.base_offset) as u32;
-        let count = (batch.end_offset().min(last + 1) - next) as u32;
-        next += u64::from(count);
-        parts.push(Part { batch, skip, count });
-    }
-    Ok(parts)
-}
+/// What was appended longer ago is a backlog, ms.
+const FRESH_MS: u64 = 30_000;
+/// So many backlogs at the same time: each costs a reader, and none is forgotten.
+const MOST_BACKLOGS: usize = 16;
 
 /// The group's handle on all its partitions.
 pub(crate) struct GroupConsumer {
@@ -196,6 +25,7 @@ pub(crate) struct GroupConsumer {
     /// Reads the dead letters that are redriven; `None` where there is no such topic.
     pub(crate) letters: Option<Fetcher>,
     pub(crate) turn: usize,
+    pub(crate) catch_up: CatchUp,
     /// [`Groups::changes`] at the last look.
     pub(crate) changes: u64,
     pub(crate) groups: Arc<Groups>,
@@ -267,13 +97,62 @@ impl GroupConsumer {
             return;
         }
         self.changes = changes;
-        for cursor in &mut self.cursors {
+        // Of several places in a partition the one that is not bounded stands for all.
+        for at in 0..self.cursors.len() {
+            let cursor = &mut self.cursors[at];
+            if cursor.until < u64::MAX {
+                continue;
+            }
             let change = self.groups.changed(&cursor.key, cursor.generation);
             if let Some((state, generation)) = change.reset {
                 cursor.restart(&state, generation);
             }
             cursor.resend.extend(change.again.into_iter().map(|again| (again, false)));
         }
+        let moved: Vec<(Key, u32)> = self.cursors.iter().filter(|c| c.until == u64::MAX).map(|c| (c.key.clone(), c.generation)).collect();
+        self.cursors.retain(|c| c.until == u64::MAX || moved.contains(&(c.key.clone(), c.generation)));
+    }
+
+    /// Where what stands next has become old, a new place begins at the end.
+    fn prefer_fresh(&mut self) -> Result<(), FetchError> {
+        if self.catch_up == CatchUp::OldestFirst {
+            return Ok(());
+        }
+        self.cursors.retain(|c| !c.is_exhausted());
+        let now = self.clock.age_ms();
+        for at in 0..self.cursors.len() {
+            let bounded = self.cursors.iter().filter(|c| c.until < u64::MAX).count();
+            let cursor = &mut self.cursors[at];
+            if cursor.until < u64::MAX || !cursor.parts.is_empty() || bounded >= MOST_BACKLOGS {
+                continue;
+            }
+            if cursor.next_appended()?.is_some_and(|appended| now.saturating_sub(appended) > FRESH_MS) {
+                let end = cursor.fetcher.partition.visible();
+                let (key, from) = (cursor.key.clone(), cursor.next);
+                let fork = cursor.fork(end);
+                self.cursors.push(fork);
+                tracing::info!(
+                    group = &*key.0,
+                    topic = &*key.1,
+                    "offsets {from} to {} are older than {} s: newer events go first from now on (catch_up: newest_first)",
+                    end - 1,
+                    FRESH_MS / 1000
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The places in the order in which they are asked: in turn, but backlogs after all others, the newest first.
+    fn order(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.cursors.len()).map(|i| (self.turn + i) % self.cursors.len()).collect();
+        if self.catch_up == CatchUp::NewestFirst {
+            order.sort_by_key(|at| {
+                let cursor = &self.cursors[*at];
+                if cursor.until == u64::MAX { 0 } else { u64::MAX - cursor.next }
+            });
+        }
+        order
     }
 
     fn try_cut(&mut self, at: usize, limits: &Limits, now: Instant) -> Result<Option<Batch>, FetchError> {
@@ -334,9 +213,9 @@ impl Consumer for GroupConsumer {
             }
             let seen = self.notifier.version();
             self.follow_changes();
+            self.prefer_fresh()?;
             let now = Instant::now();
-            for i in 0..self.cursors.len() {
-                let at = (self.turn + i) % self.cursors.len();
+            for at in self.order() {
                 if let Some(batch) = self.try_cut(at, limits, now)? {
                     self.turn = at + 1;
                     return Ok(Some(batch));

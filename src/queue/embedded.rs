@@ -3,7 +3,8 @@
 use super::admission::Admission;
 use super::books::Known;
 use super::clock::Clock;
-use super::consumer::{Cursor, GroupAcker, GroupConsumer};
+use super::consumer::{GroupAcker, GroupConsumer};
+use super::cursor::{CatchUp, Cursor};
 use super::fetch::Fetcher;
 use super::group_state::Key;
 use super::groups::Groups;
@@ -24,7 +25,7 @@ use crate::admin::{GroupPartition, PartitionStatus, QueueStatus};
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -39,7 +40,7 @@ pub const BLOCK_BYTES: usize = 256 << 10;
 const SETTLE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What a sink asks for when it joins.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Subscription {
     /// The consumer group: the sink's name.
     pub group: String,
@@ -49,6 +50,8 @@ pub struct Subscription {
     pub topics: Vec<String>,
     /// Version of the sink's processing, part of batch IDs.
     pub pipeline: u32,
+    /// See [`CatchUp`].
+    pub catch_up: CatchUp,
 }
 
 /// What a consumer group is behind.
@@ -85,7 +88,7 @@ pub struct Queue {
     pub(super) losses: Arc<Losses>,
     pub(super) holes: Arc<Holes>,
     pub(super) closed: Arc<AtomicBool>,
-    pub(super) messages: Sender<Message>,
+    pub(super) messages: super::inbox::Sender,
     pub(super) threads: Mutex<Option<Threads>>,
     pub(super) report: RecoveryReport,
     pub(super) _lock: Lock,
@@ -142,6 +145,7 @@ impl Queue {
             cursors,
             letters: self.partitions.iter().find(|p| *p.topic == *DEAD_LETTER_TOPIC).map(|p| self.fetcher(p)),
             turn: 0,
+            catch_up: wanted.catch_up,
             changes,
             groups: self.groups.clone(),
             clock: self.clock.clone(),

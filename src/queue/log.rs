@@ -10,6 +10,7 @@ use super::clock::Clock;
 use super::embedded::DEAD_LETTER_TOPIC;
 use super::floor::{Floor, Shortage};
 use super::groups::Groups;
+use super::inbox::Receiver;
 use super::partition::{Notifier, Partition};
 use super::snapshot::Mark;
 use super::stats::{QueueStats, Stall};
@@ -21,7 +22,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 /// This many unsynced bytes are synced without waiting for `sync_interval`.
@@ -90,16 +91,9 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    pub(crate) fn run(mut self, messages: Receiver<Message>) {
+    pub(crate) fn run(mut self, mut messages: Receiver) {
         loop {
-            let message = match self.deadline() {
-                Some(at) => match messages.recv_timeout(at.saturating_duration_since(Instant::now())) {
-                    Ok(m) => Some(m),
-                    Err(RecvTimeoutError::Timeout) => None,
-                    Err(RecvTimeoutError::Disconnected) => Some(Message::Close),
-                },
-                None => Some(messages.recv().unwrap_or(Message::Close)),
-            };
+            let message = messages.recv(self.deadline());
             if matches!(message, Some(Message::Abandon)) {
                 return;
             }
@@ -109,9 +103,9 @@ impl Log {
             // What has arrived meanwhile may fill the batches; a stall leaves it in the channel.
             while self.retry_at.is_none() {
                 match messages.try_recv() {
-                    Ok(Message::Abandon) => return,
-                    Ok(m) => self.handle(m),
-                    Err(_) => break,
+                    Some(Message::Abandon) => return,
+                    Some(m) => self.handle(m),
+                    None => break,
                 }
             }
             self.work();

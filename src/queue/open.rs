@@ -11,6 +11,7 @@ use super::floor::Floor;
 use super::format::{FormatError, SegmentHeader};
 use super::groups::Groups;
 use super::holes::Holes;
+use super::inbox::inbox;
 use super::log::Log;
 use super::meta::{Lock, LockError, Meta};
 use super::partition::{Notifier, Partition, bounded_bytes};
@@ -221,7 +222,7 @@ impl Queue {
             segment_id: next_segment,
             next_offset: p.written(),
         });
-        let (messages, inbox) = channel();
+        let (messages, inbox) = inbox(options.linger, options.batch_size);
         let (jobs, job_inbox) = channel();
         let route = partitions.iter().enumerate().map(|(i, p)| ((p.topic.to_string(), p.number), i)).collect::<HashMap<_, _>>();
         let log = Log {

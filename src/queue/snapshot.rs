@@ -32,7 +32,13 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut w = Writer(MAGIC.to_vec());
+        self.encode_with(self.streams.iter().cloned())
+    }
+
+    /// With these streams: they are as many as files, and need not all be in memory once more.
+    fn encode_with(&self, streams: impl ExactSizeIterator<Item = StreamRecord>) -> Vec<u8> {
+        let mut w = Writer(Vec::with_capacity(1024 + streams.len() * 256));
+        w.0.extend_from_slice(MAGIC);
         w.u32(0);
         w.u64(self.number);
         w.u64(self.next_stream);
@@ -43,16 +49,23 @@ impl Snapshot {
             w.u64(mark.segment_id);
             w.u64(mark.next_offset);
         }
-        w.u32(self.streams.len() as u32);
-        for stream in &self.streams {
-            stream.encode(&mut w);
-        }
+        w.u32(streams.len() as u32);
+        streams.for_each(|stream| stream.encode(&mut w));
         let crc = crc32c::crc32c(&w.0[12..]);
         w.0[8..12].copy_from_slice(&crc.to_le_bytes());
         w.0
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Snapshot> {
+        let (mut snapshot, mut r) = Self::decode_marks(bytes)?;
+        for _ in 0..r.u32()? {
+            snapshot.streams.push(StreamRecord::decode(&mut r)?);
+        }
+        Some(snapshot)
+    }
+
+    /// All but the streams, and where they follow.
+    fn decode_marks(bytes: &[u8]) -> Option<(Snapshot, Reader<'_>)> {
         let mut r = Reader(bytes.strip_prefix(MAGIC)?);
         if r.u32()? != crc32c::crc32c(r.0) {
             return None;
@@ -61,10 +74,7 @@ impl Snapshot {
         for _ in 0..r.u32()? {
             snapshot.marks.push(Mark { topic: r.string()?, partition: r.u32()?, segment_id: r.u64()?, next_offset: r.u64()? });
         }
-        for _ in 0..r.u32()? {
-            snapshot.streams.push(StreamRecord::decode(&mut r)?);
-        }
-        Some(snapshot)
+        Some((snapshot, r))
     }
 }
 
@@ -81,20 +91,28 @@ impl Snapshots {
     /// Opens the pair; also gives the newest sound snapshot, and the names of damaged files.
     pub(crate) fn open(disk: &dyn Disk, dir: &Path) -> io::Result<(Snapshots, Option<Snapshot>, Vec<PathBuf>)> {
         let paths = [dir.join("streams-0.snap"), dir.join("streams-1.snap")];
-        let (mut marks, mut newest, mut damaged) = ([None, None], None::<Snapshot>, Vec::new());
+        let (mut marks, mut sound, mut damaged) = ([None, None], Vec::new(), Vec::new());
         for (slot, path) in paths.iter().enumerate() {
             match disk.read(path) {
-                Ok(bytes) => match Snapshot::decode(&bytes) {
-                    Some(snapshot) => {
-                        marks[slot] = Some(snapshot.marks.clone());
-                        if newest.as_ref().is_none_or(|n| n.number < snapshot.number) {
-                            newest = Some(snapshot);
-                        }
+                Ok(bytes) => match Snapshot::decode_marks(&bytes) {
+                    Some((snapshot, _)) => {
+                        sound.push((snapshot.number, slot));
+                        marks[slot] = Some(snapshot.marks);
                     }
                     None => damaged.push(path.clone()),
                 },
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 Err(e) => return Err(e),
+            }
+        }
+        // Only one of them is ever in memory: each holds as many streams as there are files.
+        sound.sort_unstable();
+        let mut newest = None;
+        while let (None, Some((_, slot))) = (&newest, sound.pop()) {
+            newest = Snapshot::decode(&disk.read(&paths[slot])?);
+            if newest.is_none() {
+                marks[slot] = None;
+                damaged.push(paths[slot].clone());
             }
         }
         let number = newest.as_ref().map_or(0, |n| n.number);
@@ -103,12 +121,12 @@ impl Snapshots {
 
     /// Writes the next snapshot over the older file.
     pub(crate) fn write(&mut self, disk: &dyn Disk, registry: &Registry, marks: Vec<Mark>) -> io::Result<()> {
-        let streams = registry.all().iter().map(|s| StreamRecord::of(s)).collect();
-        let snapshot = Snapshot { number: self.number + 1, next_stream: registry.next_id(), marks, streams };
+        let streams = registry.all();
+        let snapshot = Snapshot { number: self.number + 1, next_stream: registry.next_id(), marks, streams: Vec::new() };
         let slot = (snapshot.number % 2) as usize;
         // Where that fails the old file stands, or else the new one, which knows no less: either way its old marks hold, so
         // that a full disk can be freed of what they cover.
-        disk.replace(&self.paths[slot], &snapshot.encode())?;
+        disk.replace(&self.paths[slot], &snapshot.encode_with(streams.iter().map(|s| StreamRecord::of(s))))?;
         self.number = snapshot.number;
         self.marks[slot] = Some(snapshot.marks);
         Ok(())
@@ -133,6 +151,21 @@ mod tests {
     use super::super::registry::tests::any_record;
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_is_written_is_every_stream_that_the_registry_knows() {
+        let (disk, dir) = (crate::queue::tests::sim::SimDisk::new(1), Path::new("/sim"));
+        disk.create_dir_all(dir).unwrap();
+        let registry = Registry::new(1);
+        let streams: Vec<_> = (0..3).map(|n| registry.declare(crate::queue::StreamSpec { key: n, ..Default::default() })).collect();
+        for number in 1..=2 {
+            Snapshots::open(&disk, dir).unwrap().0.write(&disk, &registry, Vec::new()).unwrap();
+            let (_, newest, damaged) = Snapshots::open(&disk, dir).unwrap();
+            let newest = newest.unwrap();
+            assert_eq!((newest.number, newest.next_stream, damaged.len()), (number, registry.next_id(), 0));
+            assert_eq!(newest.streams, streams.iter().map(|s| StreamRecord::of(s)).collect::<Vec<_>>());
+        }
+    }
 
     #[test]
     fn a_snapshot_that_cannot_be_written_takes_nothing_away_from_those_that_were() {

@@ -19,7 +19,7 @@ use super::{Cause, Loss, Losses, OnFull};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 /// How often retention by age is looked at when nothing else happens.
@@ -68,7 +68,7 @@ pub(crate) struct Syncer {
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) stats: Arc<QueueStats>,
-    pub(crate) log: Sender<super::log::Message>,
+    pub(crate) log: super::inbox::Sender,
     pub(crate) last_housekeeping: Instant,
     /// Whether the last snapshot could not be written: said once until one can.
     pub(crate) snapshot_failed: bool,

@@ -74,6 +74,13 @@ pub(crate) enum Outcome {
         /// The receiver's words.
         reason: String,
     },
+    /// Some of the items are refused for good, and the receiver does not say which; the others have arrived.
+    RefusedUnnamed {
+        /// How many are refused; fewer than there are.
+        refused: usize,
+        /// The receiver's words.
+        reason: String,
+    },
     /// The target takes no replacements: the body is to be sent again as [`Client::without_overwrite`] makes it.
     TakesNoOverwrite {
         /// The receiver's words.
@@ -113,6 +120,11 @@ pub(crate) trait Client: Send + Sync + 'static {
     fn overwriting<'a>(&'a self) -> Pin<Box<dyn Future<Output = Overwriting> + Send + 'a>> {
         let note = "its target knows no documents that could be replaced: all is simply sent again (under new batch names)";
         Box::pin(std::future::ready(Overwriting::SendsAgain(note.into())))
+    }
+
+    /// Whether the receiver knows each item by a name of its own, so that a body may be sent in other parts than before.
+    fn names_items(&self) -> bool {
+        false
     }
 
     /// What is sent for `body`, if it is not `body` itself: compression.

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 /// The records for `rejected`, whose items are indices of events of `batch`, ascending; and the bytes of these events.
 ///
-/// Each is one JSON object: `sink`, `event_id`, `batch_id`, `status`, `type`, `reason`, `topic`, `partition`, `offset`,
-/// `appended`, `path`, `position` and `fields` where the stream has them, `cut`, `part` and `overwrite` where they are true, and
+/// Each is one JSON object: `sink`, `event_id`, `batch_id`, `status`, `type`, `reason`, `field` and `field_type` where the reason
+/// names a field and its mapping, `topic`, `partition`, `offset`, `appended`, `path`, `position` and `fields` where the stream has them, `cut`, `part` and `overwrite` where they are true, and
 /// the event as `original` (UTF-8) or `original_base64`, with `original_encoding` where that is another than UTF-8, and
 /// `original_format` where it is a container's log. All that its document is made of is in it, so that a redrive
 /// can send the event from its letter when its topic no longer has it: see `crate::queue::letter`.
@@ -31,6 +31,12 @@ pub(crate) fn dead_letters(scope: &str, sink: &str, batch: &Batch, rejected: &[R
                 put("status", json!(rejection.status));
                 put("type", json!(rejection.kind));
                 put("reason", json!(rejection.reason));
+                let (field, of_type) = blamed(&rejection.reason);
+                for (name, value) in [("field", field), ("field_type", of_type)] {
+                    if let Some(value) = value {
+                        put(name, json!(value));
+                    }
+                }
                 put("topic", json!(&*batch.id.topic));
                 put("partition", json!(batch.id.partition));
                 put("offset", json!(event.offset));
@@ -69,6 +75,21 @@ pub(crate) fn dead_letters(scope: &str, sink: &str, batch: &Batch, rejected: &[R
         }
     }
     (records, bytes)
+}
+
+/// The field that a reason of Elasticsearch or OpenSearch blames, and the type that it is mapped to.
+fn blamed(reason: &str) -> (Option<&str>, Option<&str>) {
+    let bracketed = |before: &str| {
+        let (_, rest) = reason.split_once(before)?;
+        Some(rest.split_once(']')?.0).filter(|name| !name.is_empty())
+    };
+    let field = bracketed("parse field [").or_else(|| bracketed("mapper [")).or_else(|| bracketed("mapping for ["));
+    (
+        field,
+        field.and_then(|_| {
+            bracketed("of type [").or_else(|| bracketed("from type [")).or_else(|| bracketed("of different type, current_type ["))
+        }),
+    )
 }
 
 /// The source's fields; `None` where there are none, or none that a document could have.
@@ -114,6 +135,25 @@ mod tests {
         assert_eq!(of(0, b"\xff\xfe"), (None, some("//4="), None));
         let latin = Text { encoding: Encoding::named("latin1").unwrap(), ..Text::PLAIN };
         assert_eq!(of(latin.flags(), b"foo"), (None, some("Zm9v"), some("windows-1252")));
+    }
+
+    #[test]
+    fn the_field_that_is_to_blame_is_named() {
+        for (reason, field, of_type) in [
+            (
+                "[1:57] failed to parse field [n.size] of type [long] in document with id 'x'. Preview of field's value: 'a'",
+                "n.size",
+                "long",
+            ),
+            ("mapper [n] cannot be changed from type [long] to [text]", "n", "long"),
+            ("object mapping for [log] tried to parse field [log] as object, but found a concrete value", "log", ""),
+            ("Limit of total fields [1000] has been exceeded", "", ""),
+            ("failed to parse field [", "", ""),
+        ] {
+            let named = |text: Option<&str>| text.unwrap_or_default().to_string();
+            let (found, kind) = blamed(reason);
+            assert_eq!((named(found), named(kind)), (field.into(), of_type.into()), "{reason}");
+        }
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! The delivery engine: one thread per sink that fetches and encodes, and one task per batch in flight that sends.
 //!
-//! Encoding never blocks the network and sending never blocks encoding. At most `in_flight` bodies exist
-//! beside the one that is being encoded, so a body may hold `body_memory / (in_flight + 1)` bytes.
+//! Encoding never blocks the network and sending never blocks encoding. At most as many bodies exist as may be in
+//! flight, and the one that is being encoded: they share `body_memory`.
 
 use super::body::BodyPool;
 use super::client::Encoder;
 use super::job::{Job, Shared};
-use super::slots::Slots;
 use super::{BatchOptions, gate::backoff};
 use crate::queue::{Consumer, FetchError, Limits};
 use bytes::Bytes;
@@ -24,7 +23,6 @@ const FIRST_OVERHEAD: usize = 320;
 pub(crate) struct Delivery {
     pub shared: Arc<Shared>,
     pub batch: BatchOptions,
-    pub in_flight: u32,
     pub encoder: Box<dyn Encoder>,
     pub consumer: Box<dyn Consumer>,
     pub runtime: tokio::runtime::Handle,
@@ -38,17 +36,12 @@ impl Delivery {
 
     /// Runs until it is told to stop or the queue closes.
     pub fn run(mut self) {
-        let slots = Slots::new(self.in_flight);
-        let pool = BodyPool::new(self.in_flight as usize + 1, self.shared.body_cap.load(Relaxed));
+        let pool = BodyPool::new(self.shared.window.most() as usize + 1);
         let (mut overhead, mut number, mut failures) = (FIRST_OVERHEAD, 0, 0);
         while !self.stopped() {
-            let Some(slot) = slots.take(WAIT) else { continue };
-            let limits = Limits {
-                max_bytes: self.shared.body_cap.load(Relaxed),
-                overhead,
-                max_events: self.batch.max_events,
-                linger: self.batch.linger,
-            };
+            let Some(slot) = self.shared.window.take(WAIT) else { continue };
+            let limits =
+                Limits { max_bytes: self.shared.body_limit(), overhead, max_events: self.batch.max_events, linger: self.batch.linger };
             let polled = match self.consumer.poll(&limits, WAIT) {
                 Ok(polled) => polled,
                 Err(FetchError::Closed) => return,
@@ -70,22 +63,15 @@ impl Delivery {
             };
             number += 1;
             self.shared.stats.in_flight.fetch_add(1, Relaxed);
-            let (mut body, mut items) = (pool.take(), Vec::with_capacity(batch.events as usize));
+            let (mut body, mut items) = (pool.take(limits.max_bytes), Vec::with_capacity(batch.events as usize));
             // Growing step by step would copy, and leave twice the memory that is needed.
             body.bytes.reserve_exact(batch.bytes + batch.events as usize * overhead);
             self.encoder.encode(&batch, &mut body.bytes, &mut items);
             overhead = next_overhead(overhead, body.bytes.len(), batch.bytes, items.len());
+            let full = body.bytes.len() >= limits.max_bytes / 4 * 3 || batch.events >= self.batch.max_events;
             let compressed = self.shared.client.compress(&body.bytes).map(Bytes::from);
-            let job = Job {
-                shared: self.shared.clone(),
-                number,
-                batch,
-                body: body.freeze(),
-                compressed,
-                items,
-                creates_only: false,
-                _slot: slot,
-            };
+            let job =
+                Job { shared: self.shared.clone(), number, batch, body: body.freeze(), compressed, items, creates_only: false, slot, full };
             let (shared, mut stop) = (self.shared.clone(), self.stop.clone());
             self.runtime.spawn(async move {
                 let _flying = Flying { shared, number };

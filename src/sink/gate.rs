@@ -52,6 +52,11 @@ impl Gate {
         }
     }
 
+    /// Failures since the receiver last answered.
+    pub fn failures(&self) -> u32 {
+        self.state().failures
+    }
+
     /// The receiver answers: all may go.
     pub fn opened(&self) {
         *self.state() = State::default();

@@ -1,18 +1,23 @@
 //! One batch in flight: sent, retried, split, its refused events dead-lettered, and acked.
 
+use super::RetryOptions;
 use super::client::{Client, Outcome, Rejection, Request, item_range};
 use super::dead_letter::dead_letters;
 use super::gate::{Gate, backoff};
 use super::stats::{Stats, thousands};
 use super::transport::without_values;
-use super::{RetryOptions, slots::Slot};
+use super::window::{Slot, Window};
 use crate::queue::{Acker, AppendError, Batch, DeadLetters};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+/// About so many bytes ask a receiver whether it is there again.
+const PROBE: usize = 64 << 10;
+/// Smallest body that a sink works with, bytes.
+const SMALLEST_BODY: usize = 64 << 10;
 /// So many events with one and the same fault and not one that arrives: that is no fault of the events.
 const SUSPICIOUS: usize = 8;
 /// So many more refusals, all over the batch, before a suspicion is a certainty.
@@ -30,8 +35,19 @@ pub(crate) struct Shared {
     pub dead_letters: Arc<dyn DeadLetters>,
     /// Bodies are cut to this many bytes; a 413 lowers it.
     pub body_cap: AtomicUsize,
+    /// All bodies together have so many bytes.
+    pub body_memory: usize,
+    pub window: Arc<Window>,
     /// The target has refused to replace documents: what is to replace them is sent as if it were new.
     pub no_overwrite: AtomicBool,
+}
+
+impl Shared {
+    /// Bytes that a body may have now: those in flight and the one that is being encoded share the memory.
+    pub fn body_limit(&self) -> usize {
+        let share = self.body_memory / (self.window.limit() as usize + 1);
+        self.body_cap.load(Relaxed).min(share).max(SMALLEST_BODY)
+    }
 }
 
 /// A batch on its way.
@@ -45,7 +61,9 @@ pub(crate) struct Job {
     pub items: Vec<u32>,
     /// It is to overwrite, but the target takes no replacements: its body creates only.
     pub creates_only: bool,
-    pub _slot: Slot,
+    pub slot: Slot,
+    /// The batch was as large as it may be: there is more to send than slots to send it in.
+    pub full: bool,
 }
 
 /// A body and which items of the batch it holds.
@@ -53,7 +71,8 @@ struct Chunk {
     key: String,
     /// Indices in the batch, ascending.
     items: Vec<u32>,
-    body: Bytes,
+    /// Made when it is sent for the first time.
+    body: Option<Bytes>,
     attempts: u32,
 }
 
@@ -96,8 +115,12 @@ impl Job {
             if self.batch.id.overwrites() && !self.creates_only && self.shared.no_overwrite.load(Relaxed) {
                 self.create_only().await;
             }
-            let whole =
-                Chunk { key: self.batch.id.to_string(), items: (0..self.items.len() as u32).collect(), body: self.wire(), attempts: 0 };
+            let whole = Chunk {
+                key: self.batch.id.to_string(),
+                items: (0..self.items.len() as u32).collect(),
+                body: Some(self.wire()),
+                attempts: 0,
+            };
             if let Some(tally) = self.deliver_once(whole).await? {
                 return Ok(tally);
             }
@@ -145,17 +168,23 @@ impl Job {
                 break;
             }
             let guard = self.shared.gate.admit().await;
+            if guard.is_some() {
+                chunk = self.probe(chunk, &mut work);
+            }
             Stats::add(&stats.sent, 1);
             if chunk.attempts > 0 {
                 Stats::add(&stats.retried, 1);
             }
             chunk.attempts = chunk.attempts.saturating_add(1);
-            let request = Request { key: &chunk.key, body: chunk.body.clone(), items: chunk.items.len() };
+            let body = self.body_of(&mut chunk).await;
+            let request = Request { key: &chunk.key, body, items: chunk.items.len() };
+            let (sent, bytes) = (Instant::now(), request.body.len());
             let outcome = self.shared.client.send(request).await;
+            self.noted(&outcome, sent, bytes);
             match outcome {
                 Outcome::Delivered { already_there } => {
                     self.shared.gate.opened();
-                    work.extend(self.second_chance(&mut tally).await);
+                    work.extend(self.second_chance(&mut tally));
                     tally.accepted += chunk.items.len();
                     tally.already_there += already_there;
                     self.recovered();
@@ -188,8 +217,8 @@ impl Job {
                         tally.reject(item, 413, "too_large", reason);
                     } else {
                         let raw: usize = chunk.items.iter().map(|i| item_range(&self.items, *i as usize).len()).sum();
-                        self.shared.body_cap.fetch_min((raw / 2).max(64 << 10), Relaxed);
-                        self.split(chunk, &mut work).await;
+                        self.shared.body_cap.fetch_min((raw / 2).max(SMALLEST_BODY), Relaxed);
+                        self.split(chunk, &mut work);
                     }
                 }
                 Outcome::Refused { status, reason } => {
@@ -198,13 +227,21 @@ impl Job {
                     if let [item] = chunk.items[..] {
                         tally.reject(item, status, "request_refused", reason);
                     } else {
-                        self.split(chunk, &mut work).await;
+                        self.split(chunk, &mut work);
                     }
+                }
+                Outcome::RefusedUnnamed { refused, reason } => {
+                    self.shared.gate.opened();
+                    Stats::add(&stats.refused, 1);
+                    let count = chunk.items.len();
+                    tally.accepted += count.saturating_sub(refused);
+                    let reason = format!("the receiver refused {refused} of {count} events and does not say which: {reason}");
+                    chunk.items.iter().for_each(|item| tally.reject(*item, 200, "partial_success", reason.clone()));
                 }
                 Outcome::Partial { already_there, retry, hold, reason, rejected } => {
                     let arrived = chunk.items.len().saturating_sub(retry.len() + rejected.len());
                     if arrived > 0 {
-                        work.extend(self.second_chance(&mut tally).await);
+                        work.extend(self.second_chance(&mut tally));
                     }
                     tally.accepted += arrived;
                     tally.already_there += already_there;
@@ -218,14 +255,14 @@ impl Job {
                     } else if arrived == 0 {
                         // Nothing comes through: that is an outage like any other.
                         self.failed(hold, &reason, None);
-                        work.push(self.part(&chunk, &retry).await);
+                        work.push(self.part(&chunk, &retry));
                     } else {
                         self.shared.gate.opened();
                         drop(guard);
                         let wait = backoff(&self.shared.retry, chunk.attempts, hold, None);
                         self.say(hold, &reason, wait);
                         tokio::time::sleep(wait).await;
-                        work.push(self.part(&chunk, &retry).await);
+                        work.push(self.part(&chunk, &retry));
                     }
                 }
             }
@@ -236,6 +273,35 @@ impl Job {
         }
         tally.rejected.sort_by_key(|r| r.item);
         Ok(Some(tally))
+    }
+
+    /// What a receiver that was down is asked with: a small part of the chunk where it does not matter how events are
+    /// grouped, so that one that has just come up, or is pressed, is not met with megabytes.
+    fn probe(&self, chunk: Chunk, work: &mut Vec<Chunk>) -> Chunk {
+        let mut bytes = 0;
+        let few = chunk.items.iter().take_while(|i| {
+            bytes += item_range(&self.items, **i as usize).len();
+            bytes <= PROBE
+        });
+        let (few, count) = (few.count().max(1), chunk.items.len());
+        if !self.shared.client.names_items() || self.shared.gate.failures() < 2 || few * 2 > count {
+            return chunk;
+        }
+        let rest = self.part(&chunk, &(few..count).collect::<Vec<_>>());
+        let probe = self.part(&chunk, &(0..few).collect::<Vec<_>>());
+        work.push(rest);
+        probe
+    }
+
+    /// Tells the window how the receiver bears what it gets.
+    fn noted(&self, outcome: &Outcome, sent: Instant, bytes: usize) {
+        let window = &self.shared.window;
+        match outcome {
+            Outcome::Retry { .. } => window.pressed(sent),
+            Outcome::Partial { retry, hold: false, .. } if !retry.is_empty() => window.pressed(sent),
+            Outcome::Delivered { .. } | Outcome::Partial { .. } => window.delivered(bytes, self.full && self.slot.waited()),
+            _ => {}
+        }
     }
 
     /// Closes the gate for all batches.
@@ -267,26 +333,26 @@ impl Job {
 
     /// When the first event arrives after many were refused: perhaps the receiver was mended meanwhile, so those
     /// that were refused before are sent once more.
-    async fn second_chance(&self, tally: &mut Tally) -> Option<Chunk> {
+    fn second_chance(&self, tally: &mut Tally) -> Option<Chunk> {
         if tally.accepted > 0 || tally.rejected.len() < SUSPICIOUS {
             return None;
         }
         let mut items: Vec<u32> = tally.rejected.drain(..).map(|r| r.item as u32).collect();
         items.sort_unstable();
-        Some(self.chunk(items, 0).await)
+        Some(self.chunk(items, 0))
     }
 
     /// Those items of `chunk` that `indices` names.
-    async fn part(&self, chunk: &Chunk, indices: &[usize]) -> Chunk {
+    fn part(&self, chunk: &Chunk, indices: &[usize]) -> Chunk {
         let items: Vec<u32> = indices.iter().filter_map(|i| chunk.items.get(*i).copied()).collect();
         if items.len() == chunk.items.len() {
             return Chunk { key: chunk.key.clone(), items, body: chunk.body.clone(), attempts: chunk.attempts };
         }
-        self.chunk(items, chunk.attempts).await
+        self.chunk(items, chunk.attempts)
     }
 
     /// A chunk of these items of the batch, under a name that is the same at each retry.
-    async fn chunk(&self, items: Vec<u32>, attempts: u32) -> Chunk {
+    fn chunk(&self, items: Vec<u32>, attempts: u32) -> Chunk {
         let key = match items[..] {
             [first, .., last] if (last - first) as usize + 1 == items.len() => format!("{}/{first}-{last}", self.batch.id),
             [first] => format!("{}/{first}-{first}", self.batch.id),
@@ -296,8 +362,15 @@ impl Job {
                 xxhash_rust::xxh3::xxh3_64(&items.iter().flat_map(|i| i.to_le_bytes()).collect::<Vec<_>>())
             ),
         };
-        let (shared, body, all) = (self.shared.clone(), self.body.clone(), self.items.clone());
-        let wanted = items.clone();
+        Chunk { key, items, body: None, attempts }
+    }
+
+    /// The body of a chunk, for this attempt and the next.
+    async fn body_of(&self, chunk: &mut Chunk) -> Bytes {
+        if let Some(body) = &chunk.body {
+            return body.clone();
+        }
+        let (shared, body, all, wanted) = (self.shared.clone(), self.body.clone(), self.items.clone(), chunk.items.clone());
         let encode = move || {
             let mut out = Vec::with_capacity(wanted.iter().map(|i| item_range(&all, *i as usize).len()).sum());
             shared.client.pick(&body, &all, &wanted, &mut out);
@@ -305,13 +378,13 @@ impl Job {
         };
         // Copying and compressing megabytes is no work for a network thread.
         let body = tokio::task::spawn_blocking(encode).await.map(Bytes::from).unwrap_or_default();
-        Chunk { key, items, body, attempts }
+        chunk.body.insert(body).clone()
     }
 
-    async fn split(&self, chunk: Chunk, work: &mut Vec<Chunk>) {
+    fn split(&self, chunk: Chunk, work: &mut Vec<Chunk>) {
         let (count, half) = (chunk.items.len(), chunk.items.len() / 2);
-        let second = self.part(&chunk, &(half..count).collect::<Vec<_>>()).await;
-        let first = self.part(&chunk, &(0..half).collect::<Vec<_>>()).await;
+        let second = self.part(&chunk, &(half..count).collect::<Vec<_>>());
+        let first = self.part(&chunk, &(0..half).collect::<Vec<_>>());
         work.push(Chunk { attempts: 0, ..second });
         work.push(Chunk { attempts: 0, ..first });
     }

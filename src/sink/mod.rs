@@ -8,7 +8,9 @@
 //! | `delivery` | the thread that fetches and encodes |
 //! | `job` | one batch in flight: retries, splits, dead letters, ack |
 //! | `gate` | backoff shared by all batches of a sink |
+//! | `window` | how many batches may be in flight |
 //! | `transport` | HTTP with TLS, log-in and time-outs |
+//! | `verdict` | what a status means where a body is taken or refused as a whole |
 
 mod body;
 pub(crate) mod client;
@@ -21,14 +23,17 @@ pub mod file;
 mod gate;
 pub mod http;
 mod job;
+pub mod loki;
 mod ndjson;
 mod options;
-mod slots;
+pub mod otlp;
 mod start;
 mod stats;
 #[cfg(test)]
 mod testing;
 mod transport;
+mod verdict;
+mod window;
 
 pub(crate) use dead_letter::base64;
 pub use options::{BatchOptions, RetryOptions, SinkKind, SinkOptions};

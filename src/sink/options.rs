@@ -1,6 +1,8 @@
 //! `sinks.NAME` in the configuration: what all sinks share.
 
 use super::{console::ConsoleOptions, elasticsearch::ElasticsearchOptions, file::FileSinkOptions, http::HttpOptions};
+use super::{loki::LokiOptions, otlp::OtlpOptions};
+use crate::queue::CatchUp;
 use std::time::Duration;
 
 /// How batches are cut.
@@ -30,6 +32,10 @@ pub enum SinkKind {
     Elasticsearch(ElasticsearchOptions),
     /// `type: http`.
     Http(HttpOptions),
+    /// `type: loki`.
+    Loki(LokiOptions),
+    /// `type: otlp`.
+    Otlp(OtlpOptions),
     /// `type: file`.
     File(FileSinkOptions),
     /// `type: console`.
@@ -45,9 +51,11 @@ pub struct SinkOptions {
     pub previous_name: Option<String>,
     /// Topics it consumes; empty: all but the dead letters.
     pub topics: Vec<String>,
+    /// In which order it takes what it is behind with.
+    pub catch_up: CatchUp,
     /// See [`BatchOptions`].
     pub batch: BatchOptions,
-    /// Most batches in flight.
+    /// Most batches in flight; how many there are is found out (see `window`).
     pub in_flight: u32,
     /// See [`RetryOptions`].
     pub retry: RetryOptions,
@@ -62,8 +70,9 @@ impl SinkOptions {
             name: name.to_string(),
             previous_name: None,
             topics: Vec::new(),
+            catch_up: CatchUp::default(),
             batch: BatchOptions { max_bytes: 5 << 20, max_events: 50_000, linger: Duration::from_millis(200) },
-            in_flight: 2,
+            in_flight: 4,
             retry: RetryOptions { initial: Duration::from_millis(200), max: Duration::from_secs(15) },
             kind,
         }
@@ -75,6 +84,8 @@ impl SinkOptions {
             SinkKind::Elasticsearch(own) => ("elasticsearch", format!("{} index {}", own.endpoints.join(", "), own.index)),
             // The path of a webhook is often its key, and a query may carry one.
             SinkKind::Http(own) => ("http", own.url.split('/').take(3).collect::<Vec<_>>().join("/")),
+            SinkKind::Loki(own) => ("loki", own.endpoint.clone()),
+            SinkKind::Otlp(own) => ("otlp", own.endpoint.clone()),
             SinkKind::File(own) => ("file", own.path.display().to_string()),
             SinkKind::Console(_) => ("console", "standard output".to_string()),
         }

@@ -5,7 +5,8 @@ use super::delivery::Delivery;
 use super::gate::Gate;
 use super::job::Shared;
 use super::stats::Stats;
-use super::{SinkKind, SinkOptions, console, elasticsearch, file, http};
+use super::window::Window;
+use super::{SinkKind, SinkOptions, console, elasticsearch, file, http, loki, otlp};
 use crate::admin::SinkStatus;
 use crate::queue::{Consumer, DeadLetters, Overwriting};
 use std::path::PathBuf;
@@ -14,9 +15,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
-
-/// Smallest body that a sink works with, bytes.
-const SMALLEST_BODY: usize = 64 << 10;
 
 /// Why a sink cannot start. Nothing was taken from the queue.
 #[derive(Debug, thiserror::Error)]
@@ -107,8 +105,6 @@ impl Sink {
         runtime: tokio::runtime::Handle,
         body_memory: usize,
     ) -> Result<Sink, SinkError> {
-        let in_flight = in_flight.max(1);
-        let body_cap = options.batch.max_bytes.min(body_memory / (in_flight as usize + 1)).max(SMALLEST_BODY);
         let shared = Arc::new(Shared {
             scope: options.previous_name.unwrap_or_else(|| options.name.clone()),
             retry: options.retry,
@@ -117,12 +113,14 @@ impl Sink {
             client,
             acker: consumer.acker(),
             dead_letters,
-            body_cap: AtomicUsize::new(body_cap),
+            body_cap: AtomicUsize::new(options.batch.max_bytes),
+            body_memory,
+            window: Window::new(in_flight),
             no_overwrite: AtomicBool::new(false),
             name: options.name.clone(),
         });
         let (stop, stopped) = watch::channel(false);
-        let delivery = Delivery { shared: shared.clone(), batch: options.batch, in_flight, encoder, consumer, runtime, stop: stopped };
+        let delivery = Delivery { shared: shared.clone(), batch: options.batch, encoder, consumer, runtime, stop: stopped };
         let thread = std::thread::Builder::new()
             .name(format!("sink-{}", options.name))
             .spawn(move || delivery.run())
@@ -133,6 +131,7 @@ impl Sink {
     /// How the sink stands; lag and offsets are left for the queue to fill in.
     pub fn status(&self) -> SinkStatus {
         let mut status = self.shared.stats.status(self.kind);
+        (status.in_flight_limit, status.in_flight_most) = (self.shared.window.limit().into(), self.shared.window.most().into());
         if self.thread.as_ref().is_some_and(JoinHandle::is_finished) && !*self.stop.borrow() {
             status.state = "held".into();
             status.reason =
@@ -190,6 +189,13 @@ fn build(options: &SinkOptions, scope: &str, host_name: &str) -> Result<Built, S
         SinkKind::Http(kind) => {
             let encoder = http::encoder(host_name, kind.format);
             ("http", encoder, Box::new(http::HttpClient::new(name, kind, many)?), many)
+        }
+        SinkKind::Loki(kind) => {
+            let encoder = loki::LokiEncoder::new(host_name, &kind.labels, kind.structured_metadata);
+            ("loki", Box::new(encoder), Box::new(loki::LokiClient::new(name, kind, many)?), many)
+        }
+        SinkKind::Otlp(kind) => {
+            ("otlp", Box::new(otlp::OtlpEncoder::new(scope, host_name)), Box::new(otlp::OtlpClient::new(name, kind, many)?), many)
         }
         // What is appended to one file, in order, cannot be in flight twice.
         SinkKind::File(kind) => {

@@ -1,7 +1,7 @@
 //! A blocking HTTP/1.1 request, enough for loopback.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// Sends one request to `http://HOST:PORT/…` and returns status and body.
@@ -39,4 +39,25 @@ fn unchunk(mut bytes: &[u8]) -> Option<Vec<u8>> {
         body.extend(bytes.get(end + 2..end + 2 + size)?);
         bytes = bytes.get(end + 4 + size..)?;
     }
+}
+
+/// One request on a connection of its own; status and the rest of the answer. `None` when the agent is not there.
+pub fn ask(address: SocketAddr, method: &str, path: &str, headers: &str, body: &[u8]) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(super::PATIENCE)).unwrap();
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
+    stream.write_all(head.as_bytes()).ok()?;
+    // An answer may come before the whole body was read.
+    let _ = stream.write_all(body);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    Some((answer.split(' ').nth(1)?.parse().ok()?, answer))
+}
+
+/// As `Content-Encoding: gzip` has it.
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
 }

@@ -29,6 +29,11 @@ pub fn quoted(text: impl AsRef<Path>) -> String {
     serde_json::Value::from(text.as_ref().to_str().expect("a path in UTF-8")).to_string()
 }
 
+/// How much of something a long form of a test wants, by its variable.
+pub fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |v| v.parse().unwrap_or_else(|_| panic!("{name} is no number: {v}")))
+}
+
 /// Waits until `condition` holds.
 pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;

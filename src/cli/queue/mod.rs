@@ -18,13 +18,13 @@ pub(super) use read::read;
 pub(super) use topics::topics;
 pub(super) use verify::verify;
 
-use super::{FAILED, USAGE, colour, complain, load, print};
+use super::{FAILED, colour, complain, load, load_or_tell, print};
 use crate::admin::control::{self, Answer, Request};
 use crate::process::timestamp::rfc3339;
 use crate::queue::{Held, Overwriting, Stopped, StoppedError, View};
 use crate::sink::SinkKind;
 use args::Where;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 /// Why a command has nothing to show: the exit code; the message is told already.
@@ -46,11 +46,7 @@ impl Where {
         match (&self.data_dir, self.config.is_empty()) {
             (Some(dir), _) => Ok(dir.clone()),
             (None, true) => Ok(PathBuf::from(crate::config::DATA_DIR)),
-            (None, false) => load(&self.config).map(|config| config.queue.dir).map_err(|errors| {
-                let text = errors.render(colour(std::io::stderr().is_terminal()));
-                let _ = std::io::stderr().write_all(text.as_bytes());
-                Told(USAGE)
-            }),
+            (None, false) => load_or_tell(&self.config).map(|config| config.queue.dir).map_err(Told),
         }
     }
 

@@ -20,7 +20,7 @@ sinks:
        |
      9 |     endpoint: http://localhost:9200
        |     ^^^^^^^^
-       = expected one of: type, enabled, endpoints, index, pipeline, auth, tls, compression, timeout, previous_name, topics, batch, in_flight, retry
+       = expected one of: type, enabled, endpoints, index, pipeline, auth, tls, compression, timeout, previous_name, topics, batch, catch_up, in_flight, retry
        = help: did you mean `endpoints`?
 
     1 error in pipeline.yaml; nothing was started and no data was touched
@@ -71,7 +71,7 @@ sinks: {out: {type: console}}
        |
      4 |     paths: [/var/log/*.log]
        |     ^^^^^
-       = expected one of: type, enabled, include, exclude, topic, start_at, idle_flush, max_line_bytes, on_long_line, encoding, line_ending, multiline, format, kubernetes, rescan, ignore_older, forget_after, fields, downward_api
+       = expected one of: type, enabled, include, exclude, topic, start_at, idle_flush, max_line_bytes, on_long_line, encoding, line_ending, multiline, format, kubernetes, rescan, watch, poll_interval, ignore_older, forget_after, fields, downward_api
        = help: did you mean `include`?
 
     1 error in pipeline.yaml; nothing was started and no data was touched
@@ -93,7 +93,7 @@ fn no_type() {
        |
      2 | sinks: {b: {format: text}}
        |         ^
-       = expected the kind of sink: one of `elasticsearch`, `opensearch`, `http`, `file`, `console`
+       = expected the kind of sink: one of `elasticsearch`, `opensearch`, `http`, `loki`, `otlp`, `file`, `console`
 
     2 errors in pipeline.yaml; nothing was started and no data was touched
     "#);
@@ -172,5 +172,39 @@ sinks:
        = expected letters, digits and `-`
 
     2 errors in pipeline.yaml; nothing was started and no data was touched
+    "#);
+}
+
+#[test]
+fn mistakes_of_loki_and_otlp() {
+    assert_snapshot!(errors(r#"sources: {a: {type: file, include: /a}}
+sinks:
+  l: {type: loki, endpoint: "http://loki:3100/loki/api/v1/push", labels: {1st: host.name, level: log.level}, tennant: x}
+  o: {type: otlp, endpoints: "http://collector:4318"}
+"#), @r#"
+    error: `1st` cannot be a label
+      --> pipeline.yaml:3:75
+       |
+     3 |   l: {type: loki, endpoint: "http://loki:3100/loki/api/v1/push", labels: {1st: host.name, level: log.level}, tennant: x}
+       |                                                                           ^^^
+       = expected letters, digits and `_`, and no digit first
+
+    error: unknown key `tennant` in sinks.l
+      --> pipeline.yaml:3:110
+       |
+     3 |   l: {type: loki, endpoint: "http://loki:3100/loki/api/v1/push", labels: {1st: host.name, level: log.level}, tennant: x}
+       |                                                                                                              ^^^^^^^
+       = expected one of: type, enabled, endpoint, tenant, labels, structured_metadata, auth, tls, compression, timeout, previous_name, topics, batch, catch_up, in_flight, retry
+       = help: did you mean `tenant`?
+
+    error: unknown key `endpoints` in sinks.o
+      --> pipeline.yaml:4:19
+       |
+     4 |   o: {type: otlp, endpoints: "http://collector:4318"}
+       |                   ^^^^^^^^^
+       = expected one of: type, enabled, endpoint, auth, tls, compression, timeout, headers, previous_name, topics, batch, catch_up, in_flight, retry
+       = help: did you mean `endpoint`?
+
+    3 errors in pipeline.yaml; nothing was started and no data was touched
     "#);
 }

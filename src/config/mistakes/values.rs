@@ -4,6 +4,30 @@ use super::{after_pipeline, errors};
 use insta::assert_snapshot;
 
 #[test]
+fn ways_to_watch() {
+    assert_snapshot!(errors(r#"sources:
+  app: {type: file, include: /a, watch: polling, poll_interval: 10ms}
+sinks: {out: {type: console}}
+"#), @r#"
+    error: `sources.app.watch` is `polling`
+      --> pipeline.yaml:2:41
+       |
+     2 |   app: {type: file, include: /a, watch: polling, poll_interval: 10ms}
+       |                                         ^^^^^^^
+       = expected one of: `auto`, `inotify`, `poll`
+
+    error: `sources.app.poll_interval` is `10ms`
+      --> pipeline.yaml:2:65
+       |
+     2 |   app: {type: file, include: /a, watch: polling, poll_interval: 10ms}
+       |                                                                 ^^^^
+       = expected a duration from 100ms to 1h
+
+    2 errors in pipeline.yaml; nothing was started and no data was touched
+    "#);
+}
+
+#[test]
 fn several_mistakes_in_one_file() {
     assert_snapshot!(errors(r#"sources:
   app:

@@ -168,7 +168,13 @@ fn dead_letters_are_durable_when_put_returns_and_go_on_after_a_restart() {
     }
     let queue = Queue::open(options(dir.path()), &["logs".into()]).unwrap();
     assert_eq!(queue.topics(), ["logs"]);
-    let wanted = Subscription { group: "redrive".into(), previous: None, topics: vec![DEAD_LETTER_TOPIC.into()], pipeline: 0 };
+    let wanted = Subscription {
+        group: "redrive".into(),
+        previous: None,
+        topics: vec![DEAD_LETTER_TOPIC.into()],
+        pipeline: 0,
+        ..Subscription::default()
+    };
     let got = consume(&mut *queue.subscribe(&wanted).unwrap(), 4);
     assert_eq!(texts(&got), ["{\"n\":0}", "{}", "{\"n\":1}", "{}"]);
 }

@@ -395,7 +395,13 @@ fn no_power_cut_hides_what_was_dropped() {
         let mut disk = SimDisk::new(seed);
         let mut known: BTreeSet<u64> = BTreeSet::new();
         let mut deliver = |queue: &Life, wait: Duration| {
-            let Ok(mut consumer) = queue.subscribe(&Subscription { group: "g".into(), previous: None, topics: vec![], pipeline: 0 }) else {
+            let Ok(mut consumer) = queue.subscribe(&Subscription {
+                group: "g".into(),
+                previous: None,
+                topics: vec![],
+                pipeline: 0,
+                ..Subscription::default()
+            }) else {
                 return;
             };
             while let Ok(Some(batch)) = consumer.poll(&LIMITS, wait) {

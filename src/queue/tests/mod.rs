@@ -3,6 +3,7 @@
 mod bad_sectors;
 mod basics;
 mod campaign;
+mod catch_up;
 mod clock_jumps;
 mod damage;
 mod limits;
@@ -81,7 +82,7 @@ pub(super) fn lines(from: u64, n: u64) -> Vec<String> {
 }
 
 pub(super) fn join(queue: &Queue, group: &str) -> Box<dyn Consumer> {
-    queue.subscribe(&Subscription { group: group.into(), previous: None, topics: vec![], pipeline: 0 }).unwrap()
+    queue.subscribe(&Subscription { group: group.into(), previous: None, topics: vec![], pipeline: 0, ..Subscription::default() }).unwrap()
 }
 
 /// (stream key, position, line) of each event.

@@ -160,10 +160,14 @@ fn with_intent_synced_exactly_the_same_batches_are_sent_again_after_a_power_cut(
 
 #[test]
 fn with_intent_written_the_same_events_are_sent_again_after_a_power_cut_perhaps_in_other_batches() {
-    let (acked, before, after) = send_cut_and_send(Intent::Written, u64::MAX / 2);
-    let again: BTreeSet<u64> = after.values().flatten().map(|e| e.1).collect();
-    assert!(before.iter().filter(|(id, _)| !acked.contains(*id)).flat_map(|(_, e)| e).all(|e| again.contains(&e.1)));
-    assert!(before.keys().any(|id| !acked.contains(id) && !after.contains_key(id)), "else `synced` would be for nothing");
+    // On a loaded machine the journal may be synced between the last batch and the cut.
+    let in_other_batches = (0..50).any(|_| {
+        let (acked, before, after) = send_cut_and_send(Intent::Written, u64::MAX / 2);
+        let again: BTreeSet<u64> = after.values().flatten().map(|e| e.1).collect();
+        assert!(before.iter().filter(|(id, _)| !acked.contains(*id)).flat_map(|(_, e)| e).all(|e| again.contains(&e.1)));
+        before.keys().any(|id| !acked.contains(id) && !after.contains_key(id))
+    });
+    assert!(in_other_batches, "else `synced` would be for nothing");
 }
 
 #[test]

@@ -100,7 +100,8 @@ fn an_event_that_its_topic_no_longer_has_is_sent_from_its_letter_as_the_same_doc
     queue.abandon();
     drop((consumer, writer, queue));
     let queue = open(dir.path());
-    let wanted = Subscription { group: "find".into(), previous: Some("search".into()), topics: vec![], pipeline: 0 };
+    let wanted =
+        Subscription { group: "find".into(), previous: Some("search".into()), topics: vec![], pipeline: 0, ..Subscription::default() };
     let mut consumer = queue.subscribe(&wanted).unwrap();
     let again = consumer.poll(&LIMITS, LONG).unwrap().unwrap();
     assert_eq!(again.id.to_string().replace("-find-", "-search-"), batch.id.to_string());

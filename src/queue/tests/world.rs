@@ -132,7 +132,13 @@ impl World {
             }
             Err(e) => panic!("the disk is well, and yet: {e}"),
         };
-        let mut consumer = match queue.subscribe(&Subscription { group: "g".into(), previous: None, topics: vec![], pipeline: 0 }) {
+        let mut consumer = match queue.subscribe(&Subscription {
+            group: "g".into(),
+            previous: None,
+            topics: vec![],
+            pipeline: 0,
+            ..Subscription::default()
+        }) {
             Ok(c) => c,
             Err(_) => return false,
         };
@@ -216,7 +222,13 @@ impl World {
     }
 
     fn read_letters(&mut self, queue: &Queue) {
-        let wanted = Subscription { group: "letters".into(), previous: None, topics: vec![DEAD_LETTER_TOPIC.into()], pipeline: 0 };
+        let wanted = Subscription {
+            group: "letters".into(),
+            previous: None,
+            topics: vec![DEAD_LETTER_TOPIC.into()],
+            pipeline: 0,
+            ..Subscription::default()
+        };
         let Ok(mut consumer) = queue.subscribe(&wanted) else { return };
         while let Ok(Some(batch)) = consumer.poll(&LIMITS, Duration::ZERO) {
             self.read_letters.extend(events(&batch).into_iter().map(|e| e.2));

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicUsize;
 
 /// Fails the first attempts; watches how many are made at the same time.
 struct Watched {
-    /// The first four go out before anything is known, and fail together.
+    /// The first two go out before anything is known, and fail together.
     first: tokio::sync::Barrier,
     failures: usize,
     attempts: AtomicUsize,
@@ -19,7 +19,7 @@ struct Watched {
 impl Watched {
     fn new(failures: usize) -> Arc<Watched> {
         let zero = || AtomicUsize::new(0);
-        let first = tokio::sync::Barrier::new(4);
+        let first = tokio::sync::Barrier::new(2);
         Arc::new(Watched { first, failures, attempts: zero(), now: zero(), most_in_outage: zero(), most: zero() })
     }
 }
@@ -33,13 +33,13 @@ impl Client for WatchedClient {
             let attempt = watched.attempts.fetch_add(1, Relaxed);
             let now = watched.now.fetch_add(1, Relaxed) + 1;
             watched.most.fetch_max(now, Relaxed);
-            if (4..watched.failures).contains(&attempt) {
+            if (2..watched.failures).contains(&attempt) {
                 watched.most_in_outage.fetch_max(now, Relaxed);
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
             watched.now.fetch_sub(1, Relaxed);
             match attempt {
-                a if a < 4 && a < watched.failures => {
+                a if a < 2 && a < watched.failures => {
                     watched.first.wait().await;
                     Outcome::Retry { reason: "down".into(), after: None }
                 }
@@ -61,6 +61,7 @@ fn an_outage_is_probed_with_one_request_at_a_time() {
     assert!(watched.most.load(Relaxed) <= 4);
     let status = bench.sink().status();
     assert_eq!((status.batches_sent, status.batches_retried, status.delivered_events), (40, 20, 40));
+    assert_eq!((status.in_flight_limit, status.in_flight_most), (1, 4), "the receiver is met gently afterwards");
 }
 
 #[test]
@@ -71,7 +72,7 @@ fn bodies_stay_within_their_memory() {
         Bench::start_with(Box::new(LineEncoder::new("h")), Box::new(WatchedClient(watched)), 3, batches(&events, 10, RunFlags::UTF8));
     bench.finish();
     let limits = bench.limits.lock().unwrap();
-    assert_eq!(limits[0].max_bytes, (8 << 20) / 4, "three in flight and one being encoded");
+    assert_eq!(limits[0].max_bytes, (8 << 20) / 3, "two in flight, with which it begins, and one being encoded");
     assert_eq!(limits[0].overhead, FIRST_OVERHEAD);
     assert!(limits[1].overhead > 500, "100 control bytes become 600: {}", limits[1].overhead);
 }

@@ -169,6 +169,10 @@ impl Client for BulkClient {
         }
     }
 
+    fn names_items(&self) -> bool {
+        true
+    }
+
     fn overwriting<'a>(&'a self) -> Pin<Box<dyn Future<Output = Overwriting> + Send + 'a>> {
         Box::pin(self.ask_overwriting())
     }

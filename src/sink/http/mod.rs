@@ -15,7 +15,7 @@ mod post;
 use super::client::Encoder;
 use super::ndjson::LineEncoder;
 pub use options::{BodyFormat, HttpOptions};
-pub(crate) use post::HttpClient;
+pub(crate) use post::{HttpClient, header_map};
 
 /// The encoder for a format.
 pub(crate) fn encoder(host_name: &str, format: BodyFormat) -> Box<dyn Encoder> {

@@ -4,9 +4,22 @@ use super::options::{BodyFormat, HttpOptions};
 use crate::sink::SinkError;
 use crate::sink::client::{Client, Outcome, Request, Sending, item_range};
 use crate::sink::elasticsearch::Compression;
-use crate::sink::transport::{Transport, answers, excerpt, gzip, parse_url};
+use crate::sink::transport::{Transport, gzip, parse_url};
+use crate::sink::verdict::by_status;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
+
+/// Headers that are sent with each request of the sink `sink`.
+pub(crate) fn header_map(sink: &str, headers: &[(String, String)]) -> Result<HeaderMap, SinkError> {
+    let bad = |reason: String| SinkError::Option { sink: sink.to_string(), reason };
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        let value = HeaderValue::from_str(value)
+            .map_err(|_| bad(format!("the value of header {name} holds characters that no header can hold")))?;
+        map.insert(HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad(format!("{name:?} is no name of a header")))?, value);
+    }
+    Ok(map)
+}
 
 /// The client of an HTTP sink.
 pub(crate) struct HttpClient {
@@ -28,7 +41,7 @@ impl HttpClient {
             "PUT" => Method::PUT,
             other => return Err(bad(format!("method {other:?} cannot carry logs; expected POST or PUT"))),
         };
-        let mut headers = HeaderMap::new();
+        let mut headers = header_map(sink, &options.headers)?;
         headers.insert(
             CONTENT_TYPE,
             HeaderValue::from_static(match options.format {
@@ -38,12 +51,6 @@ impl HttpClient {
         );
         if options.compression != Compression::None {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        for (name, value) in &options.headers {
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad(format!("{name:?} is no name of a header")))?;
-            let value = HeaderValue::from_str(value)
-                .map_err(|_| bad(format!("the value of header {name} holds characters that no header can hold")))?;
-            headers.insert(name, value);
         }
         let transport = Transport::new(sink, std::slice::from_ref(&url), &options.auth, &options.tls, options.timeout, in_flight)?;
         Ok(HttpClient { transport, method, url, headers, format: options.format, compression: options.compression })
@@ -64,23 +71,7 @@ impl HttpClient {
                 return Outcome::Retry { reason: format!("{} {error}", self.url.origin().ascii_serialization()), after: None };
             }
         };
-        let (status, said) = (answer.status, answer.excerpt());
-        match status {
-            200..=299 => Outcome::Delivered { already_there: 0 },
-            408 | 409 | 425 | 429 | 500..=599 => Outcome::Retry { reason: answers(status, &said), after: answer.retry_after },
-            413 => Outcome::TooLarge { reason: format!("413 {said}") },
-            400 | 422 => Outcome::Refused { status, reason: said },
-            300..=399 => Outcome::Hold {
-                reason: format!(
-                    "the answer is a redirect ({status}) to {:?}, which is not followed: set the right URL",
-                    excerpt(&answer.location)
-                ),
-            },
-            401 => Outcome::Hold { reason: format!("the log-in is not accepted (401); check auth: {said}") },
-            403 => Outcome::Hold { reason: format!("no permission (403): {said}") },
-            404 => Outcome::Hold { reason: format!("there is nothing at this URL (404); check url: {said}") },
-            _ => Outcome::Hold { reason: answers(status, &said) },
-        }
+        by_status(&answer, &answer.excerpt())
     }
 }
 

@@ -6,10 +6,9 @@
 //! it, and where the trailer says that nothing more is in it, it is not even decompressed.
 
 use super::discover::Reason;
-use super::globs::bases;
+use super::globs::{bases, inner_bases, name_shape};
 use super::inflate::{Codec, Inflater, stated_size};
 use super::marks::Marks;
-use super::missed::is_rotated_name;
 use super::resume::first_bytes;
 use super::tailer::Tailer;
 use super::tracked::{FileId, Look, Tracked, open_regular, same_file, tail_agrees};
@@ -107,11 +106,22 @@ fn originals(path: &Path) -> Vec<PathBuf> {
 }
 
 impl Tailer {
+    /// The paths of which the compressed file `path` may be a generation, also by links and by a number before the extension.
+    pub(crate) fn originals(&self, path: &Path) -> Vec<PathBuf> {
+        let mut found = originals(path);
+        if let (Some(dir), Some(stem)) = (path.parent(), path.file_stem()) {
+            found.extend(inner_bases(stem).into_iter().map(|name| dir.join(name)));
+        }
+        let links: Vec<PathBuf> = found.iter().flat_map(|o| self.links_to(o)).cloned().collect();
+        found.extend(links);
+        found
+    }
+
     /// Whether `path` may be a compressed generation of a followed file, or is followed as it is.
     pub(crate) fn is_compressed_generation(&mut self, path: &Path) -> bool {
         Codec::of(path).is_some()
             && (self.globs.iter().any(|g| g.names_compressed(path))
-                || originals(path).iter().any(|o| self.globs.iter().any(|g| g.matches(o))))
+                || self.originals(path).iter().any(|o| self.globs.iter().any(|g| g.matches(o))))
     }
 
     /// A compressed file that is not followed: whether it should be, and from where.
@@ -126,7 +136,7 @@ impl Tailer {
         if settled || self.globs.iter().any(|g| g.excludes(&path)) {
             return;
         }
-        let originals = originals(&path);
+        let originals = self.originals(&path);
         if std::fs::symlink_metadata(path.with_extension("")).is_ok_and(|m| m.is_file()) {
             // It is still being written; its writer removes the original when it is whole.
             return;
@@ -153,13 +163,21 @@ impl Tailer {
             return;
         }
         let named = self.globs.iter().position(|g| g.names_compressed(&path)).map(|source| (source, path.clone()));
+        let stem = path.parent().zip(path.file_stem()).map(|(dir, stem)| dir.join(stem));
+        let inner: Vec<PathBuf> =
+            path.file_stem().map(inner_bases).unwrap_or_default().into_iter().map(|n| path.with_file_name(n)).collect();
         // Its time of change is that of its content where the compressor keeps it (gzip, zstd, logrotate), else later.
         let unpacked = path.with_extension("");
+        // A name with the number before the extension must be asked for by itself: it may be that of another log.
+        let asked = stem.as_ref().is_some_and(|s| self.globs.iter().any(|g| g.matches(s)));
         let missed = originals.iter().find(|o| {
-            let since = self.followed_since(o);
-            is_rotated_name(o, &unpacked) && since != 0 && since <= look.modified_ns
+            let rotated = if inner.contains(o) { asked } else { self.has_name_of_generation(o, &unpacked) };
+            let since = if rotated { self.followed_since(o) } else { 0 };
+            since != 0 && since <= look.modified_ns
         });
-        let missed = missed.cloned();
+        // Each generation has its own name from the beginning (log4j2 without `fileName`, logback without `file`).
+        let sibling = |s: &&PathBuf| self.seen_shapes.get(&name_shape(s)).is_some_and(|since| *since != 0 && *since <= look.modified_ns);
+        let missed = missed.cloned().or_else(|| stem.as_ref().filter(sibling).cloned());
         let missed = missed.filter(|_| !self.unrelated_heads.contains(&Head::of(&head)));
         let Some((source, original)) = missed.and_then(|o| Some((self.source_of(&o)?, o))).or(named) else {
             self.not_followed.insert(&look, Reason::Unrelated);
@@ -178,7 +196,7 @@ impl Tailer {
         }
         let mut file = Tracked::new(source, self.shared.sources[source].counters.clone(), original, path.clone(), &look, now);
         file.counters.rotations.add(u64::from(file.path != path));
-        file.packed = Some(Packed::new(codec));
+        file.packed = Some(Box::new(Packed::new(codec)));
         file.moved = Some(now);
         let id = self.insert(file);
         self.name(&path, id);
@@ -213,7 +231,7 @@ impl Tailer {
     }
 
     /// How far a stream was handed over: as far as it is durable, or, by this process, farther.
-    pub(super) fn reached(&self, stream: &Stream) -> Position {
+    pub(crate) fn reached(&self, stream: &Stream) -> Position {
         let durable = stream.durable();
         self.handed_over.get(&stream.id).copied().filter(|p| p.end > durable.end).unwrap_or(durable)
     }
@@ -250,7 +268,7 @@ impl Tailer {
         let mut file = Tracked::new(source, self.shared.sources[source].counters.clone(), spec.path.clone(), path.clone(), &look, now);
         (file.generation, file.head, file.announced, file.stream) = (spec.generation, spec.head, spec.key == 0, Some(stream));
         file.marks = Marks::decode(&spec.resume);
-        file.packed = Some(Packed::new(codec));
+        file.packed = Some(Box::new(Packed::new(codec)));
         file.moved = Some(now);
         file.seek(at.end, at.tail);
         tracing::info!("{} holds what was read of {} up to byte {}: reading on from there", path.display(), spec.path.display(), at.end);

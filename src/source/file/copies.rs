@@ -138,8 +138,8 @@ impl Tailer {
     pub(super) fn is_copy_of_read(&mut self, path: &Path, base: &Path, look: &Look, now: Instant) -> bool {
         let mut streams = self.remembered_paths.get(base).cloned().unwrap_or_default();
         // One whose name has just come to mean this file is over, if it is read to its end.
-        let over = |f: &&Tracked| f.at.is_none() && f.path == base && f.size == f.pos;
-        let over = |f: &&Tracked| over(f) && f.file.as_ref().is_none_or(|o| o.metadata().is_ok_and(|m| m.len() == f.pos));
+        let over = |f: &Tracked| f.at.is_none() && f.path == base && f.size == f.pos;
+        let over = |f: &&Box<Tracked>| over(f) && f.file.as_ref().is_none_or(|o| o.metadata().is_ok_and(|m| m.len() == f.pos));
         let vanished: Vec<(FileId, Former)> =
             self.vanishing.iter().filter_map(|id| Some((*id, self.files.get(id).filter(over)?.as_former()))).collect();
         streams.extend(vanished.iter().filter_map(|(_, former)| former.stream.clone()));

@@ -2,7 +2,7 @@
 
 use crate::admin::SourceStatus;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// A counter or gauge with one writer.
 #[derive(Debug, Default)]
@@ -15,6 +15,10 @@ impl Count {
 
     pub(crate) fn sub(&self, n: u64) {
         self.0.fetch_sub(n, Relaxed);
+    }
+
+    pub(crate) fn set(&self, n: u64) {
+        self.0.store(n, Relaxed);
     }
 
     pub(crate) fn get(&self) -> u64 {
@@ -35,6 +39,10 @@ pub(crate) struct Counters {
     pub(crate) cut_events: Count,
     pub(crate) cut_bytes: Count,
     pub(crate) lost_bytes: Count,
+    pub(crate) polled_dirs: Count,
+    pub(crate) unreadable_generations: Count,
+    /// That no file descriptor is left was said.
+    no_descriptor: AtomicBool,
     last_error: Mutex<String>,
     /// Milliseconds, and one more; 0: none is expected.
     to_loss: AtomicU64,
@@ -43,6 +51,11 @@ pub(crate) struct Counters {
 impl Counters {
     pub(crate) fn set_seconds_to_loss(&self, seconds: Option<f64>) {
         self.to_loss.store(seconds.map_or(0, |s| (s * 1000.0) as u64 + 1), Relaxed);
+    }
+
+    /// No file descriptor is left; whether that is still to be said.
+    pub(crate) fn no_descriptor(&self) -> bool {
+        !self.no_descriptor.swap(true, Relaxed)
     }
 
     pub(crate) fn set_error(&self, error: &str) {
@@ -62,6 +75,8 @@ impl Counters {
             cut_events: self.cut_events.get(),
             cut_bytes: self.cut_bytes.get(),
             lost_bytes: self.lost_bytes.get(),
+            polled_dirs: self.polled_dirs.get(),
+            unreadable_generations: self.unreadable_generations.get(),
             seconds_to_loss: self.to_loss.load(Relaxed).checked_sub(1).map(|ms| ms as f64 / 1000.0),
             last_error: self.last_error.lock().unwrap_or_else(|e| e.into_inner()).clone(),
             ..SourceStatus::default()

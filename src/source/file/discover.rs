@@ -1,18 +1,21 @@
 //! Which file a name means: hints, renames, and files that came and went between two looks.
 
-use super::globs::bases;
+use super::globs::{bases, is_unreadable};
 use super::inflate::Codec;
+use super::listing::Found;
 use super::read::Turn;
-use super::tailer::{Dir, Tailer, Watched};
+use super::tailer::{Dir, HINT_PAUSE, MOST_PAUSES, SCAN_PAUSE, Tailer, Watched};
 use super::tracked::{FileId, Look, Tracked, open_regular};
-use super::watch::HintKind;
+use super::watch::{Hint, HintKind};
 use crate::queue::{Cause, FileIdentity, Head, LostUnread, Position, Stream};
+use rustix::io::Errno;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
+use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Why a file that was looked at is not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +71,37 @@ pub(super) struct Fresh {
 }
 
 pub(super) fn look_at(path: &Path) -> Option<Look> {
-    std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|m| Look::of(&m))
+    see(path).ok().flatten()
+}
+
+/// The file behind a name, if there is one.
+///
+/// # Errors
+/// Nobody can tell now: a network file system does not answer, or the directory may not be passed.
+pub(super) fn see(path: &Path) -> io::Result<Option<Look>> {
+    match std::fs::metadata(path) {
+        Ok(meta) => Ok(meta.is_file().then(|| Look::of(&meta))),
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(e) if Errno::from_io_error(&e) == Some(Errno::LOOP) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Names that hints speak of, each once.
+#[derive(Default)]
+struct Touched {
+    names: Vec<(Arc<Path>, OsString, PathBuf)>,
+    known: HashSet<PathBuf>,
+    /// What was renamed, and from a generation of which path.
+    moved: HashMap<PathBuf, PathBuf>,
+}
+
+impl Touched {
+    fn add(&mut self, dir: &Arc<Path>, name: OsString, path: PathBuf) {
+        if self.known.insert(path.clone()) {
+            self.names.push((dir.clone(), name, path));
+        }
+    }
 }
 
 impl Tailer {
@@ -89,87 +122,130 @@ impl Tailer {
         let (dir, name) = (path.parent()?, path.file_name()?);
         bases(name).find_map(|base| {
             let base = dir.join(base);
-            self.source_of(&base).map(|source| (source, base))
+            self.source_of(&base).map(|source| (source, base.clone())).or_else(|| self.linked(&base))
         })
     }
 
-    /// Takes the kernel's hints and looks at the names that they speak of.
-    pub(crate) fn take_hints(&mut self, now: Instant) {
+    /// Whether a name can be that of a followed file, or of a generation of one.
+    pub(super) fn may_matter(&mut self, path: &Path) -> bool {
+        self.source_of(path).is_some()
+            || self.base_of(path).is_some()
+            || self.is_compressed_generation(path)
+            || self.is_unreadable_generation(path)
+            || !self.links_to(path).is_empty()
+    }
+
+    /// Takes the kernel's hints and looks at the names that they speak of. Gives how long to gather the next ones.
+    pub(crate) fn take_hints(&mut self, now: Instant) -> Duration {
         let mut hints = Vec::new();
         self.watcher.hints_now(|hint| hints.push(hint));
-        let (mut touched, mut known) = (Vec::new(), HashSet::new());
-        let mut moved: HashMap<PathBuf, PathBuf> = HashMap::new();
+        let (mut touched, mut others, mut grown) = (Touched::default(), hints.len(), 0u32);
         for hint in hints {
             if hint.kind == HintKind::Overflow {
-                tracing::debug!("the kernel dropped hints about directories: listing them all");
+                tracing::debug!("the kernel dropped hints about directories: listing them all, and looking at each file");
                 self.full_scan_due = now;
                 self.scan_soon(now);
                 continue;
             }
-            let dir = match self.watched.get(&hint.watch) {
+            if hint.kind == HintKind::Ended {
+                self.watch_ended(hint.watch);
+                continue;
+            }
+            let dirs = match self.watched.get(&hint.watch) {
                 Some(Watched::File(id)) => {
                     let id = *id;
-                    self.activate(id);
+                    (others, grown) = (others - 1, grown + u32::from(self.activate(id)));
                     continue;
                 }
-                Some(Watched::Dir(dir)) => dir.clone(),
+                Some(Watched::Dir(dirs)) => dirs.clone(),
                 None => continue,
             };
             if hint.kind == HintKind::Directories {
                 self.scan_soon(now);
                 continue;
             }
-            if hint.kind == HintKind::Changed
-                && let Some(&id) = self.dirs.get(&*dir).and_then(|d| d.names.get(&hint.name))
-            {
-                self.activate(id);
-                continue;
-            }
-            let path = dir.join(&hint.name);
-            match hint.kind {
-                HintKind::MovedFrom(cookie) => {
-                    let known = self.dirs.get(&*dir).and_then(|d| d.names.get(&hint.name)).and_then(|id| self.files.get(id));
-                    let known = known.map(|f| f.path.clone());
-                    let own = || self.source_of(&path).is_some().then(|| path.clone());
-                    let base = known.or_else(own).or_else(|| self.base_of(&path).map(|b| b.1));
-                    if let Some(base) = base {
-                        // Most second halves come at once; those of renames to other directories never do.
-                        if self.moves.len() > 1000 {
-                            self.moves.clear();
-                        }
-                        self.moves.insert(cookie, base);
-                    }
+            let mut only_growth = hint.kind == HintKind::Changed;
+            for dir in dirs.iter() {
+                match self.take_hint(dir, &hint, &mut touched) {
+                    Some(activated) => grown += u32::from(activated),
+                    None => only_growth = false,
                 }
-                HintKind::MovedTo(cookie) => {
-                    if let Some(base) = self.moves.remove(&cookie) {
-                        moved.insert(path.clone(), base);
+            }
+            if only_growth {
+                others -= 1;
+            }
+            if let HintKind::MovedTo(cookie) = hint.kind {
+                self.moves.remove(&cookie);
+            }
+        }
+        let mut found = Found::default();
+        for (dir, name, path) in touched.names {
+            let look = see(&path);
+            let seen = look.as_ref().ok().copied().flatten();
+            if self.observe(&dir, &name, &path, look, &mut found.vanished) {
+                found.fresh.extend(seen.map(|look| Fresh { base: touched.moved.remove(&path), path, look }));
+            }
+        }
+        if !found.fresh.is_empty() || !found.vanished.is_empty() {
+            self.settle(found.fresh, found.vanished, now);
+        }
+        // A file that is renamed may soon be renamed again.
+        if others == 0 { HINT_PAUSE * grown.clamp(1, MOST_PAUSES) } else { HINT_PAUSE }
+    }
+
+    /// Takes a hint about a name in `dir`. Where it only says that a followed file has grown: whether that was news.
+    fn take_hint(&mut self, dir: &Arc<Path>, hint: &Hint, touched: &mut Touched) -> Option<bool> {
+        if hint.kind == HintKind::Changed
+            && let Some(&id) = self.dirs.get(&**dir).and_then(|d| d.names.get(&hint.name))
+        {
+            return Some(self.activate(id));
+        }
+        let path = dir.join(&hint.name);
+        match hint.kind {
+            HintKind::MovedFrom(cookie) => {
+                let known = self.dirs.get(&**dir).and_then(|d| d.names.get(&hint.name)).and_then(|id| self.files.get(id));
+                let known = known.map(|f| f.path.clone());
+                let own = || self.source_of(&path).is_some().then(|| path.clone());
+                let base = known.or_else(own).or_else(|| self.base_of(&path).map(|b| b.1));
+                if let Some(base) = base {
+                    // Most second halves come at once; those of renames to other directories never do.
+                    if self.moves.len() > 1000 {
+                        self.moves.clear();
                     }
+                    self.moves.insert(cookie, base);
                 }
-                _ => {}
             }
-            let followed = self.dirs.get(&*dir).is_some_and(|d| d.names.contains_key(&hint.name));
-            let known_name =
-                |t: &mut Tailer| t.source_of(&path).is_some() || t.base_of(&path).is_some() || t.is_compressed_generation(&path);
-            let matters = followed || moved.contains_key(&path) || known_name(self);
-            if matters && known.insert(path.clone()) {
-                touched.push((dir, hint.name, path));
+            HintKind::MovedTo(cookie) => {
+                if let Some(base) = self.moves.get(&cookie) {
+                    touched.moved.insert(path.clone(), base.clone());
+                }
             }
+            _ => {}
         }
-        if touched.is_empty() {
-            return;
-        }
-        let (mut fresh, mut vanished) = (Vec::new(), Vec::new());
-        for (dir, name, path) in touched {
-            let look = look_at(&path);
-            if self.observe(&dir, &name, &path, look, &mut vanished) {
-                fresh.extend(look.map(|look| Fresh { base: moved.remove(&path), path, look }));
+        let followed = self.dirs.get(&**dir).is_some_and(|d| d.names.contains_key(&hint.name));
+        if followed || touched.moved.contains_key(&path) || self.may_matter(&path) {
+            // What happened to a link's file happened to the link.
+            for link in self.links_to(&path) {
+                if let (Some(dir), Some(name)) = (link.parent(), link.file_name()) {
+                    touched.add(&Arc::from(dir), name.to_owned(), link.clone());
+                }
             }
+            touched.add(dir, hint.name.clone(), path);
         }
-        self.settle(fresh, vanished, now);
+        None
     }
 
     /// Notes what a name means now. Returns whether it is a file that the name did not mean before.
-    pub(super) fn observe(&mut self, dir: &Path, name: &OsString, path: &Path, look: Option<Look>, vanished: &mut Vec<FileId>) -> bool {
+    pub(super) fn observe(
+        &mut self,
+        dir: &Path,
+        name: &OsString,
+        path: &Path,
+        look: io::Result<Option<Look>>,
+        vanished: &mut Vec<FileId>,
+    ) -> bool {
+        // As long as nobody can tell, it means what it meant.
+        let Ok(look) = look else { return false };
         let state: &mut Dir = self.dirs.entry(dir.to_owned()).or_default();
         let Some(&id) = state.names.get(name) else { return look.is_some() };
         let Some(file) = self.files.get_mut(&id) else {
@@ -195,25 +271,33 @@ impl Tailer {
         // Clocks of file systems are coarse: of two that are as old, the shorter name is the original.
         self.vanishing.clone_from(&vanished);
         fresh.sort_by_key(|f| (f.look.age_key(), f.path.as_os_str().len()));
+        let mut nameless = std::mem::take(&mut self.polling.nameless);
+        nameless.extend(&vanished);
         for Fresh { path, look, base } in fresh {
             let identity = &look.identity;
             let id = self.by_inode.get(&(identity.device, identity.inode)).copied();
-            match id.and_then(|id| self.files.get_mut(&id).map(|f| (id, f))) {
-                Some((id, file)) if file.identity == *identity => {
-                    if file.at.is_none() {
+            let id = id.filter(|id| self.files.get(id).is_some_and(|f| f.identity == *identity));
+            match id {
+                Some(id) => {
+                    if let Some(file) = self.files.get_mut(&id).filter(|f| f.at.is_none()) {
                         file.at = Some(path.clone());
                         file.moved = (path != file.path).then_some(now);
                         file.counters.rotations.add(u64::from(path != file.path));
+                        self.horizon.moved(id);
                     }
                     self.name(&path, id);
                     self.activate(id);
                 }
+                _ if self.adopt_renumbered(&path, &look, &nameless) => {}
                 _ => self.begin(path, look, base, now),
             }
         }
+        nameless.retain(|id| self.files.get(id).is_some_and(|f| f.at.is_none()));
+        self.polling.nameless = nameless;
         for id in vanished {
             if let Some(file) = self.files.get_mut(&id).filter(|f| f.at.is_none()) {
                 file.moved = Some(now);
+                self.horizon.moved(id);
                 self.activate(id);
             }
         }
@@ -224,10 +308,16 @@ impl Tailer {
         if let (Some(dir), Some(name)) = (path.parent(), path.file_name()) {
             self.dirs.entry(dir.to_owned()).or_default().names.insert(name.to_owned(), id);
         }
-        // The directory of a link's target is not watched, so its writes would give no hint.
-        if std::fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink())
-            && let Ok(watch) = self.watcher.watch_target(path)
-        {
+        if !std::fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink()) {
+            return;
+        }
+        if self.leads_astray(path) {
+            // Until that is listed, a rotation there would give no hint.
+            self.scan_due = self.scan_due.min(self.last_scan.map_or(self.scan_due, |last| last + SCAN_PAUSE));
+        }
+        let polled = self.files.get(&id).is_some_and(|f| self.shared.sources[f.source].options.watch == super::Watch::Poll);
+        // The directory of a link's target may not be watched, so its writes would give no hint.
+        if !polled && let Ok(watch) = self.watcher.watch_target(path) {
             self.watched.insert(watch, Watched::File(id));
             if let Some(file) = self.files.get_mut(&id) {
                 file.link_watch = Some(watch);
@@ -240,7 +330,15 @@ impl Tailer {
         if let Some(codec) = Codec::of(&path) {
             return self.begin_compressed(path, look, codec, now);
         }
-        let matched = self.source_of(&path);
+        if is_unreadable(&path) {
+            return self.pass_over(&path, &look);
+        }
+        let mut matched = self.source_of(&path);
+        let path = match matched {
+            None => self.link_of(&path, &look).unwrap_or(path),
+            Some(_) => path,
+        };
+        matched = matched.or_else(|| self.source_of(&path));
         if matched.is_none() && moved_from.is_none() && self.not_followed.get(&look) == Some(Reason::Unrelated) {
             return;
         }
@@ -334,6 +432,7 @@ impl Tailer {
         let Some(file) = self.files.get_mut(&id) else { return };
         if let Some(at) = file.at.take() {
             file.moved = Some(now);
+            self.horizon.moved(id);
             self.scan(now);
             if self.files.get(&id).is_some_and(|f| f.at.is_none()) {
                 tracing::debug!("{} is gone", at.display());
@@ -406,7 +505,7 @@ impl Tailer {
             if tracked.pos > stream.durable().end {
                 self.handed_over.insert(stream.id, Position { end: tracked.pos, tail: tracked.tail });
             }
-            let by_path = self.remembered_paths.entry(tracked.path.clone()).or_default();
+            let by_path = self.remembered_paths.get_or_insert_with(&tracked.path, Vec::new);
             for streams in [self.remembered.entry(file.inode).or_default(), by_path] {
                 streams.retain(|s| s.id != stream.id);
                 streams.push(stream.clone());
@@ -424,7 +523,7 @@ impl Tailer {
             // Its copies are to be recognised whenever they are looked at.
             self.ended_here.insert(stream.id);
             self.handed_over.insert(stream.id, Position { end: former.pos, tail: former.tail });
-            self.remembered_paths.entry(file.path.clone()).or_default().push(stream.clone());
+            self.remembered_paths.get_or_insert_with(&file.path, Vec::new).push(stream.clone());
         }
         let unread = former.size.saturating_sub(former.pos);
         if !self.adopt_copy(id, &former, now) && unread > 0 {

@@ -7,7 +7,7 @@
 //! keeps any of the stream's events.
 
 use super::announce::wall_ms;
-use super::globs::bases;
+use super::globs::{bases, name_shape};
 use super::inflate::{Codec, Inflater};
 use super::missed::is_rotated_name;
 use super::resume::first_bytes;
@@ -73,6 +73,9 @@ impl Tailer {
         let more = !self.expiry.todo.is_empty();
         if !more {
             if self.expiry.forgotten > 0 {
+                let known = self.remembered.values().flatten().map(|s| name_shape(&s.spec().path));
+                let shapes: HashSet<PathBuf> = known.chain(self.files.values().map(|f| name_shape(&f.path))).collect();
+                self.seen_shapes.retain(|shape, _| shapes.contains(shape));
                 tracing::info!("{} files that are gone for long, and were read, are forgotten", self.expiry.forgotten);
             }
             self.expiry = Expiry { due: self.expiry.due, ..Expiry::default() };

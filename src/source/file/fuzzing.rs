@@ -235,21 +235,13 @@ pub fn docker(data: &[u8]) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::path::Path;
 
-    /// The seeds in `fuzz/corpus/`, and whatever a fuzzer has found since, are tried in every test run.
     #[test]
     fn the_corpora_are_passed_by_all_splitters() {
         type Target = fn(&[u8]);
         let targets: [(&str, Target); 4] = [("lines", lines), ("multiline", multiline), ("cri", cri), ("docker", docker)];
         for (name, target) in targets {
-            let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
-            let mut files = 0;
-            for entry in std::fs::read_dir(&dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display())) {
-                target(&std::fs::read(entry.unwrap().path()).unwrap());
-                files += 1;
-            }
-            assert!(files > 0, "no seeds for {name}");
+            crate::corpus::each(name, target);
         }
     }
 

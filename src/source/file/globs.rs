@@ -3,8 +3,8 @@
 use super::inflate::Codec;
 use super::{FileOptions, SourceError};
 use globset::{Glob, GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
 /// A directory from which one include glob is walked.
@@ -112,8 +112,7 @@ impl Globs {
     ///
     /// A compressed file never is as it stands: its bytes are no lines.
     pub(crate) fn matches(&self, path: &Path) -> bool {
-        let compressed = path.extension().is_some_and(|e| ["gz", "zst", "bz2", "xz", "zip"].iter().any(|c| e == *c));
-        !compressed && self.include.is_match(path) && !self.exclude.is_match(path)
+        Codec::of(path).is_none() && !is_unreadable(path) && self.include.is_match(path) && !self.exclude.is_match(path)
     }
 
     /// Whether the source asks for compressed files of this path, whatever they were before.
@@ -132,14 +131,51 @@ impl Globs {
     }
 }
 
+/// Ends of names of compressed files that cannot be read.
+const UNREADABLE: [&str; 8] = ["bz2", "xz", "zip", "lz4", "lzma", "lzo", "br", "7z"];
+
+/// Whether a file is compressed, by its name, in a way that cannot be read.
+pub(crate) fn is_unreadable(path: &Path) -> bool {
+    path.extension().is_some_and(|e| UNREADABLE.iter().any(|c| e == *c))
+}
+
 /// Ends of names that are never a generation of a log as it was written.
-const NO_GENERATION: [&[u8]; 8] = [b".gz", b".zst", b".bz2", b".xz", b".zip", b".tmp", b".swp", b"~"];
+const NO_GENERATION: [&[u8]; 5] = [b".gz", b".zst", b".tmp", b".swp", b"~"];
 
 /// The names of which `name` may be a rotated generation (`app.log.1` of `app.log`), the longest first.
 pub(crate) fn bases(name: &OsStr) -> impl Iterator<Item = &OsStr> {
     let bytes = name.as_bytes();
-    let usable = !NO_GENERATION.iter().any(|end| bytes.ends_with(end));
+    let usable = !NO_GENERATION.iter().any(|end| bytes.ends_with(end)) && !is_unreadable(Path::new(name));
     (1..bytes.len()).rev().filter(move |&i| usable && matches!(bytes[i], b'.' | b'-' | b'_')).map(|i| OsStr::from_bytes(&bytes[..i]))
+}
+
+/// The names of which `name` may be a generation that has its number or date before the extension, as logback and log4j2
+/// have it (`app.1.log`, `app-2026-11-22-1.log` of `app.log`), the longest first.
+///
+/// Such names may as well be those of logs of their own (`worker-2.log`): only the same content makes them generations.
+pub(crate) fn inner_bases(name: &OsStr) -> Vec<OsString> {
+    let bytes = name.as_bytes();
+    let Some(dot) = bytes.iter().rposition(|b| *b == b'.').filter(|dot| *dot > 0) else { return Vec::new() };
+    let (stem, extension) = bytes.split_at(dot);
+    if extension[1..].iter().all(u8::is_ascii_digit) {
+        return Vec::new();
+    }
+    let separates = |b: u8| matches!(b, b'.' | b'-' | b'_');
+    let variable = stem.iter().rposition(|b| !b.is_ascii_digit() && !separates(*b)).map_or(0, |at| at + 1);
+    let ends = (variable.max(1)..stem.len()).rev().filter(|&i| separates(stem[i]) && stem[i..].iter().any(u8::is_ascii_digit));
+    ends.map(|i| OsString::from_vec([&stem[..i], extension].concat())).collect()
+}
+
+/// A path with one 0 for each run of digits in its name: the same for all files that one pattern of names makes.
+pub(crate) fn name_shape(path: &Path) -> PathBuf {
+    let mut shape: Vec<u8> = Vec::new();
+    for b in path.file_name().unwrap_or_default().as_bytes() {
+        let b = if b.is_ascii_digit() { b'0' } else { *b };
+        if b != b'0' || shape.last() != Some(&b'0') {
+            shape.push(b);
+        }
+    }
+    path.with_file_name(OsString::from_vec(shape))
 }
 
 #[cfg(test)]
@@ -181,6 +217,17 @@ mod tests {
         let all: Vec<_> = bases(OsStr::new("app.log-2024.1")).collect();
         assert_eq!(all, ["app.log-2024", "app.log", "app"]);
         assert_eq!(bases(OsStr::new("app.log.1.gz")).count(), 0);
+    }
+
+    #[test]
+    fn numbers_and_dates_may_stand_before_the_extension() {
+        let of = |name: &str| inner_bases(OsStr::new(name)).into_iter().map(|n| n.into_string().unwrap()).collect::<Vec<_>>();
+        assert_eq!(of("app.1.log"), ["app.log"]);
+        assert_eq!(of("app-2026-11-22.0.log"), ["app-2026-11-22.log", "app-2026-11.log", "app-2026.log", "app.log"]);
+        for none in ["app-errors.log", "app.log", "app.log.1", "1.log", "app", ".1.log", "app-1"] {
+            assert_eq!(of(none), [""; 0], "{none}");
+        }
+        assert_eq!(name_shape(Path::new("/v1/app-2026-11-22-1.log")), Path::new("/v1/app-0-0-0-0.log"));
     }
 
     #[test]

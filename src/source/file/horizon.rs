@@ -2,12 +2,13 @@
 //!
 //! Looked at after listings, at most once a second. What is known of a path: how long its generations last after they
 //! lost the name (seen at those that vanished), and how often it is rotated. What is known of a file: how fast it is
-//! written and read. A forecast is a guess from what was seen; it changes nothing but the log, status and metrics.
+//! written and read; of most files nothing is, since only those are watched that were rotated, or whose path has lost a
+//! generation already. A forecast is a guess from what was seen; it changes nothing but the log, status and metrics.
 
 use super::tailer::Tailer;
 use super::tracked::{FileId, Tracked};
 use crate::admin::human::{bytes, duration};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -55,8 +56,10 @@ struct Rotation {
 #[derive(Debug, Default)]
 pub(crate) struct Horizon {
     looked: Option<Instant>,
-    /// Files that have something unread, or were rotated.
+    /// Files that were rotated, or can be: have something unread, and their path has lost a generation.
     paces: HashMap<FileId, (PathBuf, Pace)>,
+    /// Files that came, or got another name, since the last look.
+    moved: HashSet<FileId>,
     rotations: HashMap<PathBuf, Rotation>,
 }
 
@@ -147,6 +150,13 @@ fn what(name: &Path, open: bool, outlook: &Outlook) -> String {
     )
 }
 
+impl Horizon {
+    /// A file came, got another name, or lost its own.
+    pub(super) fn moved(&mut self, id: FileId) {
+        self.moved.insert(id);
+    }
+}
+
 impl Tailer {
     /// Looks whether files are about to be deleted unread, and tells.
     pub(super) fn look_ahead(&mut self, now: Instant) {
@@ -154,12 +164,18 @@ impl Tailer {
             return;
         }
         self.horizon.looked = Some(now);
-        self.see_rotations(now);
+        let mut moved = std::mem::take(&mut self.horizon.moved);
+        self.see_rotations(&moved, now);
+        // Of a path whose generations were never seen to vanish nothing can be foreseen.
+        moved.extend(self.horizon.rotations.values().filter(|r| r.lasts.is_some()).filter_map(|r| r.current));
+        moved.extend(self.horizon.paces.keys());
         let mut least: Vec<Option<f64>> = vec![None; self.shared.sources.len()];
         let mut said = Vec::new();
-        for (id, file) in &self.files {
+        for (id, file) in moved.iter().filter_map(|id| Some((id, self.files.get(id)?))) {
             let rotated = is_rotated(file);
-            if file.packed.is_some() || (!rotated && file.size <= file.pos && !self.horizon.paces.contains_key(id)) {
+            let foreseen = || self.horizon.rotations.get(&file.path).is_some_and(|r| r.lasts.is_some());
+            let wanted = rotated || self.horizon.paces.contains_key(id) || (file.size > file.pos && foreseen());
+            if file.packed.is_some() || !wanted {
                 continue;
             }
             let unread_before = file.size > file.pos;
@@ -200,7 +216,7 @@ impl Tailer {
     }
 
     /// Learns how often paths are rotated, and how long generations last.
-    fn see_rotations(&mut self, now: Instant) {
+    fn see_rotations(&mut self, moved: &HashSet<FileId>, now: Instant) {
         let (files, rotations) = (&self.files, &mut self.horizon.rotations);
         for (path, pace) in
             self.horizon.paces.extract_if(|id, _| files.get(id).is_none_or(|f| f.at.is_none() && f.size <= f.pos)).map(|p| p.1)
@@ -213,7 +229,7 @@ impl Tailer {
                 tracing::info!("a generation of {} that was about to be deleted is gone now", path.display());
             }
         }
-        for (id, file) in files.iter().filter(|(_, f)| !is_rotated(f)) {
+        for (id, file) in moved.iter().filter_map(|id| Some((id, files.get(id)?))).filter(|(_, f)| !is_rotated(f)) {
             let room = rotations.len() < MOST_PATHS;
             match rotations.get_mut(&file.path) {
                 Some(rotation) if rotation.current == Some(*id) => {}

@@ -51,7 +51,12 @@ impl Tailer {
             return true;
         }
         let since = self.followed_since(base);
-        is_rotated_name(base, path) && since != 0 && since < born
+        self.has_name_of_generation(base, path) && since != 0 && since < born
+    }
+
+    /// [`is_rotated_name`], also where `base` is a link: then rotation extends the name of its file.
+    pub(super) fn has_name_of_generation(&self, base: &Path, path: &Path) -> bool {
+        is_rotated_name(base, path) || self.links.target(base).is_some_and(|target| is_rotated_name(target, path))
     }
 
     /// Since when a path is followed, ns since the Unix epoch: since a file was first seen there, or one of its source,

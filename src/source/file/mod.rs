@@ -10,6 +10,7 @@
 
 mod again;
 mod announce;
+mod by_path;
 mod catch_up;
 mod compressed;
 mod copies;
@@ -17,6 +18,7 @@ mod counters;
 mod discover;
 mod error;
 mod expire;
+pub(crate) mod filesystem;
 mod flush;
 #[doc(hidden)]
 #[cfg(any(test, fuzzing))]
@@ -27,13 +29,16 @@ mod horizon;
 mod inflate;
 mod kubernetes;
 pub(in crate::source) mod lines;
+mod links;
 mod listing;
 mod marks;
 mod missed;
 mod multiline;
 mod options;
+mod polling;
 mod read;
 mod records;
+mod renumbered;
 mod resume;
 pub(crate) mod survey;
 mod tailer;
@@ -41,8 +46,9 @@ mod tailer;
 mod tests;
 mod thread;
 mod tracked;
+mod unreadable;
 mod watch;
 
 pub use error::SourceError;
-pub use options::{FileEncoding, FileFormat, FileOptions, Joining, LongLine, Multiline, Preset, StartAt};
+pub use options::{FileEncoding, FileFormat, FileOptions, Joining, LongLine, Multiline, Preset, StartAt, Watch};
 pub use thread::FileSources;

@@ -30,6 +30,18 @@ pub enum FileFormat {
     Auto,
 }
 
+/// How changes in directories are noticed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Watch {
+    /// The kernel announces them, and where it does not tell of all (network file systems), directories are polled.
+    #[default]
+    Auto,
+    /// The kernel announces them; what it does not tell of is found by the rescan.
+    Inotify,
+    /// All directories are polled; the kernel is asked for nothing.
+    Poll,
+}
+
 /// What becomes of a line that is longer than `max_line_bytes`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LongLine {
@@ -115,6 +127,10 @@ pub struct FileOptions {
     pub kubernetes: bool,
     /// How often directories are listed even when no change was announced.
     pub rescan: Duration,
+    /// See [`Watch`].
+    pub watch: Watch,
+    /// How often directories are looked at that are polled, or that the kernel does not watch.
+    pub poll_interval: Duration,
     /// Files untouched for longer are not begun.
     pub ignore_older: Option<Duration>,
     /// The stream of a file that is gone, and was read, is forgotten after this.
@@ -141,6 +157,8 @@ impl Default for FileOptions {
             format: FileFormat::Is(Format::Plain),
             kubernetes: false,
             rescan: Duration::from_secs(5),
+            watch: Watch::Auto,
+            poll_interval: Duration::from_secs(1),
             ignore_older: None,
             forget_after: Duration::from_secs(7 * 86_400),
             multiline: None,

@@ -190,13 +190,13 @@ impl Tracked {
 
     fn try_turn(&mut self, shared: &Shared, now: Instant) -> Result<Turn, Stop> {
         self.open_event = false;
-        self.open()?;
+        let seen = self.open()?;
         match self.inflate()? {
             Inflated::Ready => {}
             Inflated::Skipping => return Ok(Turn::More),
             Inflated::Unlike => return Ok(Turn::Unlike),
         }
-        let meta = self.opened()?.metadata()?;
+        let meta = seen.map_or_else(|| self.opened()?.metadata(), Ok)?;
         let (size, modified_ns) = (meta.len(), meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec()));
         if size < self.pos {
             return Ok(self.truncated(size));
@@ -393,9 +393,14 @@ impl Tracked {
         piece.flags.0 |= self.rules.map_or(0, |rules| rules.format.flags());
         let grows = (self.head.len as usize) < Head::MAX && piece.end > u64::from(self.head.len);
         let grown_head = if grows || self.announced {
-            let mut first = vec![0; piece.end.min(Head::MAX as u64) as usize];
-            let n = read_full(self.opened()?, &mut first, 0)?;
-            Some(Head::of(&first[..n]))
+            let want = piece.end.min(Head::MAX as u64) as usize;
+            if piece.start == 0 && piece.data.len() >= want {
+                Some(Head::of(&piece.data[..want]))
+            } else {
+                let mut first = [0; Head::MAX];
+                let n = read_full(self.opened()?, &mut first[..want], 0)?;
+                Some(Head::of(&first[..n]))
+            }
         } else {
             None
         };
@@ -464,7 +469,7 @@ impl Tracked {
     /// The file was truncated: what follows is a new generation. `size` is what it holds now.
     pub(super) fn truncated(&mut self, size: u64) -> Turn {
         self.counters.truncations.add(1);
-        self.former = Some(Former {
+        self.former = Some(Box::new(Former {
             stream: self.stream.take(),
             identity: self.identity,
             generation: self.generation,
@@ -473,7 +478,7 @@ impl Tracked {
             pos: self.pos,
             tail: self.tail,
             size: self.size,
-        });
+        }));
         let kept = match (&self.former, &self.file) {
             (Some(was), Some(file)) => was.marks.kept(file, size, &was.head, was.pos).unwrap_or_default(),
             _ => Default::default(),

@@ -59,7 +59,8 @@ impl Tailer {
             return Ok(true);
         }
         let head = first_bytes(&file)?;
-        let durable = stream.durable();
+        // What this process handed over is on its way, even where it is not durable yet.
+        let durable = self.reached(&stream);
         let (mut place, differs) = place(&file, &head, opened.size, &spec, durable)?;
         let agrees = differs.is_none();
         let born = spec.file.is_some_and(|f| f.born_ns != 0) && look.identity.born_ns != 0;

@@ -2,14 +2,18 @@
 
 use super::again::Again;
 use super::announce::wall_ms;
+use super::by_path::ByPath;
 use super::catch_up::CatchUp;
 use super::counters::Counters;
 use super::discover::NotFollowed;
 use super::expire::Expiry;
-use super::globs::Globs;
+use super::filesystem::{FileSystem, Hints};
+use super::globs::{Globs, name_shape};
 use super::horizon::Horizon;
+use super::links::Links;
 use super::missed::{CLOCK_STEP_NS, seen_ns};
 use super::multiline::Multi;
+use super::polling::Polling;
 use super::read::{Shared, Source, Turn};
 use super::tracked::{FileId, Tracked};
 use super::watch::Watcher;
@@ -19,12 +23,12 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Hints are taken at most this often: the kernel merges equal ones, so a hot writer costs little.
 pub(crate) const HINT_PAUSE: Duration = Duration::from_millis(5);
-/// Without hints, directories are listed this often.
-const BLIND_RESCAN: Duration = Duration::from_secs(1);
+/// Where many files grow, and nothing else happens, so many times more seldom: then each look finds more of them.
+pub(crate) const MOST_PAUSES: u32 = 4;
 /// A renamed or deleted file that was quiet for so long is closed.
 pub(crate) const MOVED_QUIET: Duration = Duration::from_secs(5);
 /// A file that could not be read is tried again after this.
@@ -33,8 +37,9 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(crate) const SCAN_PAUSE: Duration = Duration::from_millis(100);
 /// A round of turns ends after this, so that renames and a stop are seen however many files are hot.
 const ROUND: Duration = Duration::from_millis(20);
-/// Most open files; beyond, those that were quiet longest are closed and opened again on activity.
-const MAX_OPEN: usize = 512;
+/// Most open files; beyond, those that were quiet longest are closed and opened again on activity. A thousand busy ones
+/// stay open.
+const MAX_OPEN: usize = 1536;
 
 /// How many files may be open under a limit of `descriptors`: at most half of them, since the queue, which must be
 /// able to write what is read, and the sinks need some too.
@@ -62,16 +67,36 @@ pub(crate) struct Dir {
     /// The followed file behind each name.
     pub(crate) names: HashMap<OsString, FileId>,
     pub(crate) watch: Option<i32>,
-    /// The kernel sees all writes to its files.
-    pub(crate) local: bool,
+    /// It was not looked at since the watch was set.
+    pub(crate) anew: bool,
+    /// It is looked at this often.
+    pub(crate) poll: Option<Duration>,
+    /// When it was looked at last.
+    pub(crate) looked: Option<Instant>,
+    pub(crate) fs: FileSystem,
+    /// That it is polled was said.
+    pub(crate) told: bool,
     /// A failure to list it was said.
     pub(crate) failed: bool,
+    /// When it was changed last, where all that matters in it was settled then and it holds no links: while that is so, and
+    /// the kernel hints at changes, it need not be listed again.
+    pub(crate) unchanged_since: Option<SystemTime>,
+    /// Its directories at the last listing, sorted, and whether a link leads there.
+    pub(crate) subdirs: Vec<(PathBuf, bool)>,
+}
+
+impl Dir {
+    /// Whether the kernel hints at all that changes in it.
+    pub(crate) fn is_hinted(&self) -> bool {
+        self.watch.is_some() && self.poll.is_none() && self.fs.hints == Hints::All
+    }
 }
 
 /// What a watch is for.
 #[derive(Clone, Debug)]
 pub(crate) enum Watched {
-    Dir(Arc<Path>),
+    /// All paths that lead there.
+    Dir(Arc<[Arc<Path>]>),
     File(FileId),
 }
 
@@ -79,19 +104,24 @@ pub(crate) enum Watched {
 pub(crate) struct Tailer {
     pub(crate) shared: Shared,
     pub(crate) globs: Vec<Globs>,
-    pub(crate) files: HashMap<FileId, Tracked>,
+    /// Boxed: a table of them as they are would have as much room again for those to come.
+    pub(crate) files: HashMap<FileId, Box<Tracked>>,
     next_id: FileId,
     /// Followed files by inode; the device tells apart those of several file systems.
     pub(crate) by_inode: HashMap<(u64, u64), FileId>,
     pub(crate) dirs: HashMap<PathBuf, Dir>,
+    pub(crate) links: Links,
+    pub(crate) polling: Polling,
     pub(crate) watched: HashMap<i32, Watched>,
     pub(crate) watcher: Watcher,
     /// Remembered streams by inode.
     pub(crate) remembered: HashMap<u64, Vec<Arc<Stream>>>,
     /// Since when each path is followed, ns since the Unix epoch; where that is not known, the birth of its oldest file.
-    pub(crate) seen_since: HashMap<PathBuf, i64>,
+    pub(crate) seen_since: ByPath<i64>,
+    /// The same for paths that differ in numbers only.
+    pub(crate) seen_shapes: HashMap<PathBuf, i64>,
     /// Remembered streams by the path under which they were matched.
-    pub(crate) remembered_paths: HashMap<PathBuf, Vec<Arc<Stream>>>,
+    pub(crate) remembered_paths: ByPath<Vec<Arc<Stream>>>,
     /// Since when the files of each source are followed, ns since the Unix epoch: earlier ones were rotated before.
     pub(crate) source_since: Vec<i64>,
     /// Files that have lost their names in the look that is being settled.
@@ -153,13 +183,11 @@ impl Tailer {
             options.max_line_bytes = options.max_line_bytes.clamp(1, 1 << 30);
             sources.push(Source { options, multi, fields: fields.join(","), counters: Arc::new(Counters::default()) });
         }
-        let (watcher, blind) = Watcher::new().map_err(|source| SourceError::Start { what: "eventfd", source })?;
-        if let Some(e) = blind {
-            tracing::warn!("no inotify ({e}): directories are listed every second instead; nothing is lost, but it costs more");
-        }
+        let watcher = Watcher::new().map_err(|source| SourceError::Start { what: "eventfd", source })?;
         let streams = producer.streams();
-        let (mut remembered, mut remembered_paths) = (HashMap::<u64, Vec<_>>::new(), HashMap::<PathBuf, Vec<_>>::new());
-        let mut seen_since = HashMap::<PathBuf, i64>::new();
+        let (mut remembered, mut remembered_paths) = (HashMap::<u64, Vec<_>>::new(), ByPath::<Vec<_>>::default());
+        let mut seen_since = ByPath::<i64>::default();
+        let mut seen_shapes = HashMap::<PathBuf, i64>::new();
         let mut first_start = vec![true; sources.len()];
         let mut source_since = vec![seen_ns(wall_ms()) + CLOCK_STEP_NS; sources.len()];
         for stream in streams {
@@ -173,10 +201,13 @@ impl Tailer {
                 }
             }
             let seen = if spec.seen_ms > 0 { seen_ns(spec.seen_ms) } else { file.born_ns };
-            let since = seen_since.entry(spec.path.clone()).or_insert(seen);
+            let since = seen_since.get_or_insert_with(&spec.path, || seen);
             *since = seen.min(*since);
-            remembered.entry(file.inode).or_default().push(stream.clone());
-            remembered_paths.entry(spec.path.clone()).or_default().push(stream);
+            let since = seen_shapes.entry(name_shape(&spec.path)).or_insert(seen);
+            *since = seen.min(*since);
+            // Nearly always there is one.
+            remembered.entry(file.inode).or_insert_with(|| Vec::with_capacity(1)).push(stream.clone());
+            remembered_paths.get_or_insert_with(&spec.path, || Vec::with_capacity(1)).push(stream);
         }
         Ok(Tailer {
             shared: Shared { producer, agent_id, sources },
@@ -185,11 +216,14 @@ impl Tailer {
             next_id: 0,
             by_inode: HashMap::new(),
             dirs: HashMap::new(),
+            links: Links::default(),
+            polling: Polling::default(),
             watched: HashMap::new(),
             watcher,
             remembered,
             remembered_paths,
             seen_since,
+            seen_shapes,
             source_since,
             vanishing: Vec::new(),
             unannounced: Vec::new(),
@@ -232,9 +266,7 @@ impl Tailer {
     /// How long until directories are listed again.
     fn rescan(&self) -> Duration {
         let configured = self.shared.sources.iter().map(|s| s.options.rescan).min().unwrap_or(Duration::from_secs(5));
-        let configured = configured.max(Duration::from_millis(100));
-        let blind = !self.watcher.hints() || self.dirs.values().any(|d| d.watch.is_none());
-        if blind { configured.min(BLIND_RESCAN) } else { configured }
+        configured.max(Duration::from_millis(100))
     }
 
     /// Follows one more file.
@@ -244,13 +276,16 @@ impl Tailer {
             let size = || file.at.as_ref().and_then(|at| std::fs::metadata(at).ok()).map(|m| m.len());
             file.drain_end = if file.packed.is_some() { Some(file.pos) } else { size() };
         }
-        self.seen_since.entry(file.path.clone()).or_insert_with(|| seen_ns(wall_ms()).max(self.source_since[file.source]));
+        let seen = seen_ns(wall_ms()).max(self.source_since[file.source]);
+        self.seen_since.get_or_insert_with(&file.path, || seen);
+        self.seen_shapes.entry(name_shape(&file.path)).or_insert(seen);
         self.next_id += 1;
         if file.stream.is_none() {
             self.unannounced.push(id);
         }
         self.by_inode.insert((file.identity.device, file.identity.inode), id);
-        self.files.insert(id, file);
+        self.files.insert(id, Box::new(file));
+        self.horizon.moved(id);
         self.activate(id);
         id
     }
@@ -258,6 +293,10 @@ impl Tailer {
     /// Forgets a file; where the queue knows its stream, it is remembered in case that the file comes back.
     pub(crate) fn remove(&mut self, id: FileId) {
         let Some(file) = self.files.remove(&id) else { return };
+        if let Some(dir) = file.at.as_deref().and_then(Path::parent).and_then(|dir| self.dirs.get_mut(dir)) {
+            // What has its name is to be judged anew.
+            dir.unchanged_since = None;
+        }
         if self.inflating == Some(id) {
             self.inflating = None;
             while let Some(next) = self.inflate_next.pop_front() {
@@ -277,27 +316,25 @@ impl Tailer {
         }
     }
 
-    /// Gives a file a turn in this or the next round.
-    pub(crate) fn activate(&mut self, id: FileId) {
-        if let Some(file) = self.files.get_mut(&id)
-            && !file.queued
-        {
-            file.queued = true;
-            self.active.push_back(id);
-        }
+    /// Gives a file a turn in this or the next round; `false` where it waits for one already.
+    pub(crate) fn activate(&mut self, id: FileId) -> bool {
+        let Some(file) = self.files.get_mut(&id).filter(|f| !f.queued) else { return false };
+        file.queued = true;
+        self.active.push_back(id);
+        true
     }
 
     /// Does what is due: hints, listing, time-outs, and one turn for each file that has something.
     pub(crate) fn step(&mut self, now: Instant) -> Step {
         if now >= self.hints_due {
-            self.hints_due = now + HINT_PAUSE;
-            self.take_hints(now);
+            self.hints_due = now + self.take_hints(now);
         }
         if now >= self.scan_due {
             self.scan(now);
             self.scan_due = now + self.rescan();
             self.look_ahead(now);
         }
+        self.poll(now);
         while let Some(&(at, id)) = self.deadlines.first().filter(|(at, _)| *at <= now) {
             self.deadlines.remove(&(at, id));
             if let Some(file) = self.files.get_mut(&id) {
@@ -332,6 +369,7 @@ impl Tailer {
             return Step::Busy;
         }
         let next = self.deadlines.first().map_or(self.scan_due, |(at, _)| self.scan_due.min(*at));
+        let next = self.polling.next(next);
         Step::Until(self.again.next(next, &*self.shared.producer))
     }
 
@@ -448,7 +486,9 @@ impl Tailer {
                 ends.insert(*id, (file.generation, end));
             }
         }
-        ends.keys().copied().collect::<Vec<_>>().into_iter().for_each(|id| self.activate(id));
+        for id in ends.keys() {
+            self.activate(*id);
+        }
         self.catch_up = Some(CatchUp { number, ends });
     }
 

@@ -136,13 +136,13 @@ pub(crate) struct Tracked {
     /// Draining: read to here and no further.
     pub(crate) drain_end: Option<u64>,
     /// Set by a truncation until the tailer has looked for a copy.
-    pub(crate) former: Option<Former>,
+    pub(crate) former: Option<Box<Former>>,
     /// Shape of the suffix and birth of the oldest known copy that rotation by copy and truncate made of it.
     pub(crate) copies: Option<(Vec<u8>, i64)>,
     /// The watch on the target of the link by which it is followed.
     pub(crate) link_watch: Option<i32>,
     /// Set where the file is compressed: then sizes and positions are those of its content.
-    pub(crate) packed: Option<Packed>,
+    pub(crate) packed: Option<Box<Packed>>,
     /// Its size on disk where it is compressed, bytes.
     pub(crate) packed_size: u64,
     /// What this file adds to the gauge of unread bytes.
@@ -205,19 +205,20 @@ impl Tracked {
         self.unread = unread;
     }
 
-    /// Opens the file where it is now; an error of kind `NotFound` when that name means another file.
-    pub(crate) fn open(&mut self) -> io::Result<()> {
+    /// Opens the file where it is now; an error of kind `NotFound` when that name means another file. Gives what was seen
+    /// of it on the way.
+    pub(crate) fn open(&mut self) -> io::Result<Option<Metadata>> {
         if self.file.is_none() {
             let at = self.at.as_deref().ok_or(io::ErrorKind::NotFound)?;
-            let file = open_regular(at)?;
-            let look = Look::of(&file.metadata()?);
-            if look.identity != self.identity {
+            let (file, meta) = open_seen(at)?;
+            if Look::of(&meta).identity != self.identity {
                 return Err(io::Error::new(io::ErrorKind::NotFound, "the name means another file now"));
             }
             self.file = Some(self.unpack(file)?);
             self.counters.open_files.add(1);
+            return Ok(Some(meta).filter(|_| self.packed.is_none()));
         }
-        Ok(())
+        Ok(None)
     }
 
     pub(crate) fn close(&mut self) {
@@ -238,6 +239,20 @@ impl Tracked {
     pub(crate) fn fail(&mut self, doing: &str, error: &io::Error) {
         if self.failed != Some(error.kind()) {
             self.failed = Some(error.kind());
+            use rustix::io::Errno;
+            if matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE)) {
+                // It is the same for all files: said once.
+                if self.counters.no_descriptor() {
+                    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+                    let text = format!(
+                        "no file descriptor is left ({error}; the limit of open files is {limit}): files are read as others are closed, \
+                         trying again; nothing is lost unless rotation deletes it by then. Raise the limit (LimitNOFILE, ulimit -n)"
+                    );
+                    tracing::warn!("{text}");
+                    self.counters.set_error(&text);
+                }
+                return;
+            }
             let text = format!(
                 "cannot {doing} {}: {error}; its {} bytes from byte {} on stay unread, trying again",
                 self.place().display(),
@@ -267,11 +282,17 @@ impl Drop for Tracked {
 
 /// Opens a file for reading that must be a regular one, without waiting for the writer of a FIFO.
 pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+    open_seen(path).map(|(file, _)| file)
+}
+
+/// Like [`open_regular`], with what was seen of the file.
+fn open_seen(path: &Path) -> io::Result<(File, Metadata)> {
     use rustix::fs::{Mode, OFlags};
     let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty())?;
     let file = File::from(fd);
-    if !file.metadata()?.is_file() {
+    let meta = file.metadata()?;
+    if !meta.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
-    Ok(file)
+    Ok((file, meta))
 }

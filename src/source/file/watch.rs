@@ -38,6 +38,8 @@ pub(crate) enum HintKind {
     MovedTo(u32),
     /// The tree of directories changed.
     Directories,
+    /// The watch ended with what was watched.
+    Ended,
     /// The kernel dropped hints.
     Overflow,
 }
@@ -55,22 +57,47 @@ pub(crate) struct Hint {
 pub(crate) struct Watcher {
     inotify: Option<OwnedFd>,
     event: Arc<OwnedFd>,
+    #[cfg(test)]
+    blind: bool,
 }
 
 impl Watcher {
-    /// Opens both; without inotify the watcher still wakes up, and the second value says why there are no hints.
-    pub(crate) fn new() -> io::Result<(Watcher, Option<io::Error>)> {
+    /// Opens the eventfd; for hints, [`Watcher::open`] is asked.
+    pub(crate) fn new() -> io::Result<Watcher> {
         let event = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        match inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK) {
-            Ok(fd) => Ok((Watcher { inotify: Some(fd), event }, None)),
-            Err(e) => Ok((Watcher { inotify: None, event }, Some(e.into()))),
+        Ok(Watcher {
+            inotify: None,
+            event,
+            #[cfg(test)]
+            blind: false,
+        })
+    }
+
+    /// Asks the kernel for hints unless it gives them already: at first, and again where it had refused.
+    pub(crate) fn open(&mut self) -> io::Result<()> {
+        #[cfg(test)]
+        if self.blind {
+            return Err(Errno::MFILE.into());
+        }
+        if self.inotify.is_none() {
+            self.inotify = Some(inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?);
+        }
+        Ok(())
+    }
+
+    /// As where the kernel grants no inotify, or grants it again.
+    #[cfg(test)]
+    pub(crate) fn set_blind(&mut self, blind: bool) {
+        self.blind = blind;
+        if blind {
+            self.inotify = None;
         }
     }
 
     /// As where the kernel grants no inotify.
     #[cfg(test)]
     pub(crate) fn blind(&mut self) {
-        self.inotify = None;
+        self.set_blind(true);
     }
 
     pub(crate) fn waker(&self) -> Waker {
@@ -140,10 +167,10 @@ impl Watcher {
             let flags = event.events();
             let kind = if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
                 HintKind::Overflow
+            } else if flags.contains(ReadFlags::IGNORED) {
+                HintKind::Ended
             } else if flags.intersects(ReadFlags::ISDIR | ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF | ReadFlags::UNMOUNT) {
                 HintKind::Directories
-            } else if flags.contains(ReadFlags::IGNORED) {
-                continue;
             } else if flags.contains(ReadFlags::MOVED_FROM) {
                 HintKind::MovedFrom(event.cookie())
             } else if flags.contains(ReadFlags::MOVED_TO) {

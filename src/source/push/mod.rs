@@ -28,5 +28,7 @@ mod stopping;
 mod syslog;
 mod tls;
 
-pub use options::{HttpInputOptions, JournaldOptions, PushKind, PushOptions, StdinOptions, SyslogAddress, SyslogOptions, TlsServerOptions};
+pub use options::{
+    HttpInputOptions, JournaldOptions, MAX_BODY, PushKind, PushOptions, StdinOptions, SyslogAddress, SyslogOptions, TlsServerOptions,
+};
 pub use sources::{PushError, PushSources, Surroundings};

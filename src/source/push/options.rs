@@ -52,12 +52,16 @@ impl PushOptions {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StdinOptions {}
 
+/// [`HttpInputOptions::max_body`] unless told otherwise: clients cut their `_bulk` at 5 MB where nobody tells them.
+pub const MAX_BODY: usize = 6 << 20;
+
 /// `type: http`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpInputOptions {
     /// Address to listen on.
     pub listen: SocketAddr,
-    /// Largest body in bytes, as it is sent and as it is decompressed.
+    /// Largest body in bytes, as it is sent and as it is decompressed; [`MAX_BODY`] becomes a quarter of the queue's
+    /// `buffer_memory` where that is less.
     pub max_body: usize,
     /// What senders must show.
     pub auth: Auth,
@@ -78,7 +82,7 @@ impl Default for HttpInputOptions {
     fn default() -> Self {
         HttpInputOptions {
             listen: SocketAddr::from(([127, 0, 0, 1], 9200)),
-            max_body: 4 << 20,
+            max_body: MAX_BODY,
             auth: Auth::None,
             tls: None,
             max_connections: 256,

@@ -100,6 +100,24 @@ fn nothing_is_lost_and_the_same_bytes_are_sent_again_whatever_happens() {
 }
 
 #[test]
+fn a_receiver_that_was_down_is_asked_with_a_small_part() {
+    let runtime = runtime();
+    let server = Server::start(&runtime, |n, request| match n {
+        0..=4 => Reply::Answer(503, &[], "starting".into()),
+        _ => all_created(request),
+    });
+    let events: Vec<Vec<u8>> = (0..3000).map(|i| format!("{i:0>200}").into_bytes()).collect();
+    let bench = Bench::start(SinkKind::Elasticsearch(kind(&server.url)), batches(&events, 3000, RunFlags::UTF8), runtime);
+    bench.finish();
+    let sizes: Vec<usize> = server.requests().iter().map(|r| r.body.len()).collect();
+    let whole = sizes[0];
+    assert!(whole > 1 << 20 && sizes.len() == 7, "{sizes:?}");
+    assert!(sizes[2..6].iter().all(|size| (16 << 10..=64 << 10).contains(size)), "asked with little after two failures: {sizes:?}");
+    assert_eq!(sizes[5] + sizes[6], whole, "and then the rest at once: {sizes:?}");
+    assert_eq!(indexed(&server.requests()[5..]).len(), 3000);
+}
+
+#[test]
 fn many_batches_through_a_receiver_that_fails_all_the_time() {
     let runtime = runtime();
     let server = Server::start(&runtime, |n, request| match n % 7 {

@@ -2,6 +2,7 @@ use super::*;
 use crate::queue::RunFlags;
 use crate::sink::SinkKind;
 use crate::sink::testing::*;
+use crate::sink::transport::answers;
 
 fn kind(url: &str, format: BodyFormat) -> HttpOptions {
     HttpOptions { url: format!("{url}/logs?x=1"), format, headers: vec![("X-Team".into(), "shop".into())], ..HttpOptions::default() }

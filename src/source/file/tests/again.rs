@@ -172,7 +172,7 @@ impl World {
 }
 
 fn subscription() -> Subscription {
-    Subscription { group: "g".into(), previous: None, topics: Vec::new(), pipeline: 1 }
+    Subscription { group: "g".into(), previous: None, topics: Vec::new(), pipeline: 1, ..Subscription::default() }
 }
 
 /// Where the batches of a segment begin.

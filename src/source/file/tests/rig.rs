@@ -1,7 +1,7 @@
 //! A queue in memory and a tailer on a directory, driven step by step with a clock of its own.
 
 use super::super::FileOptions;
-use super::super::tailer::{Step, Tailer};
+use super::super::tailer::{HINT_PAUSE, MOST_PAUSES, Step, Tailer};
 use crate::admin::SourceStatus;
 use crate::queue::{AppendError, Block, Buffer, BufferPool, Events, LostUnread, Position, Producer, Run, Stream, StreamSpec, Tail};
 use std::fs::{self, OpenOptions};
@@ -186,7 +186,7 @@ impl Rig {
 
     /// Steps until nothing is left to do.
     pub(super) fn settle(&mut self) {
-        self.now += Duration::from_millis(10);
+        self.now += HINT_PAUSE * MOST_PAUSES;
         for _ in 0..10_000 {
             let now = self.now;
             match self.tailer().step(now) {

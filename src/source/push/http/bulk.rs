@@ -2,9 +2,10 @@
 
 use super::body::{Events, Wrong};
 use crate::source::push::lines::delimiter;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{IgnoredAny, Visitor};
+use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 /// What a client asks for in an action line.
@@ -46,12 +47,47 @@ pub(crate) struct Bulk {
     pub(crate) indices: Vec<Arc<str>>,
 }
 
+/// A text, or what Elasticsearch takes for one: clients send numbers as `_id`. Borrowed where nothing is escaped.
+#[derive(Default)]
+struct Name<'a>(Option<Cow<'a, str>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reads;
+        impl<'de> Visitor<'de> for Reads {
+            type Value = Name<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or a number")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Name<'de>, E> {
+                Ok(Name(Some(Cow::Borrowed(text))))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Name<'de>, E> {
+                Ok(Name(Some(Cow::Owned(text.into()))))
+            }
+            fn visit_u64<E>(self, number: u64) -> Result<Name<'de>, E> {
+                Ok(Name(Some(Cow::Owned(number.to_string()))))
+            }
+            fn visit_i64<E>(self, number: i64) -> Result<Name<'de>, E> {
+                Ok(Name(Some(Cow::Owned(number.to_string()))))
+            }
+            fn visit_f64<E>(self, number: f64) -> Result<Name<'de>, E> {
+                Ok(Name(Some(Cow::Owned(number.to_string()))))
+            }
+            fn visit_unit<E>(self) -> Result<Name<'de>, E> {
+                Ok(Name(None))
+            }
+        }
+        deserializer.deserialize_any(Reads)
+    }
+}
+
 #[derive(Deserialize)]
 struct Meta<'a> {
     #[serde(borrow, default, rename = "_index")]
-    index: Option<Cow<'a, str>>,
+    index: Name<'a>,
     #[serde(borrow, default, rename = "_id")]
-    id: Option<Cow<'a, str>>,
+    id: Name<'a>,
 }
 
 #[derive(Deserialize)]
@@ -95,7 +131,7 @@ pub(crate) fn parse(data: &mut [u8], default: &str, max: usize) -> Result<Bulk, 
         let malformed = |why: &str| Wrong::Malformed(format!("Malformed action/metadata line [{number}]: {why}"));
         let action: Action<'_> = serde_json::from_slice(&data[start..end]).map_err(|e| malformed(&e.to_string()))?;
         let (op, meta) = action.only().ok_or_else(|| malformed("expected one of index, create, update, delete"))?;
-        let index = match meta.index.as_deref() {
+        let index = match meta.index.0.as_deref() {
             None => default.clone(),
             Some(name) => match known.iter().find(|k| ***k == *name) {
                 Some(index) => index.clone(),
@@ -105,21 +141,13 @@ pub(crate) fn parse(data: &mut [u8], default: &str, max: usize) -> Result<Bulk, 
                 }
             },
         };
-        let mut item = Item { op, index: index.clone(), id: meta.id.map(Cow::into_owned), error: None };
+        let mut item = Item { op, index: index.clone(), id: meta.id.0.map(Cow::into_owned), error: None };
         if op != Op::Delete {
             let Some((start, end, next)) = line(data, from) else { return Err(malformed("no document follows")) };
             number += 1;
             from = next;
             let document = &data[start..end];
-            item.error = if op == Op::Update {
-                Some(ONLY_NEW.into())
-            } else if document.len() > max {
-                Some(format!("the document has {} bytes, max_line_bytes is {max}", document.len()))
-            } else if document.trim_ascii_start().first() != Some(&b'{') {
-                Some("failed to parse: the document is not a JSON object".into())
-            } else {
-                serde_json::from_slice::<IgnoredAny>(document).err().map(|e| format!("failed to parse: {e}"))
-            };
+            item.error = if op == Op::Update { Some(ONLY_NEW.into()) } else { fault(document, max) };
             if item.error.is_none() {
                 if !Arc::ptr_eq(&index, &current) {
                     close(&mut bulk, data, &current);
@@ -136,6 +164,17 @@ pub(crate) fn parse(data: &mut [u8], default: &str, max: usize) -> Result<Bulk, 
     }
     close(&mut bulk, data, &current);
     Ok(bulk)
+}
+
+/// Why `document` cannot be taken.
+pub(crate) fn fault(document: &[u8], max: usize) -> Option<String> {
+    if document.len() > max {
+        Some(format!("the document has {} bytes, max_line_bytes is {max}", document.len()))
+    } else if document.trim_ascii_start().first() != Some(&b'{') {
+        Some("failed to parse: the document is not a JSON object".into())
+    } else {
+        serde_json::from_slice::<IgnoredAny>(document).err().map(|e| format!("failed to parse: {e}"))
+    }
 }
 
 fn close(bulk: &mut Bulk, data: &[u8], current: &Arc<str>) {
@@ -163,7 +202,7 @@ mod tests {
         let body = concat!(
             "{\"index\":{}}\n{\"a\":1}\n",
             "{\"create\":{\"_index\":\"x\",\"_id\":\"7\"}}\n{\"b\":2}\r\n",
-            "{\"delete\":{\"_id\":\"1\"}}\n",
+            "{\"delete\":{\"_id\":1}}\n",
             "{\"update\":{\"_id\":\"1\"}}\n{\"doc\":{}}\n",
             "{\"index\":{\"_index\":\"x\"}}\n{\"c\":\n",
             "{\"index\":{\"_index\":\"x\"}}\n[1]\n",
@@ -177,6 +216,8 @@ mod tests {
         let told: Vec<String> = told.iter().map(|(op, refused)| format!("{op}{}", if *refused { "!" } else { "" })).collect();
         assert_eq!(told, ["index", "create", "delete!", "update!", "index!", "index!", "index"]);
         assert_eq!(bulk.items[1].id.as_deref(), Some("7"));
+        // As Elasticsearch: what is no text is taken for one.
+        assert_eq!(bulk.items[2].id.as_deref(), Some("1"));
     }
 
     #[test]

@@ -32,14 +32,16 @@ struct Growing<'a> {
     pump: &'a Pump,
     buffer: Buffer,
     len: usize,
+    /// What it grows to in one step, where that is known.
+    known: usize,
     max: usize,
     until: Instant,
 }
 
 impl<'a> Growing<'a> {
-    async fn new(pump: &'a Pump, first: usize, max: usize, until: Instant) -> Result<Growing<'a>, NoBody> {
+    async fn new(pump: &'a Pump, first: usize, known: usize, max: usize, until: Instant) -> Result<Growing<'a>, NoBody> {
         let buffer = pump.buffer(first.clamp(1, max.max(1)), Some(until)).await.ok_or(NoBody::NoRoom)?;
-        Ok(Growing { pump, buffer, len: 0, max, until })
+        Ok(Growing { pump, buffer, len: 0, known, max, until })
     }
 
     /// Makes room for `more` bytes.
@@ -49,7 +51,7 @@ impl<'a> Growing<'a> {
             return Err(NoBody::TooLarge);
         }
         if need > self.buffer.len() {
-            let size = need.max(self.buffer.len() * 2).min(self.max);
+            let size = if need <= self.known { self.known } else { need.max(self.buffer.len() * 2) }.min(self.max);
             let mut larger = self.pump.buffer(size, Some(self.until)).await.ok_or(NoBody::NoRoom)?;
             larger[..self.len].copy_from_slice(&self.buffer[..self.len]);
             self.buffer = larger;
@@ -71,7 +73,8 @@ pub(crate) async fn gather(pump: &Pump, body: Body, gzip: bool, max: usize, unti
 }
 
 async fn raw(pump: &Pump, mut body: Body, known: Option<u64>, max: usize, until: Instant) -> Result<(Buffer, usize), NoBody> {
-    let mut all = Growing::new(pump, known.map_or(FIRST, |n| n as usize).min(FIRST), max, until).await?;
+    let known = known.map_or(0, |n| n as usize);
+    let mut all = Growing::new(pump, if known == 0 { FIRST } else { known.min(FIRST) }, known, max, until).await?;
     while let Some(chunk) = next(&mut body).await? {
         all.grow(chunk.len()).await?;
         all.buffer[all.len..all.len + chunk.len()].copy_from_slice(&chunk);
@@ -95,7 +98,7 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, NoBody> {
 }
 
 async fn unzip(pump: &Pump, (packed, len): (Buffer, usize), max: usize, until: Instant) -> Result<(Buffer, usize), NoBody> {
-    let mut all = Growing::new(pump, len.saturating_mul(4), max, until).await?;
+    let mut all = Growing::new(pump, len.saturating_mul(4), 0, max, until).await?;
     let mut reader = MultiGzDecoder::new(&packed[..len]);
     loop {
         let room = all.len;

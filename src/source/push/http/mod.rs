@@ -9,7 +9,9 @@ mod accept;
 mod answer;
 mod body;
 mod bulk;
+mod filter;
 mod gather;
+mod probes;
 mod server;
 
 pub(crate) use server::{Limits, listen, serve};

@@ -2,7 +2,9 @@
 
 use super::accept::connections;
 use super::body::{self, Form};
+use super::filter::Keep;
 use super::gather::{NoBody, gather};
+use super::probes::probe;
 use super::{answer, bulk};
 use crate::source::push::HttpInputOptions;
 use crate::source::push::counters::add;
@@ -12,7 +14,7 @@ use crate::source::push::tls;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, Response, StatusCode, header};
+use axum::http::{HeaderMap, Method, Response, StatusCode, header};
 use axum::routing::{get, post};
 use std::collections::HashMap;
 use std::future::Future;
@@ -78,7 +80,8 @@ pub(crate) async fn serve(
     closing: impl Future<Output = ()> + Send + 'static,
 ) {
     let name = owner.options.name.clone();
-    let bodies_kib = u32::try_from((queue.buffer_memory / 4).max(options.max_body) >> 10).unwrap_or(u32::MAX >> 3);
+    let max_body = options.max_body.min(queue.buffer_memory / 4);
+    let bodies_kib = u32::try_from((queue.buffer_memory / 4) >> 10).unwrap_or(u32::MAX >> 3);
     let Listening { listener, tls, address } = listening;
     // Longer than any answer takes.
     let patience = queue.max_block + QUIET;
@@ -87,7 +90,7 @@ pub(crate) async fn serve(
         common: Arc::new(owner.inlet("", &[], 0)),
         by_index: Mutex::default(),
         authorization: options.auth.authorization(),
-        max_body: options.max_body,
+        max_body,
         max_block: queue.max_block,
         bodies: Semaphore::new(bodies_kib as usize),
         bodies_kib,
@@ -98,7 +101,12 @@ pub(crate) async fn serve(
         .route("/", get(greet).post(plain).put(plain))
         .route("/_bulk", post(bulk_all).put(bulk_all))
         .route("/{index}/_bulk", post(bulk_into).put(bulk_into))
-        .fallback(nothing)
+        // Clients of version 6 name a type.
+        .route("/{index}/{type}/_bulk", post(bulk_typed).put(bulk_typed))
+        .route("/{index}/_doc", post(document))
+        .route("/{index}/_doc/{id}", post(document_named).put(document_named))
+        .route("/{index}/_create/{id}", post(document_named).put(document_named))
+        .fallback(other)
         .with_state(shared);
     if let Err(error) = axum::serve(connections, router).with_graceful_shutdown(closing).await {
         tracing::error!("source {name}: the listener on {address} stopped: {error}; nothing more is taken");
@@ -216,11 +224,25 @@ impl Shared {
 
     async fn bulk(&self, index: String, request: Request) -> Response<Body> {
         let (start, max) = (Instant::now(), self.owner.options.max_line_bytes);
+        let keep = Keep::of(request.uri().query());
         let take = move |data: &mut [u8], _: Option<&str>| {
             let bulk = bulk::parse(data, &index, max)?;
             Ok((bulk.events.pieces.into_iter().zip(bulk.indices).collect(), bulk.items))
         };
-        self.handle(request, take, |items| answer::items(&items, start.elapsed())).await
+        self.handle(request, take, |items| answer::items(&items, start.elapsed(), keep)).await
+    }
+
+    /// One document alone.
+    async fn document(&self, index: String, id: String, request: Request) -> Response<Body> {
+        let (max, to) = (self.owner.options.max_line_bytes, Arc::<str>::from(index.as_str()));
+        let take = move |data: &mut [u8], _: Option<&str>| {
+            if let Some(fault) = bulk::fault(data, max) {
+                return Err(if data.len() > max { body::Wrong::TooLong(fault) } else { body::Wrong::Malformed(fault) });
+            }
+            let events = body::events(data, Form::Json, max)?;
+            Ok((events.pieces.into_iter().map(|piece| (piece, to.clone())).collect(), ()))
+        };
+        self.handle(request, take, |()| answer::document(&index, &id)).await
     }
 }
 
@@ -250,12 +272,27 @@ async fn bulk_into(State(shared): State<Arc<Shared>>, Path(index): Path<String>,
     shared.bulk(index, request).await
 }
 
-async fn nothing(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response<Body> {
-    if let Err(response) = shared.admit(&headers) {
+async fn bulk_typed(State(shared): State<Arc<Shared>>, Path((index, _)): Path<(String, String)>, request: Request) -> Response<Body> {
+    shared.bulk(index, request).await
+}
+
+async fn document(State(shared): State<Arc<Shared>>, Path(index): Path<String>, request: Request) -> Response<Body> {
+    shared.document(index, String::new(), request).await
+}
+
+async fn document_named(State(shared): State<Arc<Shared>>, Path((index, id)): Path<(String, String)>, request: Request) -> Response<Body> {
+    // The type of version 6 is mostly `_doc`.
+    if id == "_bulk" { shared.bulk(index, request).await } else { shared.document(index, id, request).await }
+}
+
+async fn other(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
+    if let Err(response) = shared.admit(request.headers()) {
         return shared.counted(*response);
     }
-    let why = "here are only GET /, POST / (NDJSON, JSON, text), POST /_bulk and POST /INDEX/_bulk";
-    shared.counted(answer::error(StatusCode::NOT_FOUND, "resource_not_found_exception", why))
+    let host = request.headers().get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or("127.0.0.1:9200");
+    let response = probe(request.method(), request.uri().path(), host);
+    // A question brings no events that would be refused.
+    if matches!(*request.method(), Method::GET | Method::HEAD) { response } else { shared.counted(response) }
 }
 
 #[cfg(test)]

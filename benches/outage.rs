@@ -1,0 +1,154 @@
+//! An outage of the receiver, measured from outside: does memory stay flat, and how fast is the backlog gone afterwards?
+//!
+//! `cargo bench --bench outage` (`-- --seconds 600 --rate 20000 --size 200 --set 'sinks: …' --check`) writes lines at a steady rate
+//! into a file that the agent follows with its defaults. After a tenth of the time the receiver goes down, and comes back after
+//! `--seconds`. The table is the curve; below it stands how fast the backlog drained, beside the rate at which lines came in
+//! meanwhile. `--check` fails if that is less than ten times, or if memory grew by more than a quarter over what it was before.
+
+mod common;
+
+use common::{Receiver, resident, usage};
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// The backlog is to drain so many times as fast as lines come in.
+const BAR: f64 = 10.0;
+const PATIENCE: Duration = Duration::from_secs(600);
+const MIB: f64 = (1u64 << 20) as f64;
+
+struct Options {
+    seconds: u64,
+    rate: u64,
+    size: usize,
+    check: bool,
+}
+
+fn options() -> Options {
+    let mut options = Options { seconds: 60, rate: 20_000, size: 200, check: false };
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().unwrap_or_else(|| panic!("{arg} takes a value"));
+        match arg.as_str() {
+            "--seconds" => options.seconds = value().parse().expect("--seconds N"),
+            "--rate" => options.rate = value().parse().expect("--rate LINES_A_SECOND"),
+            "--size" => options.size = value().parse().expect("--size BYTES"),
+            "--check" => options.check = true,
+            // What `cargo bench` adds.
+            "--bench" => {}
+            other => panic!("unknown option {other}: --seconds, --rate, --size, --check"),
+        }
+    }
+    options
+}
+
+/// Writes at a steady rate until it is told to stop, in steps of 10 ms.
+fn write(path: PathBuf, rate: u64, size: usize, written: &AtomicU64, stop: &AtomicBool) {
+    let mut file = File::create(path).expect("a log file");
+    let (begun, mut count, mut block) = (Instant::now(), 0u64, Vec::new());
+    while !stop.load(Relaxed) {
+        let due = (begun.elapsed().as_secs_f64() * rate as f64) as u64;
+        block.clear();
+        while count < due {
+            let line = format!("2026-03-09T10:15:02.123Z INFO [worker-{}] orders.Service - seq={count:012} ", count % 16);
+            block.extend_from_slice(line.as_bytes());
+            block.resize(block.len() + size.saturating_sub(line.len() + 1), b'x');
+            block.push(b'\n');
+            count += 1;
+        }
+        file.write_all(&block).expect("room for the log");
+        written.store(count, Relaxed);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn main() {
+    let options = options();
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let receiver = Receiver::start();
+    let (written, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let pipeline = dir.path().join("pipeline.yaml");
+    let text = format!(
+        "data_dir: {dir}/data\nadmin: off\nsources:\n  app: {{type: file, include: [\"{dir}/*.log\"]}}\nsinks:\n  search: {{type: elasticsearch, endpoints: [\"{}\"], index: logs-app}}\n",
+        receiver.url(),
+        dir = dir.path().display(),
+    );
+    fs::write(&pipeline, text).expect("room for the pipeline");
+    let mut agent = Command::new(env!("CARGO_BIN_EXE_forebay")).arg("run").arg(&pipeline).stderr(Stdio::null()).spawn().expect("the agent");
+    let writer = {
+        let (path, written, stop) = (dir.path().join("app.log"), written.clone(), stop.clone());
+        std::thread::spawn(move || write(path, options.rate, options.size, &written, &stop))
+    };
+    let (pid, begun) = (agent.id(), Instant::now());
+    let lag = || written.load(Relaxed).saturating_sub(receiver.count.documents.load(Relaxed));
+    println!("{} lines a second of {} bytes; the receiver is down for {} s", options.rate, options.size, options.seconds);
+    println!("| s | receiver | lines behind | resident MiB | CPU s | requests |");
+    println!("|---|---|---|---|---|---|");
+    let show = |state: &str| {
+        let (cpu, _) = usage(pid);
+        let (at, memory) = (begun.elapsed().as_secs_f64(), resident(pid) as f64 / MIB);
+        println!("| {at:.1} | {state} | {} | {memory:.1} | {cpu:.2} | {} |", lag(), receiver.count.requests.load(Relaxed));
+        resident(pid)
+    };
+    let watch = |state: &str, time: Duration, steps: u32| {
+        let until = Instant::now() + time;
+        let mut peak = 0;
+        while Instant::now() < until {
+            std::thread::sleep(time / steps);
+            peak = peak.max(show(state));
+        }
+        peak
+    };
+    let before = watch("up", Duration::from_secs(options.seconds.div_ceil(10)), 2);
+    receiver.set_up(false);
+    let during = watch("down", Duration::from_secs(options.seconds), 12);
+    receiver.set_up(true);
+    let (back, backlog, cpu_before) = (Instant::now(), lag(), usage(pid).0);
+    // The first answer after the outage comes when the backoff lets it; the drain is counted from there.
+    let requests = receiver.count.requests.load(Relaxed);
+    while receiver.count.requests.load(Relaxed) == requests {
+        assert!(back.elapsed() < PATIENCE, "the agent does not come back");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let (waited, draining, from) = (back.elapsed(), Instant::now(), receiver.count.documents.load(Relaxed));
+    let mut last = 0;
+    // What was written within the linger is always behind.
+    while lag() > options.rate / 2 {
+        assert!(back.elapsed() < PATIENCE, "the backlog does not drain: {} lines behind", lag());
+        std::thread::sleep(Duration::from_millis(5));
+        let now = (draining.elapsed().as_secs_f64() * 2.0) as u64;
+        if now > last {
+            last = now;
+            show("draining");
+        }
+    }
+    let (took, shipped) = (draining.elapsed().as_secs_f64(), receiver.count.documents.load(Relaxed) - from);
+    let after = show("drained");
+    let (cpu, _) = usage(pid);
+    stop.store(true, Relaxed);
+    writer.join().expect("the writer");
+    let all_by = Instant::now() + PATIENCE;
+    while lag() > 0 && Instant::now() < all_by {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let _ = agent.kill();
+    let _ = agent.wait();
+    let (total, got) = (written.load(Relaxed), receiver.count.documents.load(Relaxed));
+    let (speed, growth) = (shipped as f64 / took, during.max(after) as f64 / before as f64);
+    println!();
+    println!("backlog of {backlog} lines; the first request {:.1} s after the receiver was back", waited.as_secs_f64());
+    println!(
+        "drained in {took:.1} s: {speed:.0} lines/s, {:.1} times the incoming rate (bar: {BAR}), {:.0} lines a CPU second",
+        speed / options.rate as f64,
+        shipped as f64 / (cpu - cpu_before)
+    );
+    println!("memory: {:.1} MiB before, at most {growth:.2} times that later (bar: 1.25)", before as f64 / MIB);
+    println!("lines written {total}, documents received {got}");
+    if got != total || options.check && (speed < BAR * options.rate as f64 || growth > 1.25) {
+        std::process::exit(1);
+    }
+}
