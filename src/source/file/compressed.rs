@@ -280,8 +280,8 @@ impl Tailer {
     pub(crate) fn is_held_compressed(&self, id: FileId) -> bool {
         let Some(file) = self.files.get(&id) else { return false };
         match &file.stream {
-            Some(stream) => self.not_followed.0.values().any(|(_, reason)| *reason == Reason::Waits(stream.id)),
-            None => self.files.values().any(|f| f.packed.is_some() && f.path == file.path && f.identity.born_ns >= file.identity.born_ns),
+            Some(stream) if !file.announced => self.not_followed.0.values().any(|(_, reason)| *reason == Reason::Waits(stream.id)),
+            _ => self.files.values().any(|f| f.packed.is_some() && f.path == file.path && f.identity.born_ns >= file.identity.born_ns),
         }
     }
 
