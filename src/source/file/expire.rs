@@ -11,7 +11,7 @@ use super::globs::{bases, name_shape};
 use super::inflate::{Codec, Inflater};
 use super::missed::is_rotated_name;
 use super::resume::first_bytes;
-use super::survey::Finder;
+use super::survey::{Finder, linked_file};
 use super::tailer::Tailer;
 use super::tracked::open_regular;
 use crate::queue::{Stream, StreamSpec};
@@ -106,14 +106,19 @@ impl Tailer {
 
     /// Whether its folder holds what may be a generation of the stream.
     fn has_sibling(&mut self, spec: &StreamSpec) -> bool {
-        let Some(dir) = spec.path.parent() else { return false };
+        let own = linked_file(&spec.path);
+        std::iter::once(&spec.path).chain(&own).any(|path| self.has_sibling_of(path, spec))
+    }
+
+    fn has_sibling_of(&mut self, path: &Path, spec: &StreamSpec) -> bool {
+        let Some(dir) = path.parent() else { return false };
         if !self.expiry.siblings.contains_key(dir) {
             let siblings = self.siblings(dir);
             self.expiry.siblings.insert(dir.to_owned(), siblings);
         }
         let Some(Some(siblings)) = self.expiry.siblings.get(dir) else { return true };
         let agrees = |first: &Option<Vec<u8>>| spec.head.len == 0 || first.as_ref().is_none_or(|first| spec.head.matches(first));
-        siblings.iter().any(|(name, first)| is_rotated_name(&spec.path, name) && agrees(first))
+        siblings.iter().any(|(name, first)| is_rotated_name(path, name) && agrees(first))
     }
 
     /// The files of a folder that are not followed and have names of generations.
