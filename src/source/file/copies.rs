@@ -3,7 +3,7 @@
 
 use super::discover::Reason;
 use super::globs::bases;
-use super::marks::{Marks, tells};
+use super::marks::{Marks, WHOLE, tells};
 use super::resume::first_bytes;
 use super::tailer::Tailer;
 use super::tracked::{FileId, Former, Look, Tracked, open_regular, read_full, tail_agrees};
@@ -157,7 +157,8 @@ impl Tailer {
             if let Some((_, former)) = was {
                 at = Position { end: former.pos, tail: former.tail };
             }
-            let Some(identity) = spec.file.filter(|_| spec.head.len >= PROOF && look.size >= at.end) else { continue };
+            let proves = spec.head.len >= PROOF && at.end >= WHOLE && look.size >= at.end;
+            let Some(identity) = spec.file.filter(|_| proves) else { continue };
             let former = Former {
                 stream: Some(stream.clone()),
                 identity,
@@ -176,9 +177,18 @@ impl Tailer {
             }
             if path == base || look.size > at.end && !self.ended_here.contains(&stream.id) {
                 if let Some(source) = self.source_of(base) {
+                    if path == base {
+                        self.shared.sources[source].counters.kept_bytes.add(at.end);
+                        tracing::warn!(
+                            "{} was replaced by a file that holds all {} bytes that were read of it, which are not sent again",
+                            path.display(),
+                            at.end
+                        );
+                    }
                     self.go_on_in(path, look, source, base, &former, now);
                 }
             } else {
+                tracing::info!("{} holds what was read of {}, and is not sent again", path.display(), base.display());
                 self.not_followed.insert(look, Reason::CopyOfRead { size: look.size });
             }
             return true;

@@ -418,6 +418,7 @@ impl Tailer {
                         path.display(),
                         file.path.display()
                     );
+                    file.counters.kept_bytes.add(at);
                     file.seek(at, tail);
                 }
                 _ => {}

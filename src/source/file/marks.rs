@@ -3,7 +3,7 @@
 //!
 //! Beside the fingerprint of its first bytes and the checksum of the last bytes before the position, the stream's record
 //! holds the checksums of the 256 bytes before at most 32 ends of events, evenly spread. As far as all of them agree the
-//! file was kept, and is not sent again.
+//! file was kept, and is not sent again, where that is so much that no program says it twice.
 
 use super::resume::first_bytes;
 use super::tracked::tail_agrees;
@@ -11,6 +11,12 @@ use crate::queue::{Head, Tail};
 use std::collections::HashSet;
 use std::fs::File;
 use std::io;
+
+/// A kept beginning is believed from this length on, bytes. A shorter one may be what a program says at each of its starts
+/// (banners have some KiB, and often no times), into a log that was truncated or made anew: rather sent twice than not at all.
+pub(super) const LONG: u64 = 64 << 10;
+/// Where another file holds all that was read of one, this is enough, bytes.
+pub(super) const WHOLE: u64 = 4 << 10;
 
 /// Marks are at least this far apart, bytes.
 const LEAST: u64 = Head::MAX as u64;
@@ -72,7 +78,7 @@ impl Marks {
     }
 
     /// Up to where `file`, of `size` bytes, still holds what was read of it up to `pos`, and the bytes before; 0: nowhere
-    /// that can be proved. `head` is the fingerprint of what was read.
+    /// that can be believed. `head` is the fingerprint of what was read.
     pub(crate) fn kept(&self, file: &File, size: u64, head: &Head, pos: u64) -> io::Result<(u64, Tail)> {
         let mut kept = (0, Tail::default());
         let first = first_bytes(file)?;
@@ -86,7 +92,7 @@ impl Marks {
             }
             kept = (*at, tail);
         }
-        Ok(kept)
+        Ok(if kept.0 < LONG { Default::default() } else { kept })
     }
 }
 

@@ -189,7 +189,7 @@ impl Tracked {
     }
 
     fn try_turn(&mut self, shared: &Shared, now: Instant) -> Result<Turn, Stop> {
-        self.open_event = false;
+        (self.open_event, self.size_before) = (false, self.size);
         let seen = self.open()?;
         match self.inflate()? {
             Inflated::Ready => {}
@@ -477,7 +477,7 @@ impl Tracked {
             marks: std::mem::take(&mut self.marks),
             pos: self.pos,
             tail: self.tail,
-            size: self.size,
+            size: self.size_before.max(self.pos),
         }));
         let kept = match (&self.former, &self.file) {
             (Some(was), Some(file)) => was.marks.kept(file, size, &was.head, was.pos).unwrap_or_default(),
@@ -490,6 +490,7 @@ impl Tracked {
             kept.0,
             self.generation + 1
         );
+        self.counters.kept_bytes.add(kept.0);
         self.announced = false;
         self.generation += 1;
         self.head = Head::default();

@@ -40,7 +40,7 @@ fn place(file: &File, head: &[u8], size: u64, spec: &StreamSpec, durable: Positi
     } else {
         return Ok((Place::On(durable), None));
     };
-    // What is kept of it is not sent again, as far as that can be proved.
+    // What is kept of it is not sent again, as far as that can be believed.
     let (at, tail) = Marks::decode(&spec.resume).kept(file, size, &spec.head, durable.end)?;
     Ok((Place::Anew(at, tail), Some(differs)))
 }
@@ -103,6 +103,7 @@ impl Tailer {
                 tracked.seek(at, tail);
                 if let (Some(differs), false) = (differs, reused) {
                     tracing::warn!("{} {differs}: going on at byte {at} as generation {}", path.display(), tracked.generation);
+                    tracked.counters.kept_bytes.add(at);
                     tracked.counters.truncations.add(1);
                     former = Some(Former {
                         identity: look.identity,

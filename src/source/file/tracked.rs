@@ -119,6 +119,8 @@ pub(crate) struct Tracked {
     /// Size and time of change at the last look.
     pub(crate) size: u64,
     pub(crate) modified_ns: i64,
+    /// Size at the turn before: in this one, the bytes may turn out to be those of another generation.
+    pub(crate) size_before: u64,
     /// When it was last seen to grow.
     pub(crate) grown: Instant,
     /// When it wants to be looked at even without a hint.
@@ -169,6 +171,7 @@ impl Tracked {
             rules: None,
             scanned: 0,
             size: look.size,
+            size_before: look.size,
             modified_ns: 0,
             grown: now,
             deadline: None,

@@ -1,4 +1,5 @@
 mod again;
+mod banners;
 mod chaos;
 mod compressed;
 mod content;
