@@ -435,7 +435,7 @@ fn the_document_alone_suffices_to_read_the_ledger_of_losses() {
     assert_eq!(lines[1], serde_json::json!({"totals": {"damaged": sums}}));
     assert_eq!(lines[2], serde_json::json!({"offsets": {"cause": "damaged", "topic": "logs", "partition": 0, "ranges": [[20, 30]]}}));
     let tail = [tails[2].len, tails[2].crc];
-    assert_eq!(entry["spans"], serde_json::json!([{"start": start, "end": end, "events": 10, "tail": tail}]));
+    assert_eq!(entry["spans"], serde_json::json!([{"start": start, "end": end, "events": 10, "flags": RunFlags::UTF8, "tail": tail}]));
     let named = serde_json::json!({"number": 1, "key": format!("{:032x}", 5u128 << 70), "generation": 0, "source": "app", "path": path});
     assert_eq!(entry["stream"], named);
     assert_eq!(
