@@ -139,9 +139,9 @@ impl Tailer {
         let mut streams = self.remembered_paths.get(base).cloned().unwrap_or_default();
         // One whose name has just come to mean this file is over, if it is read to its end.
         let over = |f: &Tracked| f.at.is_none() && f.path == base && f.size == f.pos;
-        let over = |f: &&Box<Tracked>| over(f) && f.file.as_ref().is_none_or(|o| o.metadata().is_ok_and(|m| m.len() == f.pos));
+        let over = |f: &Tracked| over(f) && f.file.as_ref().is_none_or(|o| o.metadata().is_ok_and(|m| m.len() == f.pos));
         let vanished: Vec<(FileId, Former)> =
-            self.vanishing.iter().filter_map(|id| Some((*id, self.files.get(id).filter(over)?.as_former()))).collect();
+            self.vanishing.iter().filter_map(|id| Some((*id, self.files.get(id).filter(|f| over(f))?.as_former()))).collect();
         streams.extend(vanished.iter().filter_map(|(_, former)| former.stream.clone()));
         if streams.iter().all(|s| s.spec().head.len < PROOF) {
             return false;
