@@ -268,7 +268,9 @@ fn syslog_comes_over_udp_tcp_tls_and_unix_sockets() {
     );
     bench.inputs(&source, &elasticsearch_sink(&receiver.url()), "");
     let mut agent = bench.start();
-    agent.wait_for("it listens", || TcpStream::connect(tcp).is_ok());
+    // They are bound one after the other.
+    agent.wait_for("it listens", || TcpStream::connect(tcp).is_ok() && datagram.exists());
+    agent.wait_for("it listens for TLS", || !with_tls || TcpStream::connect(tls).is_ok());
     let expected = std::cell::Cell::new(0u32);
     let number = || {
         expected.set(expected.get() + 1);

@@ -65,10 +65,12 @@ fn stream_record(fields: &mut Fields<'_>) -> StreamRecord {
     let end = f.u64();
     f.take(8);
     let resume = if f.0.is_empty() { Vec::new() } else { f.bytes().to_vec() };
+    let seen_ms = if f.0.is_empty() { 0 } else { f.u64() };
+    let gone_ms = if f.0.is_empty() { 0 } else { f.u64() };
     StreamRecord {
         id,
         partition,
-        spec: StreamSpec { key, source, topic, path, file: is_file.then_some(file), generation, head, fields, resume },
+        spec: StreamSpec { key, source, topic, path, file: is_file.then_some(file), generation, head, fields, resume, seen_ms, gone_ms },
         end,
     }
 }
@@ -261,6 +263,8 @@ fn round_trip(codec: Compression, code: u8) {
                     head: Head { len: 9, hash: n },
                     fields: format!("\"n\":{n}"),
                     resume: vec![7; 10 * (n as usize - 1)],
+                    seen_ms: 77 * (n - 1),
+                    gone_ms: 5 * (n / 3),
                 })
             })
             .collect();
@@ -431,7 +435,7 @@ fn the_document_alone_suffices_to_read_the_ledger_of_losses() {
     assert_eq!(lines[1], serde_json::json!({"totals": {"damaged": sums}}));
     assert_eq!(lines[2], serde_json::json!({"offsets": {"cause": "damaged", "topic": "logs", "partition": 0, "ranges": [[20, 30]]}}));
     let tail = [tails[2].len, tails[2].crc];
-    assert_eq!(entry["spans"], serde_json::json!([{"start": start, "end": end, "events": 10, "tail": tail}]));
+    assert_eq!(entry["spans"], serde_json::json!([{"start": start, "end": end, "events": 10, "flags": RunFlags::UTF8, "tail": tail}]));
     let named = serde_json::json!({"number": 1, "key": format!("{:032x}", 5u128 << 70), "generation": 0, "source": "app", "path": path});
     assert_eq!(entry["stream"], named);
     assert_eq!(

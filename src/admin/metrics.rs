@@ -12,7 +12,7 @@ pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 /// A family of a status part `T`: name, help, value. A name that ends in `_total` is a counter.
 type Row<T> = (&'static str, &'static str, fn(&T) -> f64);
 
-const SOURCE: [Row<SourceStatus>; 16] = [
+const SOURCE: [Row<SourceStatus>; 17] = [
     ("files", "Files that are followed.", |s| s.files as f64),
     ("open_files", "Files that are open.", |s| s.open_files as f64),
     ("read_bytes_total", "Bytes taken.", |s| s.read_bytes as f64),
@@ -23,6 +23,7 @@ const SOURCE: [Row<SourceStatus>; 16] = [
     ("cut_events_total", "Events cut at max_line_bytes.", |s| s.cut_events as f64),
     ("cut_bytes_total", "Bytes cut off events at max_line_bytes.", |s| s.cut_bytes as f64),
     ("lost_bytes_total", "Bytes deleted or truncated before they were read.", |s| s.lost_bytes as f64),
+    ("kept_bytes_total", "Bytes that truncated or replaced files still held of what was read, not sent again.", |s| s.kept_bytes as f64),
     ("polled_dirs", "Directories that are looked at regularly, since the kernel does not tell of all changes.", |s| s.polled_dirs as f64),
     ("unreadable_generations_total", "Generations in a compression that cannot be read.", |s| s.unreadable_generations as f64),
     ("refused_requests_total", "Requests answered with an error.", |s| s.refused_requests as f64),
@@ -247,6 +248,7 @@ mod tests {
             cut_events: 108,
             cut_bytes: 109,
             lost_bytes: 110,
+            kept_bytes: 116,
             polled_dirs: 114,
             unreadable_generations: 115,
             refused_requests: 111,
@@ -411,7 +413,7 @@ mod tests {
         let samples = parse(&render(&status)).unwrap();
         let mut expected = vec![602.0, 603.0, 806.0];
         numbers(&serde_json::to_value(&status).unwrap(), &mut expected);
-        assert_eq!(expected.len(), 3 + 2 + 16 + 7 + 7 + 5 + 14 + 4 + 3);
+        assert_eq!(expected.len(), 3 + 2 + 17 + 7 + 7 + 5 + 14 + 4 + 3);
         for number in expected {
             assert_eq!(samples.values().filter(|v| **v == number).count(), 1, "{number}");
         }

@@ -51,6 +51,9 @@ pub struct SourceStatus {
     pub cut_bytes: u64,
     /// Bytes known to be lost (deleted or truncated before they were read).
     pub lost_bytes: u64,
+    /// Bytes that a truncated or replaced file still held of what was read before, and that were not sent again.
+    #[serde(default)]
+    pub kept_bytes: u64,
     /// Directories that are looked at regularly, since the kernel does not tell of all changes in them.
     #[serde(default)]
     pub polled_dirs: u64,

@@ -54,6 +54,8 @@ pub fn explain(
     if let Some(known) = current.filter(|f| f.path != file) {
         lines.push(format!("It is a rotated generation of {}, and is read as such, whatever its name is now.", known.path));
     }
+    // That a file was found is on record before anything of it is.
+    let current = current.filter(|f| !matches!(seen, Seen::Denied) || f.queued > 0);
     if let (None, Seen::Denied, true) = (current, &seen, follows) {
         follows = false;
         lines.push("Nothing of it is read until then; it is tried again by itself, and nothing needs to be restarted.".into());

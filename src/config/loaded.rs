@@ -104,6 +104,7 @@ sources:
     watch: poll
     poll_interval: 2s
     ignore_older: 7d
+    forget_after: 30d
     on_long_line: split
     encoding: utf-16
     line_ending: crlf
@@ -151,6 +152,7 @@ shutdown: {drain: 1m30s}
     assert_eq!((queue.min_free_bytes, queue.on_full), (Some(2 << 30), crate::queue::OnFull::DropNewest));
     assert_eq!(queue.absent_groups, Duration::from_secs(36 * 3600));
     let app = &config.sources[0];
+    assert_eq!(app.forget_after, Duration::from_secs(30 * 86_400));
     assert_eq!((app.start_at, app.max_line_bytes, app.ignore_older), (StartAt::End, 64 << 10, Some(Duration::from_secs(7 * 86_400))));
     assert_eq!((app.rescan, app.watch, app.poll_interval), (Duration::from_secs(10), Watch::Poll, Duration::from_secs(2)));
     let multiline = app.multiline.as_ref().unwrap();

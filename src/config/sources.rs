@@ -161,6 +161,9 @@ fn file(name: &str, mut map: Map<'_>) -> FileOptions {
     if let Some(time) = map.get("ignore_older").and_then(|f| f.duration(seconds(1)..=seconds(3650 * 86_400))) {
         options.ignore_older = Some(time);
     }
+    if let Some(time) = map.get("forget_after").and_then(|f| f.duration(seconds(3600)..=seconds(3650 * 86_400))) {
+        options.forget_after = time;
+    }
     if let Some(field) = map.get("fields") {
         options.fields = fields(&field);
     }

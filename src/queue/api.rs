@@ -1,6 +1,6 @@
 //! The two sides of the queue as traits, so that another queue (Kafka) can stand in their place.
 
-use super::{Block, Buffer, Events, LostUnread, RecordBatch, Settled, Stream, StreamSpec, Wanted};
+use super::{Block, Buffer, Events, LostUnread, Position, RecordBatch, Settled, Stream, StreamSpec, Wanted};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +31,11 @@ pub trait Producer: Send + Sync {
 
     /// Replaces what is known of a stream (its head has grown, its path is another); stored with its next block.
     fn amend(&self, stream: &Arc<Stream>, spec: StreamSpec);
+
+    /// Stores streams of which no block was handed over yet, each with the position where reading of it begins, durable
+    /// with the next sync: a restart then knows their files, whatever their names are by then. Of a stream of which there
+    /// are blocks it stores what is known of it now; none may be under way, and the position is the durable one.
+    fn announce(&self, _streams: Vec<(Arc<Stream>, Position)>) {}
 
     /// The stream's file is gone and read to its end: its record may go when its records are recycled.
     fn forget(&self, _stream: &Arc<Stream>) {}

@@ -18,8 +18,8 @@ use super::registry::Registry;
 use super::stats::QueueStats;
 use super::writer::Shared;
 use super::{
-    AbsentGroup, Acks, AppendError, Block, Buffer, BufferPool, Consumer, Loss, Losses, LostUnread, Producer, QueueOptions, Settled, Stream,
-    StreamSpec, Wanted,
+    AbsentGroup, Acks, AppendError, Block, Buffer, BufferPool, Consumer, Loss, Losses, LostUnread, Position, Producer, QueueOptions,
+    Settled, Stream, StreamSpec, Wanted,
 };
 use crate::admin::{GroupPartition, PartitionStatus, QueueStatus};
 use std::collections::BTreeSet;
@@ -320,6 +320,11 @@ impl Producer for Queue {
 
     fn amend(&self, stream: &Arc<Stream>, spec: StreamSpec) {
         stream.set_spec(spec);
+    }
+
+    fn announce(&self, streams: Vec<(Arc<Stream>, Position)>) {
+        // A queue that closes takes nothing more: then they are as unknown as before.
+        let _ = self.messages.send(Message::Announce(streams));
     }
 
     fn forget(&self, stream: &Arc<Stream>) {

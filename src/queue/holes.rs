@@ -189,7 +189,7 @@ impl Holes {
             let known = stream.as_ref().map_or(LostStream { number: run.stream, ..LostStream::default() }, |s| LostStream::of(s));
             let positions = !RunFlags(run.flags).has(RunFlags::NO_POSITION);
             let (wanted, why) = readable(stream.as_deref().filter(|_| positions));
-            let span = Span { events: Some(run.count.into()), ..Span::default() };
+            let span = Span { events: Some(run.count.into()), flags: positions.then_some(run.flags), ..Span::default() };
             let tail = Tail { len: run.tail_len, crc: run.tail_crc };
             let span = if positions { Span { start: run.source_start, end: run.source_end, ..span }.with_tail(tail) } else { span };
             LostPart { stream: known, span, bytes: u64::from(run.data_len), wanted, why }

@@ -16,7 +16,7 @@ use super::snapshot::Mark;
 use super::stats::{QueueStats, Stall};
 use super::syncer::{Job, SyncResult};
 use super::writer::{Dropped, PartitionWriter, Shared};
-use super::{Acks, Block, Cause, Loss, LostPart, LostStream, OnFull, RunFlags, Span};
+use super::{Acks, Block, Cause, Loss, LostPart, LostStream, OnFull, Position, RunFlags, Span, Stream};
 use crate::admin::human::bytes;
 use std::collections::HashMap;
 use std::io;
@@ -41,6 +41,8 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) enum Message {
     Append(Block),
+    /// Write the records of these streams, of which nothing was appended yet, with where reading of them begins.
+    Announce(Vec<(Arc<Stream>, Position)>),
     /// Write and sync everything that came before, of this partition or of all; then answer.
     Flush(Option<(String, u32)>, Sender<()>),
     /// What was dropped of the partition with this index is in the ledger now, or could not be entered.
@@ -138,6 +140,13 @@ impl Log {
                     self.flush(at);
                 }
             }
+            Message::Announce(streams) => {
+                for (stream, position) in streams {
+                    if let Some(&at) = self.route.get(&(stream.spec().topic.clone(), stream.partition)) {
+                        self.writers[at].announce(stream, position);
+                    }
+                }
+            }
             Message::Flush(partition, done) => {
                 let at = partition.and_then(|p| self.route.get(&p).copied());
                 self.flushes.push((at, done));
@@ -184,6 +193,10 @@ impl Log {
                 self.write_dropped(at, now);
             }
             let ripe = |w: &PartitionWriter| w.has_pending() && (hurry || w.is_full() || w.since.is_none_or(|s| now >= s + linger));
+            // They take next to no room, and a full queue is where they wait longest for their first block.
+            if self.writers[at].has_announced() {
+                self.write_announced(at, now);
+            }
             // One that is stalled holds up no other.
             while ripe(&self.writers[at]) && self.flush(at) {}
             if self.writers[at].dropped_since.is_some_and(|since| hurry || now >= since + LOOK) {
@@ -330,6 +343,17 @@ impl Log {
             return;
         }
         self.write_dropped(at, now);
+    }
+
+    /// Writes the records of announced streams; a failure is tried again by [`Log::work`].
+    fn write_announced(&mut self, at: usize, now: Instant) {
+        match self.writers[at].write_announced(self.clock.now_ms()) {
+            Ok(written) => {
+                self.stats.disk_bytes.fetch_add(written as u64, Ordering::Relaxed);
+                self.dirty_since.get_or_insert(now);
+            }
+            Err(e) => self.write_failed(at, &e),
+        }
     }
 
     /// Writes what stands for dropped events that are in the ledger; a failure is tried again by [`Log::work`].

@@ -126,6 +126,9 @@ pub struct Span {
     /// The stream began somewhere from `start` on; where, its key tells, which is made of its first event.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub began: bool,
+    /// See [`super::RunFlags`]: the lost run's, where they are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flags: Option<u32>,
 }
 
 impl Span {

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// A stream as it is stored.
@@ -46,8 +46,15 @@ impl StreamRecord {
         w.u64(self.position.end);
         w.u32(self.position.tail.len);
         w.u32(self.position.tail.crc);
-        if !self.spec.resume.is_empty() {
+        let (seen_ms, gone_ms) = (self.spec.seen_ms, self.spec.gone_ms);
+        if !self.spec.resume.is_empty() || seen_ms > 0 || gone_ms > 0 {
             w.bytes(&self.spec.resume);
+        }
+        if seen_ms > 0 || gone_ms > 0 {
+            w.u64(seen_ms);
+        }
+        if gone_ms > 0 {
+            w.u64(gone_ms);
         }
         out.bytes(&w.0);
     }
@@ -63,9 +70,12 @@ impl StreamRecord {
         let path = PathBuf::from(OsString::from_vec(r.bytes()?.to_vec()));
         let fields = r.string()?;
         let position = Position { end: r.u64()?, tail: Tail { len: r.u32()?, crc: r.u32()? } };
-        // Grown later: records of files end before it.
+        // All grown later: a record may end before them.
         let resume = if r.0.is_empty() { Vec::new() } else { r.bytes()?.to_vec() };
-        let spec = StreamSpec { resume, key, source, topic, path, file: has_file.then_some(file), generation, head, fields };
+        let seen_ms = if r.0.is_empty() { 0 } else { r.u64()? };
+        let gone_ms = if r.0.is_empty() { 0 } else { r.u64()? };
+        let spec =
+            StreamSpec { resume, seen_ms, gone_ms, key, source, topic, path, file: has_file.then_some(file), generation, head, fields };
         Some(StreamRecord { id, partition, spec, position })
     }
 }
@@ -75,13 +85,21 @@ impl StreamRecord {
 pub(crate) struct Registry {
     streams: Mutex<HashMap<u64, Arc<Stream>>>,
     forgotten: Mutex<HashMap<u64, u64>>,
+    /// Streams were forgotten since it was last looked which of them may go.
+    fresh: AtomicBool,
     next: AtomicU64,
     partitions: u32,
 }
 
 impl Registry {
     pub(crate) fn new(partitions: u32) -> Registry {
-        Registry { streams: Mutex::default(), forgotten: Mutex::default(), next: AtomicU64::new(1), partitions: partitions.max(1) }
+        Registry {
+            streams: Mutex::default(),
+            forgotten: Mutex::default(),
+            fresh: AtomicBool::new(false),
+            next: AtomicU64::new(1),
+            partitions: partitions.max(1),
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Stream>>> {
@@ -127,7 +145,9 @@ impl Registry {
 
     pub(crate) fn declare(&self, spec: StreamSpec) -> Arc<Stream> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let partition = (spec.key % u128::from(self.partitions)) as u32;
+        // One that is only announced has no key yet, and would go to the same partition as all the others.
+        let spread = if spec.key == 0 { u128::from(id) } else { spec.key };
+        let partition = (spread % u128::from(self.partitions)) as u32;
         let stream = Stream::new(id, partition, spec, Position::default());
         self.lock().insert(id, stream.clone());
         stream
@@ -136,6 +156,12 @@ impl Registry {
     /// The stream's file is gone. Its record goes too once its partition retains nothing before `end`.
     pub(crate) fn forget(&self, stream: &Stream, end: u64) {
         self.forgotten.lock().unwrap_or_else(|e| e.into_inner()).insert(stream.id, end);
+        self.fresh.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether streams were forgotten since this was asked last.
+    pub(crate) fn has_forgotten(&self) -> bool {
+        self.fresh.swap(false, Ordering::Relaxed)
     }
 
     /// Drops the forgotten streams of which nothing is retained; `first` tells a stream's first retained offset.
@@ -159,11 +185,11 @@ pub(crate) mod tests {
 
     prop_compose! {
         pub(crate) fn any_record()(id: u64, partition: u32, key: u128, generation: u32, file in prop::option::of(any::<(u64, u64, i64)>()),
-            head: (u32, u64), source in "[a-z]{0,8}", topic in "[a-z]{0,8}", path in "/[a-z/ü]{0,20}", fields in ".{0,20}", resume in prop::collection::vec(any::<u8>(), 0..20), end: u64, tail: (u32, u32)) -> StreamRecord {
+            head: (u32, u64), source in "[a-z]{0,8}", topic in "[a-z]{0,8}", path in "/[a-z/ü]{0,20}", fields in ".{0,20}", resume in prop::collection::vec(any::<u8>(), 0..20), times: (u64, u64), end: u64, tail: (u32, u32)) -> StreamRecord {
             StreamRecord {
                 id, partition,
                 spec: StreamSpec {
-                    key, source, topic, path: PathBuf::from(path), generation, fields, resume,
+                    key, source, topic, path: PathBuf::from(path), generation, fields, resume, seen_ms: times.0, gone_ms: times.1,
                     file: file.map(|(device, inode, born_ns)| FileIdentity { device, inode, born_ns }),
                     head: Head { len: head.0, hash: head.1 },
                 },

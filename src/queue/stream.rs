@@ -48,7 +48,8 @@ impl Head {
 /// What is known of a stream. Stored in the queue; a later record replaces an earlier one.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct StreamSpec {
-    /// Identity from which event IDs are made: see [`crate::process::identity`].
+    /// Identity from which event IDs are made: see [`crate::process::identity`]. 0 while the stream is only announced: it
+    /// is made of the first event.
     pub key: u128,
     /// Name of the source in the configuration at the time (for people; never for matching).
     pub source: String,
@@ -64,8 +65,12 @@ pub struct StreamSpec {
     pub head: Head,
     /// The source's `fields` as members of a JSON object, rendered, without braces: `"a":"b","c":1`.
     pub fields: String,
-    /// What else the source needs to go on (journald's cursor); the source alone knows its form. Empty for files.
+    /// What else the source needs to go on (journald's cursor, marks in a file); the source alone knows its form.
     pub resume: Vec<u8>,
+    /// When the source first saw the file, ms since the Unix epoch; 0: not known.
+    pub seen_ms: u64,
+    /// When it was found that the file is gone, ms since the Unix epoch; 0: it is there, as far as is known.
+    pub gone_ms: u64,
 }
 
 /// A position in a stream, and what the bytes before it must look like.

@@ -246,7 +246,7 @@ impl Syncer {
             }
         }
         let freed = retention::enforce(&self.retention(urgent));
-        if freed > 0 {
+        if freed > 0 || self.registry.has_forgotten() {
             self.registry.expire(|stream| {
                 let spec = stream.spec();
                 self.partitions.iter().find(|p| *p.topic == *spec.topic && p.number == stream.partition).map(|p| p.first())

@@ -96,6 +96,8 @@ pub(crate) struct PartitionWriter {
     /// It is in the ledger, and only its runs are not written yet.
     in_ledger: bool,
     pub(crate) dropped_since: Option<Instant>,
+    /// Streams whose records are to be written before anything of them is, and where reading of each begins.
+    announced: Vec<(Arc<Stream>, Position)>,
     compressor: Compressor,
 }
 
@@ -126,6 +128,7 @@ impl PartitionWriter {
             recording: Vec::new(),
             in_ledger: false,
             dropped_since: None,
+            announced: Vec::new(),
             compressor: Compressor::default(),
         }
     }
@@ -158,6 +161,7 @@ impl PartitionWriter {
     pub(crate) fn is_clean(&self) -> bool {
         self.pending.is_empty()
             && self.dropped.is_empty()
+            && self.announced.is_empty()
             && !self.is_recording()
             && self.unsynced.is_empty()
             && self.dirty_files.is_empty()
@@ -265,15 +269,50 @@ impl PartitionWriter {
         self.in_ledger = true;
         while self.is_recording() {
             let take = self.recording.len().min(MAX_RUNS);
-            let runs = self.recording[..take].iter().map(|d| d.run.clone()).collect();
-            let append_ms = now_ms.max(self.last_ms);
-            let batch = RecordBatch { base_offset: self.next_offset, count: 0, epoch: self.shared.epoch, append_ms, runs };
-            written += self.write(&batch)?;
+            written += self.write_empty(self.recording[..take].iter().map(|d| d.run.clone()).collect(), now_ms)?;
             self.recording.drain(..take);
-            self.last_ms = append_ms;
-            self.unsynced.push_back(Arc::new(batch));
         }
         self.in_ledger = false;
+        Ok(written)
+    }
+
+    /// Takes a stream whose record is to be written.
+    pub(crate) fn announce(&mut self, stream: Arc<Stream>, begin: Position) {
+        self.announced.push((stream, begin));
+    }
+
+    pub(crate) fn has_announced(&self) -> bool {
+        !self.announced.is_empty()
+    }
+
+    /// Writes the records of announced streams, each with a run without events. On an error it goes on there the next time.
+    pub(crate) fn write_announced(&mut self, now_ms: u64) -> io::Result<usize> {
+        let mut written = 0;
+        while !self.announced.is_empty() {
+            let take = self.announced.len().min(MAX_RUNS);
+            let run = |(stream, begin): &(Arc<Stream>, Position)| Run {
+                stream: stream.clone(),
+                source_start: begin.end,
+                source_end: begin.end,
+                count: 0,
+                flags: RunFlags::default(),
+                tail: begin.tail,
+                lens: Bytes::new(),
+                data: Bytes::new(),
+            };
+            written += self.write_empty(self.announced[..take].iter().map(run).collect(), now_ms)?;
+            self.announced.drain(..take);
+        }
+        Ok(written)
+    }
+
+    /// Writes a batch of runs without events: it takes no offset.
+    fn write_empty(&mut self, runs: Vec<Run>, now_ms: u64) -> io::Result<usize> {
+        let append_ms = now_ms.max(self.last_ms);
+        let batch = RecordBatch { base_offset: self.next_offset, count: 0, epoch: self.shared.epoch, append_ms, runs };
+        let written = self.write(&batch)?;
+        self.last_ms = append_ms;
+        self.unsynced.push_back(Arc::new(batch));
         Ok(written)
     }
 

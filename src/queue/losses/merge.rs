@@ -68,6 +68,7 @@ fn clip(span: &Span, bytes: &Range<u64>) -> Span {
         before: span.before.filter(|_| start == span.start),
         tail: span.tail.filter(|_| end == span.end),
         began: span.began && start == span.start,
+        flags: span.flags,
     }
 }
 
@@ -86,6 +87,7 @@ fn insert_span(spans: &mut Vec<Span>, span: Span, keep_boundaries: bool) {
                 last.about = last.events.or(last.about).zip(span.events.or(span.about)).map(|(a, b)| a + b);
                 last.events = last.events.zip(span.events).map(|(a, b)| a + b);
                 last.about = last.about.filter(|_| last.events.is_none());
+                last.flags = last.flags.filter(|flags| span.flags == Some(*flags));
                 if span.end >= last.end {
                     (last.end, last.tail) = (span.end, span.tail);
                 }

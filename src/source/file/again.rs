@@ -6,7 +6,8 @@
 
 use super::LongLine;
 use super::lines::{Begins, Rules, flags};
-use super::read::{BUFFER_WAIT, KEY_BYTES, READ_BLOCK, Source, enough, rules_of, split};
+use super::multiline::Multi;
+use super::read::{BUFFER_WAIT, KEY_BYTES, READ_BLOCK, enough, rules_of, split};
 use super::records::split_records;
 use super::resume::first_bytes;
 use super::tailer::Tailer;
@@ -26,6 +27,9 @@ const STEP_BYTES: u64 = 4 << 20;
 const PAUSE: Duration = Duration::from_millis(200);
 /// So many spans are settled at once.
 const SETTLED_AT_ONCE: usize = 256;
+
+/// Longer spans are not cut twice to see whether they make as many events as were lost.
+const COUNTED: u64 = 16 << 20;
 
 /// What is being read again.
 #[derive(Debug, Default)]
@@ -213,14 +217,14 @@ impl Tailer {
                 return Err(No::Lost(format!("the file has other bytes before byte {at} now")));
             }
         }
+        let (cutting, differs) = self.cutting(file, source, span)?;
         let (mut at, mut events) = match self.again.under_way {
             Some((id, end, at, events)) if (id, end) == (stream.id, span.end) => (at, events),
-            _ => (self.beginning(stream, file, source, span)?, 0),
+            _ => (self.beginning(stream, file, &cutting, span)?, 0),
         };
         while at < span.end {
-            let source = &self.shared.sources[source];
             let whole = span.events == Some(1) && at == span.start;
-            let Some(piece) = read_piece(file, source, at, span.end, whole)? else {
+            let Some(piece) = read_piece(file, &cutting, at, span.end, whole)? else {
                 return Err(No::Lost("the file is shorter now".into()));
             };
             // Asked for first: a full queue must not hold up the files that grow.
@@ -253,29 +257,70 @@ impl Tailer {
                 return Ok(Went::Part);
             }
         }
+        if differs {
+            let path = stream.spec().path.display().to_string();
+            self.say_once(format!(
+                "{path} is read again for what the queue has lost of it, but its source's options (`multiline`, `max_line_bytes`, `on_long_line`) have changed since: bytes {}..{} make {events} events now, and made {} then. Nothing of them is missing; those that are cut otherwise have other IDs, so what a sink had of them already is there twice",
+                span.start,
+                span.end,
+                span.events.unwrap_or(0)
+            ));
+        }
         Ok(Went::Whole(events))
     }
 
+    /// How what was lost was cut into events: as far as the lost run tells, its format, encoding and line ending; the
+    /// rest as the source has it now, or without `multiline` where that makes as many events as were lost. And whether
+    /// nothing makes as many.
+    fn cutting(&self, file: &File, source: usize, span: &Span) -> Result<(Cutting<'_>, bool), No> {
+        let source = &self.shared.sources[source];
+        let shorter = || No::Lost("the file is shorter now".into());
+        let rules = match (rules_of(file, &source.options)?, span.flags.map(RunFlags)) {
+            (known, None) => known.ok_or_else(shorter)?,
+            (_, Some(flags)) => {
+                let (text, format) = (flags.text(), flags.format());
+                let least = if text.encoding.unit() == 2 { 4 } else { 1 };
+                let long = match source.options.on_long_line {
+                    _ if format != Format::Plain || flags.has(RunFlags::CUT) => LongLine::Cut,
+                    _ if flags.has(RunFlags::PART) => LongLine::Split,
+                    long => long,
+                };
+                Rules { text, format, max: source.options.max_line_bytes.max(least), long }
+            }
+        };
+        let cutting = Cutting { rules, multi: source.multi.as_ref() };
+        let Some(wanted) = span.events.filter(|n| *n > 1 && span.end - span.start <= COUNTED && !span.began) else {
+            return Ok((cutting, false));
+        };
+        let single = Cutting { rules, multi: None };
+        for cutting in [cutting, single] {
+            if cutting.count(file, span)? == Some(wanted) {
+                return Ok((cutting, false));
+            }
+        }
+        Ok((cutting, true))
+    }
+
     /// Where the first lost event begins.
-    fn beginning(&self, stream: &Stream, file: &File, source: usize, span: &Span) -> Result<u64, No> {
+    fn beginning(&self, stream: &Stream, file: &File, cutting: &Cutting<'_>, span: &Span) -> Result<u64, No> {
         if !span.began {
             // The delimiter of a line that was flushed without it belongs to no event.
             let mut after = [0; 4];
             let n = read_full(file, &mut after, span.start)?;
             let before = before(file, span.start)?;
-            let rules = rules_of(file, &self.shared.sources[source].options)?;
-            let late = match rules.map(|rules| (rules.text.delimiter(&before), rules.text.beginning(&after[..n]))) {
-                Some((0, Beginning::Delimiter(len))) if span.events.is_none() && !before.is_empty() => len as u64,
+            let text = cutting.rules.text;
+            let late = match (text.delimiter(&before), text.beginning(&after[..n])) {
+                (0, Beginning::Delimiter(len)) if span.events.is_none() && !before.is_empty() => len as u64,
                 _ => 0,
             };
             return Ok((span.start + late).min(span.end));
         }
         // The stream's key is made of its first event.
         let spec = stream.spec();
-        let (identity, source) = (spec.file.unwrap_or_default(), &self.shared.sources[source]);
+        let identity = spec.file.unwrap_or_default();
         let mut at = span.start;
         while at < span.end {
-            let Some(piece) = read_piece(file, source, at, span.end, false)? else { break };
+            let Some(piece) = read_piece(file, cutting, at, span.end, false)? else { break };
             let (mut lens, mut from) = (&piece.lens[..], 0);
             while let Some(len) = take_varint(&mut lens) {
                 let event = piece.data.get(from..from + len).unwrap_or_default();
@@ -297,7 +342,7 @@ fn opened_if(path: PathBuf, is: impl Fn(&Look) -> bool) -> Option<File> {
     is(&look).then_some(file)
 }
 
-fn take_varint(bytes: &mut &[u8]) -> Option<usize> {
+pub(super) fn take_varint(bytes: &mut &[u8]) -> Option<usize> {
     let (mut value, mut shift) = (0, 0);
     loop {
         let (byte, rest) = bytes.split_first()?;
@@ -307,6 +352,25 @@ fn take_varint(bytes: &mut &[u8]) -> Option<usize> {
             return Some(value);
         }
         shift += 7;
+    }
+}
+
+/// How a file is cut into events.
+#[derive(Clone, Copy)]
+struct Cutting<'a> {
+    rules: Rules,
+    multi: Option<&'a Multi>,
+}
+
+impl Cutting<'_> {
+    /// How many events a span makes; `None` where the file ends before.
+    fn count(&self, file: &File, span: &Span) -> io::Result<Option<u64>> {
+        let (mut at, mut events) = (span.start, 0);
+        while at < span.end {
+            let Some(piece) = read_piece(file, self, at, span.end, false)? else { return Ok(None) };
+            (at, events) = (piece.end, events + u64::from(piece.count));
+        }
+        Ok(Some(events))
     }
 }
 
@@ -322,9 +386,9 @@ struct Piece {
 
 /// Reads events from `at` on, none beyond `end`, where one ends for sure; all of it is one event where it is `one`.
 /// `None`: the file ends before.
-fn read_piece(file: &File, source: &Source, at: u64, end: u64, one: bool) -> io::Result<Option<Piece>> {
-    let Some(rules) = rules_of(file, &source.options)? else { return Ok(None) };
-    let (multi, max, text) = (source.multi.as_ref(), rules.max, rules.text);
+fn read_piece(file: &File, cutting: &Cutting<'_>, at: u64, end: u64, one: bool) -> io::Result<Option<Piece>> {
+    let Cutting { rules, multi } = *cutting;
+    let (max, text) = (rules.max, rules.text);
     let most = (2 * max).max(enough(multi, &rules)).saturating_add(READ_BLOCK) as u64;
     let begins = Begins { odd: at % 2 == 1, mid_line: at > 0 && text.delimiter(&before(file, at)?) == 0, first: at == 0 };
     let mut want = if one { (end - at).min(most) } else { (end - at).min(READ_BLOCK as u64) };

@@ -29,6 +29,19 @@ impl<T> ByPath<T> {
         self.0.entry(key(path)).or_insert_with(new)
     }
 
+    pub(crate) fn get_mut(&mut self, path: &Path) -> Option<&mut T> {
+        self.0.get_mut(&key(path))
+    }
+
+    pub(crate) fn remove(&mut self, path: &Path) -> Option<T> {
+        self.0.remove(&key(path))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
         self.0.values()
     }

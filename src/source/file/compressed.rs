@@ -8,6 +8,8 @@
 use super::discover::Reason;
 use super::globs::{bases, inner_bases, name_shape};
 use super::inflate::{Codec, Inflater, stated_size};
+use super::marks::Marks;
+use super::resume::first_bytes;
 use super::tailer::Tailer;
 use super::tracked::{FileId, Look, Tracked, open_regular, same_file, tail_agrees};
 use crate::queue::{Head, Position, Stream};
@@ -165,18 +167,26 @@ impl Tailer {
         let inner: Vec<PathBuf> =
             path.file_stem().map(inner_bases).unwrap_or_default().into_iter().map(|n| path.with_file_name(n)).collect();
         // Its time of change is that of its content where the compressor keeps it (gzip, zstd, logrotate), else later.
-        let since = |o: &&PathBuf| self.seen_since.get(o).is_some_and(|born| *born != 0 && *born <= look.modified_ns);
+        let unpacked = path.with_extension("");
         // A name with the number before the extension must be asked for by itself: it may be that of another log.
-        let asked = |o: &&PathBuf| !inner.contains(*o) || stem.as_ref().is_some_and(|s| self.globs.iter().any(|g| g.matches(s)));
-        let missed = originals.iter().filter(asked).find(since).cloned();
+        let asked = stem.as_ref().is_some_and(|s| self.globs.iter().any(|g| g.matches(s)));
+        let missed = originals.iter().find(|o| {
+            let rotated = if inner.contains(o) { asked } else { self.has_name_of_generation(o, &unpacked) };
+            let since = if rotated { self.followed_since(o) } else { 0 };
+            since != 0 && since <= look.modified_ns
+        });
         // Each generation has its own name from the beginning (log4j2 without `fileName`, logback without `file`).
-        let sibling = |s: &&PathBuf| self.seen_shapes.get(&name_shape(s)).is_some_and(|born| *born != 0 && *born <= look.modified_ns);
-        let missed = missed.or_else(|| stem.as_ref().filter(sibling).cloned());
+        let sibling = |s: &&PathBuf| self.seen_shapes.get(&name_shape(s)).is_some_and(|since| *since != 0 && *since <= look.modified_ns);
+        let missed = missed.cloned().or_else(|| stem.as_ref().filter(sibling).cloned());
         let missed = missed.filter(|_| !self.unrelated_heads.contains(&Head::of(&head)));
         let Some((source, original)) = missed.and_then(|o| Some((self.source_of(&o)?, o))).or(named) else {
             self.not_followed.insert(&look, Reason::Unrelated);
             return;
         };
+        if self.is_unread_still(&originals, &head) {
+            // It is open, though its name is gone: read to its end, it tells how much of it there is in here.
+            return self.scan_soon(now);
+        }
         if original != path {
             tracing::info!(
                 "{} is a generation of {} that was compressed before it was seen: reading it",
@@ -210,6 +220,16 @@ impl Tailer {
         fitting.pop()
     }
 
+    /// Whether a file that begins like this is open, with nothing read of it yet.
+    fn is_unread_still(&self, originals: &[PathBuf], head: &[u8]) -> bool {
+        self.files.values().any(|f| {
+            f.pos == 0
+                && f.packed.is_none()
+                && originals.contains(&f.path)
+                && f.file.as_ref().is_some_and(|open| first_bytes(open).is_ok_and(|first| first == head))
+        })
+    }
+
     /// How far a stream was handed over: as far as it is durable, or, by this process, farther.
     pub(crate) fn reached(&self, stream: &Stream) -> Position {
         let durable = stream.durable();
@@ -227,7 +247,7 @@ impl Tailer {
         self.ended_here.contains(&stream.id) || known.chain(self.files.values().filter_map(|f| f.stream.as_ref())).any(later)
     }
 
-    fn tracks(&self, stream: u64) -> bool {
+    pub(super) fn tracks(&self, stream: u64) -> bool {
         self.files.values().any(|f| f.stream.as_ref().is_some_and(|s| s.id == stream))
     }
 
@@ -246,7 +266,8 @@ impl Tailer {
         }
         let Some(source) = self.source_of(&spec.path) else { return };
         let mut file = Tracked::new(source, self.shared.sources[source].counters.clone(), spec.path.clone(), path.clone(), &look, now);
-        (file.generation, file.head, file.stream) = (spec.generation, spec.head, Some(stream));
+        (file.generation, file.head, file.announced, file.stream) = (spec.generation, spec.head, spec.key == 0, Some(stream));
+        file.marks = Marks::decode(&spec.resume);
         file.packed = Some(Box::new(Packed::new(codec)));
         file.moved = Some(now);
         file.seek(at.end, at.tail);
@@ -259,8 +280,8 @@ impl Tailer {
     pub(crate) fn is_held_compressed(&self, id: FileId) -> bool {
         let Some(file) = self.files.get(&id) else { return false };
         match &file.stream {
-            Some(stream) => self.not_followed.0.values().any(|(_, reason)| *reason == Reason::Waits(stream.id)),
-            None => self.files.values().any(|f| f.packed.is_some() && f.path == file.path && f.identity.born_ns >= file.identity.born_ns),
+            Some(stream) if !file.announced => self.not_followed.0.values().any(|(_, reason)| *reason == Reason::Waits(stream.id)),
+            _ => self.files.values().any(|f| f.packed.is_some() && f.path == file.path && f.identity.born_ns >= file.identity.born_ns),
         }
     }
 

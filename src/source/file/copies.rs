@@ -3,9 +3,11 @@
 
 use super::discover::Reason;
 use super::globs::bases;
+use super::marks::{Marks, WHOLE, tells};
+use super::resume::first_bytes;
 use super::tailer::Tailer;
 use super::tracked::{FileId, Former, Look, Tracked, open_regular, read_full, tail_agrees};
-use crate::queue::Tail;
+use crate::queue::{Head, Position, Tail};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -13,6 +15,13 @@ use std::time::{Duration, Instant};
 
 /// How soon a file is judged that could not be judged yet.
 const SOON: Duration = Duration::from_millis(100);
+
+/// So many first bytes say what a file is of which nothing was read.
+const KNOWN: u32 = 64;
+
+/// So many first bytes of a stream, with the last ones before its position, prove that a file of another identity holds
+/// what was read of it. Fewer may come again in another generation: rather sent twice than not at all.
+pub(super) const PROOF: u32 = 256;
 
 /// What a file is beside the one whose name it extends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +36,13 @@ enum Likeness {
 /// else with what is remembered of it.
 fn likeness(path: &Path, look: &Look, former: &Former, original: Option<&std::fs::File>) -> io::Result<Likeness> {
     let (a, b) = (former.identity.born_ns, look.identity.born_ns);
-    if former.head.len == 0 || former.pos == 0 || (a != 0 && b != 0 && b < a) || former.identity.inode == look.identity.inode {
+    // Of what was announced and never read, a few first bytes prove nothing.
+    let known = former.head.len > 0 && (former.pos > 0 || former.head.len >= KNOWN);
+    if !known || (a != 0 && b != 0 && b < a) || former.identity.inode == look.identity.inode {
         return Ok(Likeness::Other);
     }
     let copy = open_regular(path)?;
-    let head = super::resume::first_bytes(&copy)?;
+    let head = first_bytes(&copy)?;
     let size = copy.metadata()?.len();
     let agrees = if let Some(original) = original {
         // The original is as it was: a copy cannot be longer, and its last bytes must stand in the original too.
@@ -61,8 +72,7 @@ fn shape(base: &Path, path: &Path) -> Option<Vec<u8>> {
 impl Former {
     /// Whether a file still holds what was read of it.
     fn stands_in(&self, file: &std::fs::File) -> bool {
-        super::resume::first_bytes(file).is_ok_and(|head| self.head.matches(&head))
-            && tail_agrees(file, self.pos, &self.tail).unwrap_or(false)
+        first_bytes(file).is_ok_and(|head| self.head.matches(&head)) && tail_agrees(file, self.pos, &self.tail).unwrap_or(false)
     }
 }
 
@@ -73,6 +83,7 @@ impl Tracked {
             identity: self.identity,
             generation: self.generation,
             head: self.head,
+            marks: self.marks.clone(),
             pos: self.pos,
             tail: self.tail,
             size: self.size,
@@ -122,6 +133,96 @@ impl Tailer {
         false
     }
 
+    /// Whether a file beside `base` holds all that was read of a generation of it that is not there any more. What it
+    /// holds beyond that is read from it, as part of the same stream.
+    pub(super) fn is_copy_of_read(&mut self, path: &Path, base: &Path, look: &Look, now: Instant) -> bool {
+        let mut streams = self.remembered_paths.get(base).cloned().unwrap_or_default();
+        // One whose name has just come to mean this file is over, if it is read to its end.
+        let over = |f: &Tracked| f.at.is_none() && f.path == base && f.size == f.pos;
+        let over = |f: &Tracked| over(f) && f.file.as_ref().is_none_or(|o| o.metadata().is_ok_and(|m| m.len() == f.pos));
+        let vanished: Vec<(FileId, Former)> =
+            self.vanishing.iter().filter_map(|id| Some((*id, self.files.get(id).filter(|f| over(f))?.as_former()))).collect();
+        streams.extend(vanished.iter().filter_map(|(_, former)| former.stream.clone()));
+        if streams.iter().all(|s| s.spec().head.len < PROOF) {
+            return false;
+        }
+        let Ok(first) = open_regular(path).and_then(|f| first_bytes(&f)) else { return false };
+        if !tells(&first) {
+            return false;
+        }
+        streams.retain(|s| s.spec().head.matches(&first));
+        for stream in streams {
+            let (spec, mut at) = (stream.spec(), self.reached(&stream));
+            let was = vanished.iter().find(|(_, former)| former.stream.as_ref().is_some_and(|s| s.id == stream.id));
+            if let Some((_, former)) = was {
+                at = Position { end: former.pos, tail: former.tail };
+            }
+            let proves = spec.head.len >= PROOF && at.end >= WHOLE && look.size >= at.end;
+            let Some(identity) = spec.file.filter(|_| proves) else { continue };
+            let former = Former {
+                stream: Some(stream.clone()),
+                identity,
+                generation: spec.generation,
+                head: spec.head,
+                marks: Marks::decode(&spec.resume),
+                pos: at.end,
+                tail: at.tail,
+                size: at.end,
+            };
+            if (was.is_none() && self.tracks(stream.id)) || !likeness(path, look, &former, None).is_ok_and(|l| l == Likeness::Copy) {
+                continue;
+            }
+            if let Some((id, _)) = was {
+                self.remember_and_remove(*id);
+            }
+            if path == base || look.size > at.end && !self.ended_here.contains(&stream.id) {
+                if let Some(source) = self.source_of(base) {
+                    if path == base {
+                        self.shared.sources[source].counters.kept_bytes.add(at.end);
+                        tracing::warn!(
+                            "{} was replaced by a file that holds all {} bytes that were read of it, which are not sent again",
+                            path.display(),
+                            at.end
+                        );
+                    }
+                    self.go_on_in(path, look, source, base, &former, now);
+                }
+            } else {
+                tracing::info!("{} holds what was read of {}, and is not sent again", path.display(), base.display());
+                self.not_followed.insert(look, Reason::CopyOfRead { size: look.size });
+            }
+            return true;
+        }
+        false
+    }
+
+    /// How much of a new file at `path` was read before, as part of a generation of `base` that held more or something else
+    /// behind it: then an older copy of it was put back.
+    pub(super) fn kept_of_read(&self, path: &Path, base: &Path, look: &Look) -> io::Result<(u64, Tail)> {
+        let vanished = self.vanishing.iter().filter_map(|id| self.files.get(id)).filter(|f| f.path == base);
+        let vanished = vanished.filter_map(|f| Some((f.head, &f.marks, f.pos, f.stream.as_ref()?.id)));
+        let known = self.remembered_paths.get(base).into_iter().flatten();
+        let known: Vec<_> = known.map(|s| (s.spec(), self.reached(s).end, s.id)).filter(|k| k.0.head.len as usize == Head::MAX).collect();
+        let known: Vec<_> = known.iter().map(|(spec, pos, id)| (spec.head, Marks::decode(&spec.resume), *pos, *id)).collect();
+        let known = known.iter().map(|(head, marks, pos, id)| (*head, marks, *pos, *id)).chain(vanished);
+        let known: Vec<_> = known.filter(|k| k.0.len as usize == Head::MAX).collect();
+        let mut most = (0, Tail::default());
+        if known.is_empty() {
+            return Ok(most);
+        }
+        let file = open_regular(path)?;
+        let first = first_bytes(&file)?;
+        for (head, marks, pos, id) in known.into_iter().filter(|k| k.0.matches(&first)) {
+            // One that is there still, under another name, was rotated away: what begins like it is another generation.
+            if self.files.values().any(|f| f.at.is_some() && f.stream.as_ref().is_some_and(|s| s.id == id)) {
+                continue;
+            }
+            let kept = marks.kept(&file, look.size, &head, pos)?;
+            most = if kept.0 > most.0 { kept } else { most };
+        }
+        Ok(most)
+    }
+
     /// A copy of an earlier generation of the file `id`: what the queue does not have of it yet is read from the copy.
     fn continue_in_copy(&mut self, path: &Path, look: &Look, id: FileId, now: Instant) -> bool {
         let Some(file) = self.files.get(&id) else { return false };
@@ -137,6 +238,7 @@ impl Tailer {
                 identity: file.identity,
                 generation: spec.generation,
                 head: spec.head,
+                marks: Marks::decode(&spec.resume),
                 pos: durable.end,
                 tail: durable.tail,
                 size: durable.end,
@@ -214,14 +316,22 @@ impl Tailer {
     /// Follows the copy at `path` as the continuation of `former`.
     fn follow_copy(&mut self, path: &Path, look: &Look, original: FileId, former: &Former, now: Instant) {
         let Some(file) = self.files.get(&original) else { return };
-        let mut copy = Tracked::new(file.source, file.counters.clone(), file.path.clone(), path.to_owned(), look, now);
+        let (source, first_path) = (file.source, file.path.clone());
+        self.go_on_in(path, look, source, &first_path, former, now);
+    }
+
+    fn go_on_in(&mut self, path: &Path, look: &Look, source: usize, first_path: &Path, former: &Former, now: Instant) {
+        let counters = self.shared.sources[source].counters.clone();
+        let mut copy = Tracked::new(source, counters, first_path.to_owned(), path.to_owned(), look, now);
         copy.stream = former.stream.clone();
+        copy.announced = former.stream.as_ref().is_some_and(|stream| stream.spec().key == 0);
         copy.generation = former.generation;
         copy.head = former.head;
+        copy.marks = former.marks.clone();
         copy.seek(former.pos, former.tail);
-        copy.moved = Some(now);
+        copy.moved = (path != first_path).then_some(now);
         tracing::info!(
-            "{} is a copy of {} made before that was truncated: reading its last {} bytes from byte {} on",
+            "{} is a copy of what was {}: reading its last {} bytes from byte {} on",
             path.display(),
             copy.path.display(),
             look.size - former.pos,

@@ -39,6 +39,7 @@ pub(crate) struct Counters {
     pub(crate) cut_events: Count,
     pub(crate) cut_bytes: Count,
     pub(crate) lost_bytes: Count,
+    pub(crate) kept_bytes: Count,
     pub(crate) polled_dirs: Count,
     pub(crate) unreadable_generations: Count,
     /// That no file descriptor is left was said.
@@ -75,6 +76,7 @@ impl Counters {
             cut_events: self.cut_events.get(),
             cut_bytes: self.cut_bytes.get(),
             lost_bytes: self.lost_bytes.get(),
+            kept_bytes: self.kept_bytes.get(),
             polled_dirs: self.polled_dirs.get(),
             unreadable_generations: self.unreadable_generations.get(),
             seconds_to_loss: self.to_loss.load(Relaxed).checked_sub(1).map(|ms| ms as f64 / 1000.0),

@@ -29,6 +29,11 @@ pub(crate) enum Reason {
         /// Its size when it was judged: when it grows, it is judged again.
         size: u64,
     },
+    /// It holds nothing but what was read of a file that is not there any more.
+    CopyOfRead {
+        /// Its size when it was judged: when it grows, it is judged again.
+        size: u64,
+    },
     /// It is compressed, and was read to its end when it had this size.
     Read {
         /// Its size on disk, bytes.
@@ -264,6 +269,7 @@ impl Tailer {
     /// Decides about the names that mean another file than before, the oldest file first.
     pub(super) fn settle(&mut self, mut fresh: Vec<Fresh>, vanished: Vec<FileId>, now: Instant) {
         // Clocks of file systems are coarse: of two that are as old, the shorter name is the original.
+        self.vanishing.clone_from(&vanished);
         fresh.sort_by_key(|f| (f.look.age_key(), f.path.as_os_str().len()));
         let mut nameless = std::mem::take(&mut self.polling.nameless);
         nameless.extend(&vanished);
@@ -349,13 +355,18 @@ impl Tailer {
             }
         }
         let related = self.base_of(&path);
-        if matches!(self.not_followed.get(&look), Some(Reason::Copy { size, .. }) if size == look.size) {
+        if matches!(self.not_followed.get(&look), Some(Reason::Copy { size, .. } | Reason::CopyOfRead { size }) if size == look.size) {
             return;
         }
         if related.is_some() && (look.size == 0 || self.is_copy(&path, &look, now)) {
             // An empty one says nothing yet; it is judged when it grows.
             return;
         }
+        let of = related.as_ref().map_or(&path, |(_, base)| base).clone();
+        if moved_from.is_none() && self.is_copy_of_read(&path, &of, &look, now) {
+            return;
+        }
+        let moved_from_none = moved_from.is_none();
         let base = match (moved_from, related) {
             (Some(base), _) => self.source_of(&base).map(|source| (source, base)),
             (None, Some((source, base))) => self.is_missed(&path, &base, &look).then_some((source, base)),
@@ -399,22 +410,22 @@ impl Tailer {
             self.say_once(text);
             return;
         }
+        if file.pos == 0 && moved_from_none {
+            match self.kept_of_read(&path, &file.path, &look) {
+                Ok((at, tail)) if at > 0 => {
+                    tracing::warn!(
+                        "{} begins with the first {at} bytes that were read of {} before, which are not sent again: reading it from there",
+                        path.display(),
+                        file.path.display()
+                    );
+                    file.counters.kept_bytes.add(at);
+                    file.seek(at, tail);
+                }
+                _ => {}
+            }
+        }
         let id = self.insert(file);
         self.name(&path, id);
-    }
-
-    /// Whether a file with the name of a generation of `base` was `base` while nobody looked.
-    fn is_missed(&mut self, path: &Path, base: &Path, look: &Look) -> bool {
-        let born = look.identity.born_ns;
-        if born == 0 || self.globs.iter().any(|g| g.excludes(path)) {
-            return false;
-        }
-        if self.is_unseen_copy(path, base, look) {
-            return true;
-        }
-        let followed_since = self.seen_since.get(base).copied().unwrap_or(0);
-        // The file that has the name now must be younger, or this one came into being beside it.
-        followed_since != 0 && followed_since < born && look_at(base).is_none_or(|now| now.identity.born_ns >= born)
     }
 
     /// A file that is not open has lost its name: one more listing, then its unread bytes are lost.
@@ -495,9 +506,11 @@ impl Tailer {
             if tracked.pos > stream.durable().end {
                 self.handed_over.insert(stream.id, Position { end: tracked.pos, tail: tracked.tail });
             }
-            let streams = self.remembered.entry(file.inode).or_default();
-            streams.retain(|s| s.id != stream.id);
-            streams.push(stream);
+            let by_path = self.remembered_paths.get_or_insert_with(&tracked.path, Vec::new);
+            for streams in [self.remembered.entry(file.inode).or_default(), by_path] {
+                streams.retain(|s| s.id != stream.id);
+                streams.push(stream.clone());
+            }
         }
         self.remove(id);
     }

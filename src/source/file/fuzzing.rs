@@ -276,6 +276,14 @@ mod tests {
         prop::collection::vec(record, 0..20).prop_map(|records| records.concat().into_bytes())
     }
 
+    #[test]
+    fn a_cr_that_ends_a_partial_record_is_no_delimiter() {
+        // The runtime cuts `e CR LF` between CR and LF; a line that ends with `e` ends an event.
+        let record = |rest: &str| format!("2026-03-09T10:15:02.1Z stdout {rest}");
+        let log = [record("P e\r\n"), record("F \n"), record("F \r")].concat();
+        cri(&input([0, 0, 0, 0, 26, 22, 2, 0], [0; 4], log.as_bytes()));
+    }
+
     fn input(head: [u8; 8], steps: [u8; 4], data: &[u8]) -> Vec<u8> {
         [&head[..], &steps, data].concat()
     }

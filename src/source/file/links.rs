@@ -73,6 +73,11 @@ impl Links {
         !self.links.is_empty()
     }
 
+    /// Where a followed link leads, as far as that is known.
+    pub(super) fn target(&self, link: &Path) -> Option<&Path> {
+        self.targets.get(link).map(|(.., target)| target.as_path())
+    }
+
     /// The path of a link's file itself; while the file is missing, the last one.
     fn resolve(&mut self, link: &Path) -> Option<PathBuf> {
         let known = self.targets.get(link);

@@ -9,6 +9,7 @@
 //! (`compressed`, gzip and zstd), unless it was open: then it is read to its end, though its name is gone.
 
 mod again;
+mod announce;
 mod by_path;
 mod catch_up;
 mod compressed;
@@ -16,6 +17,7 @@ mod copies;
 mod counters;
 mod discover;
 mod error;
+mod expire;
 pub(crate) mod filesystem;
 mod flush;
 #[doc(hidden)]
@@ -29,6 +31,8 @@ mod kubernetes;
 pub(in crate::source) mod lines;
 mod links;
 mod listing;
+mod marks;
+mod missed;
 mod multiline;
 mod options;
 mod polling;

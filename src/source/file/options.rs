@@ -133,6 +133,8 @@ pub struct FileOptions {
     pub poll_interval: Duration,
     /// Files untouched for longer are not begun.
     pub ignore_older: Option<Duration>,
+    /// The stream of a file that is gone, and was read, is forgotten after this.
+    pub forget_after: Duration,
     /// See [`Multiline`].
     pub multiline: Option<Multiline>,
     /// Extra members of each document, as (dotted name, JSON value).
@@ -158,6 +160,7 @@ impl Default for FileOptions {
             watch: Watch::Auto,
             poll_interval: Duration::from_secs(1),
             ignore_older: None,
+            forget_after: Duration::from_secs(7 * 86_400),
             multiline: None,
             fields: Vec::new(),
         }

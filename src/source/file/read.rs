@@ -5,11 +5,13 @@
 //! grown past the position again. An incomplete last event is not kept in memory but read again
 //! with what follows it; of a long one, only the part that was not searched yet.
 
+use super::announce::wall_ms;
 use super::compressed::Inflated;
 use super::kubernetes::with_names;
 use super::lines::{Begins, Rules, Split, flags, split_lines, split_long};
 use super::multiline::Multi;
 use super::records::split_records;
+use super::resume::first_bytes;
 use super::tracked::{Former, Tracked, read_full, tail_agrees, tail_at};
 use super::{FileEncoding, FileFormat, FileOptions, LongLine, counters::Counters};
 use crate::process::container::{DETECT_BYTES, detect};
@@ -187,7 +189,7 @@ impl Tracked {
     }
 
     fn try_turn(&mut self, shared: &Shared, now: Instant) -> Result<Turn, Stop> {
-        self.open_event = false;
+        (self.open_event, self.size_before) = (false, self.size);
         let seen = self.open()?;
         match self.inflate()? {
             Inflated::Ready => {}
@@ -197,6 +199,10 @@ impl Tracked {
         let meta = seen.map_or_else(|| self.opened()?.metadata(), Ok)?;
         let (size, modified_ns) = (meta.len(), meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec()));
         if size < self.pos {
+            return Ok(self.truncated(size));
+        }
+        // Nothing was read yet that every read would prove.
+        if self.announced && self.head.len > 0 && !self.head.matches(&first_bytes(self.opened()?)?) {
             return Ok(self.truncated(size));
         }
         if size != self.size || self.size == 0 {
@@ -385,7 +391,8 @@ impl Tracked {
 
     pub(super) fn hand_over(&mut self, shared: &Shared, mut piece: Piece) -> Result<(), Stop> {
         piece.flags.0 |= self.rules.map_or(0, |rules| rules.format.flags());
-        let grown_head = if (self.head.len as usize) < Head::MAX && piece.end > u64::from(self.head.len) {
+        let grows = (self.head.len as usize) < Head::MAX && piece.end > u64::from(self.head.len);
+        let grown_head = if grows || self.announced {
             let want = piece.end.min(Head::MAX as u64) as usize;
             if piece.start == 0 && piece.data.len() >= want {
                 Some(Head::of(&piece.data[..want]))
@@ -397,31 +404,44 @@ impl Tracked {
         } else {
             None
         };
+        let marked = piece.data.len() as u64 == piece.end - piece.start && self.marks.take(piece.start, &piece.lens, &piece.data);
         let stream = match (&self.stream, grown_head) {
-            (Some(stream), None) => stream.clone(),
-            (Some(stream), Some(head)) => {
-                // A continuation in a copy keeps the identity of the file that it was copied from.
-                shared.producer.amend(stream, StreamSpec { head, ..(*stream.spec()).clone() });
+            (Some(stream), None) if !marked => stream.clone(),
+            (Some(stream), grown) if !self.announced => {
+                let (head, resume) = (grown.unwrap_or(self.head), self.marks.encode());
+                shared.producer.amend(stream, StreamSpec { head, resume, ..(*stream.spec()).clone() });
                 stream.clone()
             }
-            (None, head) => {
+            (known, head) => {
                 let source = &shared.sources[self.source];
                 let first = &piece.data[..piece.first];
                 let first = &first[..first.len() - piece.flags.text().delimiter(first)];
-                shared.producer.declare(StreamSpec {
-                    key: stream_key(&shared.agent_id, &self.identity, self.generation, &first[..first.len().min(KEY_BYTES)]),
+                // A continuation in a copy keeps the identity of the file that it was copied from.
+                let announced = known.as_ref().map(|stream| stream.spec());
+                let identity = announced.as_ref().and_then(|spec| spec.file).unwrap_or(self.identity);
+                let spec = StreamSpec {
+                    key: stream_key(&shared.agent_id, &identity, self.generation, &first[..first.len().min(KEY_BYTES)]),
                     source: source.options.name.clone(),
                     topic: source.options.topic.clone(),
                     path: self.path.clone(),
-                    file: Some(self.identity),
+                    file: Some(identity),
                     generation: self.generation,
                     head: head.unwrap_or(self.head),
                     fields: source.fields_of(&self.path),
+                    resume: self.marks.encode(),
+                    seen_ms: announced.map_or_else(wall_ms, |spec| spec.seen_ms),
                     ..StreamSpec::default()
-                })
+                };
+                match known {
+                    Some(stream) => {
+                        shared.producer.amend(stream, spec);
+                        stream.clone()
+                    }
+                    None => shared.producer.declare(spec),
+                }
             }
         };
-        self.stream = Some(stream.clone());
+        (self.stream, self.announced) = (Some(stream.clone()), false);
         self.head = grown_head.unwrap_or(self.head);
         let (events, bytes) = (u64::from(piece.count), piece.end - piece.start);
         let block = Block {
@@ -454,19 +474,27 @@ impl Tracked {
             identity: self.identity,
             generation: self.generation,
             head: self.head,
+            marks: std::mem::take(&mut self.marks),
             pos: self.pos,
             tail: self.tail,
-            size: self.size,
+            size: self.size_before.max(self.pos),
         }));
+        let kept = match (&self.former, &self.file) {
+            (Some(was), Some(file)) => was.marks.kept(file, size, &was.head, was.pos).unwrap_or_default(),
+            _ => Default::default(),
+        };
         tracing::warn!(
-            "{} was truncated: {} bytes were read of it, now it holds {size}; reading it from byte 0 as generation {}",
+            "{} was truncated: {} bytes were read of it, now it holds {size}; reading it from byte {} as generation {}",
             self.place().display(),
             self.pos,
+            kept.0,
             self.generation + 1
         );
+        self.counters.kept_bytes.add(kept.0);
+        self.announced = false;
         self.generation += 1;
         self.head = Head::default();
-        (self.pos, self.scanned, self.tail, self.rules) = (0, 0, Tail::default(), None);
+        (self.pos, self.scanned, self.tail, self.rules) = (kept.0, kept.0, kept.1, None);
         self.size = 0;
         self.drain_end = self.drain_end.map(|_| size);
         Turn::Truncated

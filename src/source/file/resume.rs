@@ -1,5 +1,6 @@
 //! Where reading goes on: files are matched with the streams that the queue remembers.
 
+use super::marks::Marks;
 use super::tailer::Tailer;
 use super::tracked::{Former, Look, Tracked, open_regular, read_full, same_file, tail_agrees, tail_at};
 use super::{FileOptions, StartAt};
@@ -32,18 +33,16 @@ fn place(file: &File, head: &[u8], size: u64, spec: &StreamSpec, durable: Positi
     if !spec.head.matches(head) {
         return Ok((Place::Anew(0, Tail::default()), Some("begins with other bytes than those that were read".into())));
     }
-    if size < durable.end {
-        // A whole fingerprint vouches for the bytes that are left; a short one does not (a banner line may come again).
-        let at = if spec.head.len as usize == Head::MAX { size } else { 0 };
-        return Ok((Place::Anew(at, tail_at(file, at)?), Some(format!("holds {size} bytes, but {} were read", durable.end))));
-    }
-    if !tail_agrees(file, durable.end, &durable.tail)? {
-        return Ok((
-            Place::Anew(0, Tail::default()),
-            Some(format!("has other bytes before byte {} than those that were read", durable.end)),
-        ));
-    }
-    Ok((Place::On(durable), None))
+    let differs = if size < durable.end {
+        format!("holds {size} bytes, but {} were read", durable.end)
+    } else if !tail_agrees(file, durable.end, &durable.tail)? {
+        format!("has other bytes before byte {} than those that were read", durable.end)
+    } else {
+        return Ok((Place::On(durable), None));
+    };
+    // What is kept of it is not sent again, as far as that can be believed.
+    let (at, tail) = Marks::decode(&spec.resume).kept(file, size, &spec.head, durable.end)?;
+    Ok((Place::Anew(at, tail), Some(differs)))
 }
 
 impl Tailer {
@@ -89,25 +88,28 @@ impl Tailer {
             Place::On(position) => {
                 tracked.generation = spec.generation;
                 tracked.head = spec.head;
+                tracked.marks = Marks::decode(&spec.resume);
                 tracked.seek(position.end, position.tail);
                 let source = &self.shared.sources[source];
                 let fields = source.fields_of(&spec.path);
-                if spec.source != source.options.name || spec.fields != fields {
-                    let spec = StreamSpec { source: source.options.name.clone(), fields, ..(*spec).clone() };
+                if spec.source != source.options.name || spec.fields != fields || spec.gone_ms > 0 {
+                    let spec = StreamSpec { source: source.options.name.clone(), fields, gone_ms: 0, ..(*spec).clone() };
                     self.shared.producer.amend(&stream, spec);
                 }
-                tracked.stream = Some(stream);
+                (tracked.announced, tracked.stream) = (spec.key == 0, Some(stream));
             }
             Place::Anew(at, tail) => {
                 tracked.generation = spec.generation.saturating_add(1);
                 tracked.seek(at, tail);
                 if let (Some(differs), false) = (differs, reused) {
                     tracing::warn!("{} {differs}: going on at byte {at} as generation {}", path.display(), tracked.generation);
+                    tracked.counters.kept_bytes.add(at);
                     tracked.counters.truncations.add(1);
                     former = Some(Former {
                         identity: look.identity,
                         generation: spec.generation,
                         head: spec.head,
+                        marks: Marks::decode(&spec.resume),
                         pos: durable.end,
                         tail: durable.tail,
                         size: durable.end,

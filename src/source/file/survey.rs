@@ -36,7 +36,14 @@ pub(crate) fn is_packed(path: &Path) -> bool {
     path.extension().is_some_and(|e| e == "gz" || e == "zst")
 }
 
-/// Finds files by identity, also under another name in their directory.
+/// Where a link leads, also where its file is missing now.
+pub(crate) fn linked_file(path: &Path) -> Option<PathBuf> {
+    let target = std::fs::read_link(path).ok()?;
+    // Links to links are followed as far as they lead somewhere.
+    std::fs::canonicalize(path).ok().or_else(|| Some(path.parent()?.join(target)))
+}
+
+/// Finds files by identity, also under another name in their directory, or in that of the file to which their link leads.
 #[derive(Debug, Default)]
 pub(crate) struct Finder {
     dirs: HashMap<PathBuf, HashMap<u64, Vec<OsString>>>,
@@ -54,18 +61,26 @@ impl Finder {
         if let Some(look) = look(path).filter(|l| is(path, l)) {
             return Some(there(path.to_owned(), look));
         }
-        let dir = path.parent()?;
-        if !self.dirs.contains_key(dir) {
+        // What happens to a link's file happens in that file's folder.
+        let own = linked_file(path);
+        let dirs = path.parent().into_iter().chain(own.as_deref().and_then(Path::parent));
+        dirs.into_iter().find_map(|dir| {
+            let names = self.names(dir).get(&identity.inode)?;
+            names.iter().find_map(|name| {
+                let at = dir.join(name);
+                look(&at).filter(|l| is(&at, l)).map(|l| there(at, l))
+            })
+        })
+    }
+
+    /// The names in a folder by inode.
+    fn names(&mut self, dir: &Path) -> &HashMap<u64, Vec<OsString>> {
+        self.dirs.entry(dir.to_owned()).or_insert_with(|| {
             let mut by_inode: HashMap<u64, Vec<OsString>> = HashMap::new();
             for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
                 by_inode.entry(entry.ino()).or_default().push(entry.file_name());
             }
-            self.dirs.insert(dir.to_owned(), by_inode);
-        }
-        let names = self.dirs.get(dir)?.get(&identity.inode)?;
-        names.iter().find_map(|name| {
-            let at = dir.join(name);
-            look(&at).filter(|l| is(&at, l)).map(|l| there(at, l))
+            by_inode
         })
     }
 }
@@ -85,7 +100,7 @@ pub(crate) fn followed(options: &[FileOptions]) -> Result<Vec<(usize, There)>, S
                 let fresh = listed.insert(dir.clone());
                 for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
                     let (path, Ok(kind)) = (entry.path(), entry.file_type()) else { continue };
-                    let is_dir = kind.is_dir() || (kind.is_symlink() && !root.deep && path.is_dir());
+                    let is_dir = kind.is_dir() || (kind.is_symlink() && depth < root.levels.len() && path.is_dir());
                     if is_dir && root.enters(&path, depth) {
                         todo.push((path, depth + 1));
                     } else if fresh
@@ -200,6 +215,28 @@ mod tests {
         assert_eq!(verdict(&options(&["/a/*"], &[]), Path::new("/a/b.gz")), Verdict::Compressed("/a/*".into()));
         let deep = options(&["/srv/**/*.log"], &[]);
         assert_eq!(verdict(&deep, Path::new("/srv/a/b.txt")), Verdict::Differs("/srv/**/*.log".into(), "b.txt".into(), "*.log".into()));
+    }
+
+    #[test]
+    fn a_file_behind_a_link_is_found_in_its_own_folder_and_links_to_folders_are_entered_where_a_level_names_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::create_dir_all(at("pods/c")).unwrap();
+        std::fs::create_dir_all(at("apps/one")).unwrap();
+        std::fs::write(at("pods/c/0.log"), "one\n").unwrap();
+        std::os::unix::fs::symlink("pods/c/0.log", at("x.log")).unwrap();
+        std::os::unix::fs::symlink("../pods/c", at("apps/two")).unwrap();
+        std::os::unix::fs::symlink("../../pods/c", at("apps/one/deep")).unwrap();
+        let first = look(&at("x.log")).unwrap();
+        std::fs::rename(at("pods/c/0.log"), at("pods/c/0.log.1")).unwrap();
+        let find = || Finder::default().find(&at("x.log"), &first.identity, &Head::of(b"one\n")).unwrap().path.canonicalize().unwrap();
+        // While the link's file is missing, and when there is another.
+        assert_eq!(find(), at("pods/c/0.log.1").canonicalize().unwrap());
+        std::fs::write(at("pods/c/0.log"), "other\n").unwrap();
+        assert_eq!(find(), at("pods/c/0.log.1").canonicalize().unwrap());
+        let glob = at("apps/*/**/*.log").to_string_lossy().into_owned();
+        let files: Vec<_> = followed(&[options(&[&glob], &[])]).unwrap().into_iter().map(|(_, f)| f.path).collect();
+        assert_eq!(files, [at("apps/two/0.log")]);
     }
 
     #[test]

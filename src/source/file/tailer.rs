@@ -1,14 +1,17 @@
 //! The tailer: all files of all sources, driven step by step by the reader thread (and by tests).
 
 use super::again::Again;
+use super::announce::wall_ms;
 use super::by_path::ByPath;
 use super::catch_up::CatchUp;
 use super::counters::Counters;
 use super::discover::NotFollowed;
+use super::expire::Expiry;
 use super::filesystem::{FileSystem, Hints};
 use super::globs::{Globs, name_shape};
 use super::horizon::Horizon;
 use super::links::Links;
+use super::missed::{CLOCK_STEP_NS, seen_ns};
 use super::multiline::Multi;
 use super::polling::Polling;
 use super::read::{Shared, Source, Turn};
@@ -113,12 +116,18 @@ pub(crate) struct Tailer {
     pub(crate) watcher: Watcher,
     /// Remembered streams by inode.
     pub(crate) remembered: HashMap<u64, Vec<Arc<Stream>>>,
-    /// Birth of the oldest file that was followed under each path, now or before.
+    /// Since when each path is followed, ns since the Unix epoch; where that is not known, the birth of its oldest file.
     pub(crate) seen_since: ByPath<i64>,
     /// The same for paths that differ in numbers only.
     pub(crate) seen_shapes: HashMap<PathBuf, i64>,
     /// Remembered streams by the path under which they were matched.
     pub(crate) remembered_paths: ByPath<Vec<Arc<Stream>>>,
+    /// Since when the files of each source are followed, ns since the Unix epoch: earlier ones were rotated before.
+    pub(crate) source_since: Vec<i64>,
+    /// Files that have lost their names in the look that is being settled.
+    pub(crate) vanishing: Vec<FileId>,
+    /// Files that were found since the last round of turns.
+    pub(crate) unannounced: Vec<FileId>,
     /// Streams that ended with a truncation that this process saw.
     pub(crate) ended_here: HashSet<u64>,
     pub(crate) not_followed: NotFollowed,
@@ -150,6 +159,7 @@ pub(crate) struct Tailer {
     pub(crate) said: HashSet<String>,
     draining: bool,
     pub(crate) again: Again,
+    pub(super) expiry: Expiry,
     /// What was lost unread and is not on record yet.
     pub(crate) untold: Vec<LostUnread>,
     catch_up: Option<CatchUp>,
@@ -179,16 +189,22 @@ impl Tailer {
         let mut seen_since = ByPath::<i64>::default();
         let mut seen_shapes = HashMap::<PathBuf, i64>::new();
         let mut first_start = vec![true; sources.len()];
+        let mut source_since = vec![seen_ns(wall_ms()) + CLOCK_STEP_NS; sources.len()];
         for stream in streams {
             let spec = stream.spec();
             let Some(file) = spec.file else { continue };
-            for (first, globs) in first_start.iter_mut().zip(&globs) {
-                *first &= !globs.matches(&spec.path);
+            for ((first, since), globs) in first_start.iter_mut().zip(&mut source_since).zip(&globs) {
+                let matches = globs.matches(&spec.path);
+                *first &= !matches;
+                if matches && spec.seen_ms > 0 {
+                    *since = seen_ns(spec.seen_ms).min(*since);
+                }
             }
-            let born = seen_since.get_or_insert_with(&spec.path, || file.born_ns);
-            *born = file.born_ns.min(*born);
-            let shape = seen_shapes.entry(name_shape(&spec.path)).or_insert(file.born_ns);
-            *shape = file.born_ns.min(*shape);
+            let seen = if spec.seen_ms > 0 { seen_ns(spec.seen_ms) } else { file.born_ns };
+            let since = seen_since.get_or_insert_with(&spec.path, || seen);
+            *since = seen.min(*since);
+            let since = seen_shapes.entry(name_shape(&spec.path)).or_insert(seen);
+            *since = seen.min(*since);
             // Nearly always there is one.
             remembered.entry(file.inode).or_insert_with(|| Vec::with_capacity(1)).push(stream.clone());
             remembered_paths.get_or_insert_with(&spec.path, || Vec::with_capacity(1)).push(stream);
@@ -208,6 +224,9 @@ impl Tailer {
             remembered_paths,
             seen_since,
             seen_shapes,
+            source_since,
+            vanishing: Vec::new(),
+            unannounced: Vec::new(),
             ended_here: HashSet::new(),
             not_followed: NotFollowed::default(),
             unrelated_heads: HashSet::new(),
@@ -230,6 +249,7 @@ impl Tailer {
             said: HashSet::new(),
             draining: false,
             again: Again::default(),
+            expiry: Expiry::default(),
             untold: Vec::new(),
             catch_up: None,
             horizon: Horizon::default(),
@@ -256,11 +276,13 @@ impl Tailer {
             let size = || file.at.as_ref().and_then(|at| std::fs::metadata(at).ok()).map(|m| m.len());
             file.drain_end = if file.packed.is_some() { Some(file.pos) } else { size() };
         }
-        let born = self.seen_since.get_or_insert_with(&file.path, || file.identity.born_ns);
-        *born = file.identity.born_ns.min(*born);
-        let shape = self.seen_shapes.entry(name_shape(&file.path)).or_insert(file.identity.born_ns);
-        *shape = file.identity.born_ns.min(*shape);
+        let seen = seen_ns(wall_ms()).max(self.source_since[file.source]);
+        self.seen_since.get_or_insert_with(&file.path, || seen);
+        self.seen_shapes.entry(name_shape(&file.path)).or_insert(seen);
         self.next_id += 1;
+        if file.stream.is_none() {
+            self.unannounced.push(id);
+        }
         self.by_inode.insert((file.identity.device, file.identity.inode), id);
         self.files.insert(id, Box::new(file));
         self.horizon.moved(id);
@@ -336,12 +358,13 @@ impl Tailer {
                 _ => {}
             }
         }
+        self.announce();
         self.tell_lost();
         if blocked {
             self.open_waiting();
             return Step::Blocked;
         }
-        let again = self.read_again(now);
+        let again = self.read_again(now) | self.expire(now);
         if !self.active.is_empty() || again {
             return Step::Busy;
         }

@@ -3,6 +3,7 @@
 use super::compressed::Packed;
 use super::counters::Counters;
 use super::lines::Rules;
+use super::marks::Marks;
 use crate::queue::{FileIdentity, Head, Stream, Tail};
 use std::fs::{File, Metadata};
 use std::io;
@@ -84,6 +85,7 @@ pub(crate) struct Former {
     pub(crate) identity: FileIdentity,
     pub(crate) generation: u32,
     pub(crate) head: Head,
+    pub(crate) marks: Marks,
     pub(crate) pos: u64,
     pub(crate) tail: Tail,
     pub(crate) size: u64,
@@ -101,8 +103,11 @@ pub(crate) struct Tracked {
     pub(crate) identity: FileIdentity,
     pub(crate) file: Option<File>,
     pub(crate) stream: Option<Arc<Stream>>,
+    /// The queue knows the stream, but not its key: no event of it was handed over yet.
+    pub(crate) announced: bool,
     pub(crate) generation: u32,
     pub(crate) head: Head,
+    pub(crate) marks: Marks,
     /// All bytes before are handed over (or deliberately skipped).
     pub(crate) pos: u64,
     /// The bytes before `pos`.
@@ -114,6 +119,8 @@ pub(crate) struct Tracked {
     /// Size and time of change at the last look.
     pub(crate) size: u64,
     pub(crate) modified_ns: i64,
+    /// Size at the turn before: in this one, the bytes may turn out to be those of another generation.
+    pub(crate) size_before: u64,
     /// When it was last seen to grow.
     pub(crate) grown: Instant,
     /// When it wants to be looked at even without a hint.
@@ -155,13 +162,16 @@ impl Tracked {
             identity: look.identity,
             file: None,
             stream: None,
+            announced: false,
             generation: 0,
             head: Head::default(),
+            marks: Marks::default(),
             pos: 0,
             tail: Tail::default(),
             rules: None,
             scanned: 0,
             size: look.size,
+            size_before: look.size,
             modified_ns: 0,
             grown: now,
             deadline: None,

@@ -58,6 +58,13 @@ fn read(format: Format, line: &[u8]) -> Option<Read> {
     Some((object.stream, partial, object.log.strip_suffix('\n').unwrap_or(&object.log).into()))
 }
 
+/// What the program wrote, without the delimiter where the record ends its line. A CR that the runtime has put into the
+/// record before is part of that one.
+fn written(read: Read) -> Read {
+    let text = if read.1 { read.2 } else { read.2.strip_suffix(b"\r").unwrap_or(&read.2).to_vec() };
+    (read.0, read.1, text)
+}
+
 /// The events of a file.
 pub(crate) fn reference_records(data: &[u8], rules: &Rules, multi: Option<&Multi>) -> Vec<Found> {
     let (physical, rest) = reference_lines(data, rules.text);
@@ -65,7 +72,7 @@ pub(crate) fn reference_records(data: &[u8], rules: &Rules, multi: Option<&Multi
     let mut pending: Option<Line> = None;
     for (begin, end, delimiter) in physical {
         let long = end - begin - delimiter > rules.max;
-        let record = if long { None } else { read(rules.format, &data[begin..end - 1]) };
+        let record = if long { None } else { read(rules.format, &data[begin..end - 1]).map(written) };
         if let Some(mut line) = pending.take() {
             let before = line.read.as_mut().expect("what is pending was read");
             let fits = |r: &&Read| before.0 == r.0 && end - line.begin - delimiter <= rules.max;
@@ -106,10 +113,9 @@ pub(crate) fn reference_records(data: &[u8], rules: &Rules, multi: Option<&Multi
             found.push((line.begin as u64, data[line.begin..end].to_vec(), line.long));
             continue;
         };
-        let whole = if line.read.as_ref().is_some_and(|r| r.1) { &text } else { text.strip_suffix(b"\r").unwrap_or(&text) };
         let joined = match &open {
             Some((begin, _, _, of, state)) if *of == stream && line.end - begin - line.delimiter <= multi.most(rules) => {
-                multi.next(*state, whole)
+                multi.next(*state, &text)
             }
             _ => None,
         };
@@ -117,10 +123,10 @@ pub(crate) fn reference_records(data: &[u8], rules: &Rules, multi: Option<&Multi
             (Some(state), Some((begin, _, lines, stream, _))) => Some((begin, line.end, lines + 1, stream, state)),
             (_, mut before) => {
                 close(&mut found, &mut before);
-                Some((line.begin, line.end, 1, stream, multi.first(whole)))
+                Some((line.begin, line.end, 1, stream, multi.first(&text)))
             }
         };
-        if line.alone || multi.ends(whole) || open.as_ref().is_some_and(|open| open.2 >= multi.max_lines) {
+        if line.alone || multi.ends(&text) || open.as_ref().is_some_and(|open| open.2 >= multi.max_lines) {
             close(&mut found, &mut open);
         }
     }

@@ -1,9 +1,9 @@
 //! The real queue under the real tailer: what damage takes out of the queue is read again from the files, once.
 
 use super::rig::append;
-use crate::queue::{Cause, Limits, LossState, Producer, Queue, QueueOptions, Retention, Subscription};
+use crate::queue::{Cause, Format, Limits, LineEnding, LossState, Producer, Queue, QueueOptions, Retention, Subscription};
 use crate::source::file::tailer::{Step, Tailer};
-use crate::source::file::{FileOptions, Joining, Multiline};
+use crate::source::file::{FileFormat, FileOptions, Joining, Multiline};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,6 +20,8 @@ struct World {
     written: BTreeMap<String, Vec<String>>,
     got: BTreeMap<(u128, u64), Vec<String>>,
     multiline: bool,
+    /// Another change of the options.
+    change: fn(&mut FileOptions),
 }
 
 struct Life {
@@ -48,7 +50,7 @@ impl World {
     fn new() -> World {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("logs")).unwrap();
-        World { dir, written: BTreeMap::new(), got: BTreeMap::new(), multiline: false }
+        World { dir, written: BTreeMap::new(), got: BTreeMap::new(), multiline: false, change: |_| {} }
     }
 
     /// Three files that grow in turn, the last of which begins late, in many small batches and several segments.
@@ -97,12 +99,13 @@ impl World {
             max_bytes: None,
             timeout: Duration::from_secs(1),
         };
-        let source = FileOptions {
+        let mut source = FileOptions {
             name: "app".into(),
             include: vec![self.log("*.log").to_str().unwrap().into()],
             multiline: self.multiline.then_some(multiline),
             ..FileOptions::default()
         };
+        (self.change)(&mut source);
         let queue = Queue::open(options, std::slice::from_ref(&source.topic)).unwrap();
         let now = Instant::now();
         Life { tailer: Tailer::new(vec![source], "agent".into(), queue.clone(), now).unwrap(), queue, now }
@@ -206,6 +209,27 @@ fn a_flipped_byte_in_a_payload_is_read_again_exactly() {
 }
 
 #[test]
+fn what_was_lost_is_cut_as_it_was_although_the_options_have_changed() {
+    for (multiline, change) in [
+        (true, (|_| {}) as fn(&mut FileOptions)),
+        (false, |o| o.line_ending = LineEnding::Cr),
+        (false, |o| o.format = FileFormat::Is(Format::Docker)),
+    ] {
+        let mut world = World::filled();
+        world.damage(1, |bytes| {
+            let end = bytes.len() - 20;
+            bytes[end] ^= 1;
+        });
+        (world.multiline, world.change) = (multiline, change);
+        let life = world.live_on();
+        world.assert_each_line_once();
+        assert!(world.got.values().flatten().all(|event| !event.contains('\n')), "an event is a line, as it was");
+        let damaged = &life.queue.status().losses["damaged"];
+        assert!(damaged.events > 0 && damaged.events == damaged.read_again_events, "{damaged:?}");
+    }
+}
+
+#[test]
 fn a_header_that_is_gone_is_told_by_its_neighbours() {
     let mut world = World::filled();
     for segment in [0, 1, 3] {
@@ -239,7 +263,8 @@ fn multiline_events_are_cut_as_they_were() {
     world.multiline = true;
     world.fill();
     let before: BTreeMap<_, _> = {
-        let mut whole = World { dir: tempfile::tempdir().unwrap(), written: BTreeMap::new(), got: BTreeMap::new(), multiline: true };
+        let mut whole =
+            World { dir: tempfile::tempdir().unwrap(), written: BTreeMap::new(), got: BTreeMap::new(), multiline: true, change: |_| {} };
         std::mem::swap(&mut whole.dir, &mut world.dir);
         let life = whole.live();
         let mut consumer = life.queue.subscribe(&Subscription { group: "other".into(), ..subscription() }).unwrap();

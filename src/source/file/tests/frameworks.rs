@@ -178,6 +178,14 @@ proptest! {
 }
 
 #[test]
+fn a_pod_whose_log_is_rotated_before_it_was_read_is_read_once() {
+    let ops = [Op::Rotate, Op::Pass(1), Op::Append(1), Op::Rotate, Op::Rotate];
+    for _ in 0..10 {
+        history(Kubelet, "containers/*.log", &ops, false).unwrap();
+    }
+}
+
+#[test]
 fn a_window_that_slides_deletes_only_what_was_read() {
     // log4j2 with `max=3`: the oldest goes, the others take the number below.
     for glob in ["*.log", "*.log*"] {

@@ -16,6 +16,8 @@ pub(super) struct Fake {
     remembered: Vec<Arc<Stream>>,
     next: AtomicU64,
     pub(super) blocks: Mutex<Vec<(Block, StreamSpec)>>,
+    /// Streams that are durable before any block of them.
+    pub(super) announced: Mutex<Vec<(Arc<Stream>, StreamSpec, Position)>>,
     pool: Arc<BufferPool>,
     pub(super) full: AtomicBool,
     /// What is on record as lost unread; none is taken while it is full.
@@ -24,12 +26,13 @@ pub(super) struct Fake {
 
 impl Fake {
     pub(super) fn new() -> Arc<Fake> {
-        Fake::with(Vec::new())
+        Fake::with(Vec::new(), Vec::new())
     }
 
-    /// The queue after a crash that left the first blocks: only they and their streams are known.
-    pub(super) fn with(prefix: Vec<(Block, StreamSpec)>) -> Arc<Fake> {
-        let mut streams: Vec<Arc<Stream>> = Vec::new();
+    /// The queue after a crash that left the first blocks: only they and their streams are known, and what was announced.
+    pub(super) fn with(prefix: Vec<(Block, StreamSpec)>, announced: Vec<(Arc<Stream>, StreamSpec, Position)>) -> Arc<Fake> {
+        let known = |(stream, spec, at): &(Arc<Stream>, StreamSpec, Position)| Stream::new(stream.id, 0, spec.clone(), *at);
+        let mut streams: Vec<Arc<Stream>> = announced.iter().map(known).collect();
         for (block, spec) in &prefix {
             let durable = Position { end: block.source_end, tail: block.tail };
             match streams.iter().find(|s| s.id == block.stream.id) {
@@ -44,6 +47,7 @@ impl Fake {
         Arc::new(Fake {
             remembered: streams,
             next: next.into(),
+            announced: Mutex::new(announced),
             blocks: Mutex::new(prefix),
             pool: BufferPool::new(64 << 20, super::super::read::READ_BLOCK),
             full: AtomicBool::new(false),
@@ -53,7 +57,7 @@ impl Fake {
 
     pub(super) fn crash(&self, keep: usize) -> Arc<Fake> {
         let blocks = self.blocks.lock().unwrap();
-        Fake::with(blocks[..keep.min(blocks.len())].to_vec())
+        Fake::with(blocks[..keep.min(blocks.len())].to_vec(), self.announced.lock().unwrap().clone())
     }
 
     pub(super) fn len(&self) -> usize {
@@ -95,6 +99,11 @@ impl Producer for Fake {
 
     fn amend(&self, stream: &Arc<Stream>, spec: StreamSpec) {
         stream.set_spec(spec);
+    }
+
+    fn announce(&self, streams: Vec<(Arc<Stream>, Position)>) {
+        let spec = |stream: &Arc<Stream>| (*stream.spec()).clone();
+        self.announced.lock().unwrap().extend(streams.into_iter().map(|(stream, at)| (stream.clone(), spec(&stream), at)));
     }
 
     fn buffer(&self, len: usize, _wait: Duration) -> Option<Buffer> {
