@@ -305,6 +305,8 @@ mod tests {
             batches_retried: 508,
             batches_refused: 509,
             dead_lettered: 510,
+            filtered: 0,
+            process_failures: 0,
             in_flight: 511,
             in_flight_limit: 514,
             in_flight_most: 515,

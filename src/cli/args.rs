@@ -59,12 +59,28 @@ pub(super) enum Command {
     /// Waits until the running agent has shipped all that is in the files now
     #[command(long_about = queue::help::DRAIN, after_long_help = queue::help::DRAIN_EXAMPLE)]
     Drain(queue::DrainArgs),
+    /// Sends lines of standard input through a chain of processors and prints the documents
+    #[command(long_about = help::TRY, after_long_help = help::TRY_EXAMPLE)]
+    Try(TryArgs),
     /// Prints a completion script for a shell
     #[command(after_long_help = help::COMPLETIONS_EXAMPLE)]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct TryArgs {
+    /// Pipeline with the chain; may be given several times
+    #[arg(long, env = "FOREBAY_CONFIG", value_name = "PATH", required = true, value_hint = ValueHint::AnyPath)]
+    pub(super) config: Vec<PathBuf>,
+    /// The sink whose chain is meant [default: the only one with a chain]
+    #[arg(long, value_name = "NAME", conflicts_with = "process")]
+    pub(super) sink: Option<String>,
+    /// A chain below `process` of the top level
+    #[arg(long, value_name = "NAME")]
+    pub(super) process: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -1,5 +1,5 @@
 //! What a person types: `run`, `check`, `demo`, `status`, `topics`, `groups`, `read`, `redrive`, `verify`,
-//! `audit`, `why`, `drain`, `completions`.
+//! `audit`, `why`, `drain`, `try`, `completions`.
 
 mod args;
 mod check;
@@ -8,6 +8,7 @@ mod help;
 mod logging;
 mod panic;
 mod queue;
+mod try_chain;
 
 use crate::agent::{AgentError, Exit};
 use crate::config::{Config, ConfigErrors};
@@ -48,6 +49,7 @@ pub fn main() -> ExitCode {
         Command::Audit(args) => queue::audit(&args),
         Command::Why(args) => queue::why(&args),
         Command::Drain(args) => queue::drain(&args),
+        Command::Try(args) => try_chain::run(&args),
         Command::Completions { shell } => {
             // Through a buffer, since a reader such as `head` may close the pipe.
             let mut script = Vec::new();
