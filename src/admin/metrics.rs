@@ -59,7 +59,7 @@ const PARTITION: [Row<PartitionStatus>; 5] = [
     ("segments", "Segment files of the partition.", |p| p.segments as f64),
 ];
 
-const SINK: [Row<SinkStatus>; 14] = [
+const SINK: [Row<SinkStatus>; 16] = [
     ("lag_events", "Events in the queue that are not delivered.", |s| s.lag_events as f64),
     ("lag_bytes", "Bytes of the events that are not delivered, about.", |s| s.lag_bytes as f64),
     ("lag_seconds", "Age of the oldest event that is not delivered.", |s| s.lag_seconds),
@@ -73,6 +73,8 @@ const SINK: [Row<SinkStatus>; 14] = [
     ("batches_retried_total", "Requests that were sent again.", |s| s.batches_retried as f64),
     ("batches_refused_total", "Requests that were refused.", |s| s.batches_refused as f64),
     ("dead_lettered_total", "Events put into the dead-letter topic.", |s| s.dead_lettered as f64),
+    ("filtered_total", "Events that the chain of processors left out.", |s| s.filtered as f64),
+    ("process_failures_total", "Failures of processors at events that were sent all the same.", |s| s.process_failures as f64),
     ("in_flight_batches", "Batches in flight.", |s| s.in_flight as f64),
     ("in_flight_limit", "Batches that may be in flight now.", |s| s.in_flight_limit as f64),
     ("in_flight_most", "Batches that may be in flight at most.", |s| s.in_flight_most as f64),
@@ -305,8 +307,8 @@ mod tests {
             batches_retried: 508,
             batches_refused: 509,
             dead_lettered: 510,
-            filtered: 0,
-            process_failures: 0,
+            filtered: 518,
+            process_failures: 519,
             in_flight: 511,
             in_flight_limit: 514,
             in_flight_most: 515,

@@ -86,7 +86,7 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
         any::<u64>().prop_map(Value::from),
-        (-1e9..1e9).prop_map(Value::from),
+        (-4000i32..4000).prop_map(|n| Value::from(f64::from(n) / 4.0)),
         "\\PC{0,8}|[\"\\\\\n\u{1}é😀]{0,4}".prop_map(Value::from)
     ];
     leaf.prop_recursive(4, 40, 6, |inner| {
