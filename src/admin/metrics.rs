@@ -415,7 +415,7 @@ mod tests {
         let samples = parse(&render(&status)).unwrap();
         let mut expected = vec![602.0, 603.0, 806.0];
         numbers(&serde_json::to_value(&status).unwrap(), &mut expected);
-        assert_eq!(expected.len(), 3 + 2 + 16 + 7 + 7 + 5 + 14 + 4 + 3);
+        assert_eq!(expected.len(), 3 + 2 + 16 + 7 + 7 + 5 + 16 + 4 + 3);
         for number in expected {
             assert_eq!(samples.values().filter(|v| **v == number).count(), 1, "{number}");
         }
