@@ -60,7 +60,7 @@ const PARTITION: [Row<PartitionStatus>; 5] = [
     ("segments", "Segment files of the partition.", |p| p.segments as f64),
 ];
 
-const SINK: [Row<SinkStatus>; 14] = [
+const SINK: [Row<SinkStatus>; 16] = [
     ("lag_events", "Events in the queue that are not delivered.", |s| s.lag_events as f64),
     ("lag_bytes", "Bytes of the events that are not delivered, about.", |s| s.lag_bytes as f64),
     ("lag_seconds", "Age of the oldest event that is not delivered.", |s| s.lag_seconds),
@@ -74,6 +74,8 @@ const SINK: [Row<SinkStatus>; 14] = [
     ("batches_retried_total", "Requests that were sent again.", |s| s.batches_retried as f64),
     ("batches_refused_total", "Requests that were refused.", |s| s.batches_refused as f64),
     ("dead_lettered_total", "Events put into the dead-letter topic.", |s| s.dead_lettered as f64),
+    ("filtered_total", "Events that the chain of processors left out.", |s| s.filtered as f64),
+    ("process_failures_total", "Failures of processors at events that were sent all the same.", |s| s.process_failures as f64),
     ("in_flight_batches", "Batches in flight.", |s| s.in_flight as f64),
     ("in_flight_limit", "Batches that may be in flight now.", |s| s.in_flight_limit as f64),
     ("in_flight_most", "Batches that may be in flight at most.", |s| s.in_flight_most as f64),
@@ -307,6 +309,8 @@ mod tests {
             batches_retried: 508,
             batches_refused: 509,
             dead_lettered: 510,
+            filtered: 518,
+            process_failures: 519,
             in_flight: 511,
             in_flight_limit: 514,
             in_flight_most: 515,
@@ -413,7 +417,7 @@ mod tests {
         let samples = parse(&render(&status)).unwrap();
         let mut expected = vec![602.0, 603.0, 806.0];
         numbers(&serde_json::to_value(&status).unwrap(), &mut expected);
-        assert_eq!(expected.len(), 3 + 2 + 17 + 7 + 7 + 5 + 14 + 4 + 3);
+        assert_eq!(expected.len(), 3 + 2 + 17 + 7 + 7 + 5 + 16 + 4 + 3);
         for number in expected {
             assert_eq!(samples.values().filter(|v| **v == number).count(), 1, "{number}");
         }

@@ -22,7 +22,11 @@ impl Movement {
     /// How long nothing was read into the queue and nothing left it.
     pub(crate) fn observe(&mut self, status: &Status, now: Instant) -> Duration {
         let read = status.sources.values().map(|s| s.read_events).fold(0, u64::wrapping_add);
-        let left = status.sinks.values().map(|s| s.delivered_events.wrapping_add(s.dead_lettered)).fold(0, u64::wrapping_add);
+        let left = status
+            .sinks
+            .values()
+            .map(|s| s.delivered_events.wrapping_add(s.dead_lettered).wrapping_add(s.filtered))
+            .fold(0, u64::wrapping_add);
         let seen = read.wrapping_add(left);
         if seen != self.seen {
             (self.seen, self.since) = (seen, now);

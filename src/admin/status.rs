@@ -194,6 +194,12 @@ pub struct SinkStatus {
     pub batches_refused: u64,
     /// Events in the dead-letter topic because of this sink.
     pub dead_lettered: u64,
+    /// Events that its chain of processors left out.
+    #[serde(default)]
+    pub filtered: u64,
+    /// Failures of processors at events that were sent all the same, tagged.
+    #[serde(default)]
+    pub process_failures: u64,
     /// Batches in flight.
     pub in_flight: u64,
     /// How many may be in flight now: as many as speed the receiver up, fewer when it is pressed.

@@ -58,7 +58,7 @@ impl Running {
                 group: options.name.clone(),
                 previous: options.previous_name.clone(),
                 topics: options.topics.clone(),
-                pipeline: PIPELINE_VERSION,
+                pipeline: options.process.as_ref().map_or(PIPELINE_VERSION, |chain| PIPELINE_VERSION.wrapping_add(chain.version())),
                 catch_up: options.catch_up,
             };
             let consumer = queue.subscribe(&subscription).map_err(|source| AgentError::Join { sink: options.name.clone(), source })?;

@@ -62,12 +62,28 @@ pub(super) enum Command {
     /// Prepares Elasticsearch, OpenSearch, Kibana and OpenSearch Dashboards for the logs of a pipeline
     #[command(long_about = setup_help::SETUP, after_long_help = setup_help::SETUP_EXAMPLE)]
     Setup(setup::SetupArgs),
+    /// Sends lines of standard input through a chain of processors and prints the documents
+    #[command(long_about = help::TRY, after_long_help = help::TRY_EXAMPLE)]
+    Try(TryArgs),
     /// Prints a completion script for a shell
     #[command(after_long_help = help::COMPLETIONS_EXAMPLE)]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct TryArgs {
+    /// Pipeline with the chain; may be given several times
+    #[arg(long, env = "FOREBAY_CONFIG", value_name = "PATH", required = true, value_hint = ValueHint::AnyPath)]
+    pub(super) config: Vec<PathBuf>,
+    /// The sink whose chain is meant [default: the only one with a chain]
+    #[arg(long, value_name = "NAME", conflicts_with = "process")]
+    pub(super) sink: Option<String>,
+    /// A chain below `process` of the top level
+    #[arg(long, value_name = "NAME")]
+    pub(super) process: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]

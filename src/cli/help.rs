@@ -93,3 +93,12 @@ Examples:
   forebay completions bash > /etc/bash_completion.d/forebay
   forebay completions zsh > \"${fpath[1]}/_forebay\"
   forebay completions fish > ~/.config/fish/completions/forebay.fish";
+
+pub(super) const TRY: &str = "\
+Sends each line of standard input through a chain of processors and prints the document that a sink would send, one a \
+line. What the chain leaves out is named on standard error. No file, queue or receiver is touched.";
+
+pub(super) const TRY_EXAMPLE: &str = "\
+Examples:
+  head /var/log/app/app.log | forebay try --config pipeline.yaml --sink search
+  forebay try --config pipeline.yaml --process nginx < samples.log | jq .";

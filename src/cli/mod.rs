@@ -1,5 +1,5 @@
 //! What a person types: `run`, `check`, `demo`, `status`, `topics`, `groups`, `read`, `redrive`, `verify`,
-//! `audit`, `why`, `drain`, `setup`, `completions`.
+//! `audit`, `why`, `drain`, `setup`, `try`, `completions`.
 
 mod args;
 mod check;
@@ -10,6 +10,7 @@ mod panic;
 mod queue;
 mod setup;
 mod setup_help;
+mod try_chain;
 
 use crate::agent::{AgentError, Exit};
 use crate::config::{Config, ConfigErrors};
@@ -53,6 +54,7 @@ pub fn main() -> ExitCode {
         Command::Why(args) => queue::why(&args),
         Command::Drain(args) => queue::drain(&args),
         Command::Setup(args) => setup::setup(&args),
+        Command::Try(args) => try_chain::run(&args),
         Command::Completions { shell } => {
             // Through a buffer, since a reader such as `head` may close the pipe.
             let mut script = Vec::new();

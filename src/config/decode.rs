@@ -93,6 +93,16 @@ impl<'a> Field<'a> {
         self.key
     }
 
+    /// The same at another key.
+    pub(crate) fn at_key(&self, key: Pos) -> Field<'a> {
+        Field { key, ..self.clone() }
+    }
+
+    /// Looks up environment variables.
+    pub(crate) fn env(&self) -> &'a dyn Fn(&str) -> Option<String> {
+        self.ctx.env
+    }
+
     /// The same, without taking the value for a secret because of its key.
     pub(crate) fn plain(self) -> Field<'a> {
         Field { sensitive: false, ..self }

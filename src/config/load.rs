@@ -186,12 +186,10 @@ fn decode<'a>(ctx: &'a Ctx<'a>, files: &[SourceFile], roots: &'a [Node]) -> Conf
     }
     let one = |name: &str| top.get(name).and_then(|fields| fields.first());
     let parts = |name: &str| top.get(name).map(Vec::as_slice).unwrap_or_default();
-    if let Some(process) = one("process") {
-        ctx.report(
-            Problem::new(process.key_pos(), "process", "processors are not in this version")
-                .help("remove `process`: events are shipped as they were read"),
-        );
-    }
+    let chains: super::process::Chains = entries(ctx, files, "process", parts("process"))
+        .into_iter()
+        .map(|(key, field)| (key.text.clone(), super::process::chain(&field)))
+        .collect();
     let mut options =
         QueueOptions { dir: one("data_dir").and_then(top::data_dir).unwrap_or_else(|| top::DATA_DIR.into()), ..QueueOptions::default() };
     if let Some(field) = one("queue") {
@@ -204,7 +202,7 @@ fn decode<'a>(ctx: &'a Ctx<'a>, files: &[SourceFile], roots: &'a [Node]) -> Conf
         .collect();
     let sinks: Vec<_> = entries(ctx, files, "sinks", parts("sinks"))
         .into_iter()
-        .map(|(key, field)| (key.text.clone(), sinks::sink(ctx, &key.text, key.pos, &field)))
+        .map(|(key, field)| (key.text.clone(), sinks::sink(ctx, &key.text, key.pos, &field, &chains)))
         .collect();
     let admin = one("admin").map_or_else(top::admin_default, top::admin);
     let drain = one("shutdown").and_then(top::shutdown).unwrap_or(top::DRAIN);
@@ -228,6 +226,7 @@ fn decode<'a>(ctx: &'a Ctx<'a>, files: &[SourceFile], roots: &'a [Node]) -> Conf
         sources: files,
         inputs,
         sinks: sinks.into_iter().filter(|(_, c)| c.enabled).filter_map(|(_, c)| c.options).collect(),
+        process: chains.into_iter().filter_map(|(name, chain)| Some((name, chain?))).collect(),
         admin,
         drain,
         warnings: Vec::new(),

@@ -2,8 +2,8 @@
 
 mod cloud_id;
 mod containers;
-mod decode;
-mod diagnostic;
+pub(crate) mod decode;
+pub(crate) mod diagnostic;
 mod expand;
 mod http_client;
 mod load;
@@ -15,6 +15,7 @@ mod mistakes;
 mod more_sinks;
 mod multiline;
 mod options;
+pub(crate) mod process;
 mod push_sources;
 mod queue;
 mod search_target;
@@ -24,9 +25,9 @@ mod sinks;
 mod sources;
 mod suggest;
 mod top;
-mod units;
+pub(crate) mod units;
 mod whole;
-mod yaml;
+pub(crate) mod yaml;
 
 pub use diagnostic::{ConfigErrors, Diagnostic};
 pub use load::load;

@@ -1,9 +1,11 @@
 //! The whole configuration, checked.
 
+use crate::process::chain::Chain;
 use crate::queue::QueueOptions;
 use crate::sink::SinkOptions;
 use crate::source::file::FileOptions;
 use crate::source::push::PushOptions;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -41,6 +43,8 @@ pub struct Config {
     pub inputs: Vec<PushOptions>,
     /// `sinks:`.
     pub sinks: Vec<SinkOptions>,
+    /// `process:`: the chains that sinks may name.
+    pub process: BTreeMap<String, Chain>,
     /// `admin:`.
     pub admin: AdminOptions,
     /// `shutdown.drain`: how long to go on shipping after SIGTERM.

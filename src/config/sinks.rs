@@ -2,8 +2,9 @@
 
 use super::decode::{Ctx, Field, Map};
 use super::more_sinks as more;
+use super::process::{Chains, chain_of};
 use super::sink_kinds as kinds;
-use super::sources::{Component, enabled, refuse_process};
+use super::sources::{Component, enabled};
 use super::yaml::{Kind, Pos};
 use crate::queue::CatchUp;
 use crate::sink::{SinkKind, SinkOptions, console, elasticsearch, file, http, loki, otlp};
@@ -34,7 +35,7 @@ const TYPES: [(&str, Type); 7] = [
 const CATCH_UP: [(&str, CatchUp); 2] = [("oldest_first", CatchUp::OldestFirst), ("newest_first", CatchUp::NewestFirst)];
 
 /// Decodes one entry of `sinks:`.
-pub(crate) fn sink(ctx: &Ctx<'_>, name: &str, pos: Pos, field: &Field<'_>) -> Component<SinkOptions> {
+pub(crate) fn sink(ctx: &Ctx<'_>, name: &str, pos: Pos, field: &Field<'_>, chains: &Chains) -> Component<SinkOptions> {
     let mut component = Component { pos, enabled: true, options: None, places: BTreeMap::new() };
     let Some(mut map) = field.map() else { return component };
     let kind = map.get("type");
@@ -55,13 +56,13 @@ pub(crate) fn sink(ctx: &Ctx<'_>, name: &str, pos: Pos, field: &Field<'_>) -> Co
                 component.places.insert(key.to_string(), field.pos());
             }
         }
-        component.options = Some(options(ctx, name, kind, map));
+        component.options = Some(options(ctx, name, kind, map, chains));
     }
     ctx.lenient.set(false);
     component
 }
 
-fn options(ctx: &Ctx<'_>, name: &str, kind: Type, mut map: Map<'_>) -> SinkOptions {
+fn options(ctx: &Ctx<'_>, name: &str, kind: Type, mut map: Map<'_>, chains: &Chains) -> SinkOptions {
     let kind = match kind {
         Type::Elasticsearch => SinkKind::Elasticsearch(elasticsearch::ElasticsearchOptions::default()),
         Type::Http => SinkKind::Http(http::HttpOptions::default()),
@@ -130,7 +131,14 @@ fn options(ctx: &Ctx<'_>, name: &str, kind: Type, mut map: Map<'_>) -> SinkOptio
         }
         retry.finish(&["attempts", "max_attempts", "max_retries", "retries"]);
     }
-    refuse_process(&mut map);
-    map.finish(&["process"]);
+    if let Some(field) = map.get("process") {
+        options.process = chain_of(&field, chains);
+        if let SinkKind::Console(own) = &options.kind
+            && own.format == console::ConsoleFormat::Text
+        {
+            field.wrong(format!("`{}` does nothing where lines are shown as they are", field.path), "`format: json` beside it");
+        }
+    }
+    map.finish(&[]);
     options
 }

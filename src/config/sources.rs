@@ -37,9 +37,13 @@ pub(crate) fn enabled(map: &mut Map<'_>) -> bool {
     }
 }
 
-/// Says that processors are not in this version.
+/// Says that sources have no processors in this version.
 pub(crate) fn refuse_process(map: &mut Map<'_>) {
-    map.refuse("process", "processors are not in this version", "remove `process`: events are shipped as they were read");
+    map.refuse(
+        "process",
+        "sources have no processors in this version",
+        "put them into `process` of the sinks: the queue holds what was read",
+    );
 }
 
 /// The options of one entry of `sources:`.

@@ -107,10 +107,33 @@ impl Template {
         self.finish(event, tail, out);
     }
 
+    /// Whether the message is the event's bytes, and its number all else that differs from event to event.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.shaped.is_none() && self.format == Format::Plain
+    }
+
+    /// Whether the number is `event.sequence`, not `log.offset`.
+    pub(crate) fn by_offset(&self) -> bool {
+        self.by_offset
+    }
+
+    /// The event's number.
+    pub(crate) fn number(&self, event: &Event<'_>) -> u64 {
+        if self.by_offset { event.offset } else { event.position }
+    }
+
+    /// Appends the message of a plain event as text.
+    pub(crate) fn put_text(&self, bytes: &[u8], text: &mut String) {
+        match self.message {
+            Message::Decode(encoding) => encoding.decode(bytes, |piece| text.push_str(piece)),
+            _ => text.push_str(&String::from_utf8_lossy(bytes)),
+        }
+    }
+
     #[inline]
     fn finish(&self, event: &Event<'_>, tail: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(&self.middle);
-        put_number(if self.by_offset { event.offset } else { event.position }, out);
+        put_number(self.number(event), out);
         out.extend_from_slice(tail);
     }
 

@@ -1,11 +1,17 @@
-//! What happens to events between queue and sink: identity and the document.
+//! What happens to events between queue and sink: identity, the document, and the chain of processors.
+pub(crate) mod chain;
+pub(crate) mod condition;
 pub(crate) mod container;
 pub mod document;
 pub mod escape;
+pub(crate) mod event;
 pub(crate) mod flat;
 pub mod identity;
 pub mod journal;
 mod json_string;
+pub(crate) mod pattern;
 mod shaped;
+pub(crate) mod shaping;
+pub(crate) mod steps;
 pub mod syslog;
 pub mod timestamp;

@@ -2,6 +2,7 @@
 //! dead letters, acks, counters) is the delivery engine's.
 
 use crate::admin::EndpointStatus;
+use crate::process::shaping::Shaping;
 use crate::queue::{Batch, Overwriting};
 use bytes::Bytes;
 use std::future::Future;
@@ -11,8 +12,14 @@ use std::time::Duration;
 
 /// Turns a batch into the bytes of a request; runs on the sink's own thread.
 pub(crate) trait Encoder: Send {
-    /// Appends one item for each event of `batch`, in order, to `out`, and the length of `out` after each to `items`.
+    /// Appends one item for each event of `batch`, in order, to `out`, and the length of `out` after each to `items`. The
+    /// item of an event that the sink's chain keeps out is empty.
     fn encode(&mut self, batch: &Batch, out: &mut Vec<u8>, items: &mut Vec<u32>);
+
+    /// Where the sink's chain is, for kinds that make documents.
+    fn shaping(&mut self) -> Option<&mut Shaping> {
+        None
+    }
 }
 
 /// One attempt at sending.

@@ -7,6 +7,7 @@ use super::body::BodyPool;
 use super::client::Encoder;
 use super::job::{Job, Shared};
 use super::{BatchOptions, gate::backoff};
+use crate::process::shaping::Shaping;
 use crate::queue::{Consumer, FetchError, Limits};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -67,11 +68,22 @@ impl Delivery {
             // Growing step by step would copy, and leave twice the memory that is needed.
             body.bytes.reserve_exact(batch.bytes + batch.events as usize * overhead);
             self.encoder.encode(&batch, &mut body.bytes, &mut items);
+            let left_out = self.encoder.shaping().map(Shaping::left_out).unwrap_or_default();
             overhead = next_overhead(overhead, body.bytes.len(), batch.bytes, items.len());
             let full = body.bytes.len() >= limits.max_bytes / 4 * 3 || batch.events >= self.batch.max_events;
             let compressed = self.shared.client.compress(&body.bytes).map(Bytes::from);
-            let job =
-                Job { shared: self.shared.clone(), number, batch, body: body.freeze(), compressed, items, creates_only: false, slot, full };
+            let job = Job {
+                shared: self.shared.clone(),
+                number,
+                batch,
+                body: body.freeze(),
+                compressed,
+                items,
+                left_out,
+                creates_only: false,
+                slot,
+                full,
+            };
             let (shared, mut stop) = (self.shared.clone(), self.stop.clone());
             self.runtime.spawn(async move {
                 let _flying = Flying { shared, number };

@@ -9,6 +9,7 @@ use super::gate::{Gate, backoff};
 use super::stats::{Stats, thousands};
 use super::transport::without_values;
 use super::window::{Slot, Window};
+use crate::process::shaping::LeftOut;
 use crate::queue::{Acker, AppendError, Batch, DeadLetters};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -63,6 +64,8 @@ pub(crate) struct Job {
     pub body: Bytes,
     pub compressed: Option<Bytes>,
     pub items: Vec<u32>,
+    /// What the sink's chain keeps out: these items are empty.
+    pub left_out: LeftOut,
     /// It is to overwrite, but the target takes no replacements: its body creates only.
     pub creates_only: bool,
     pub slot: Slot,
@@ -98,7 +101,15 @@ struct GivenUp;
 impl Job {
     /// Sends until every event has arrived or is a durable dead letter, then acks.
     pub async fn run(mut self) {
-        let Ok(tally) = self.deliver().await else { return };
+        let Ok(mut tally) = self.deliver().await else { return };
+        let dead = std::mem::take(&mut self.left_out.dead).into_iter();
+        tally.rejected.extend(dead.map(|(item, reason)| Rejection {
+            item: item as usize,
+            status: 422,
+            kind: "process_failed".into(),
+            reason,
+        }));
+        tally.rejected.sort_by_key(|r| r.item);
         let mut refused_bytes = 0;
         let refused = tally.rejected.len() as u64;
         if !tally.rejected.is_empty() {
@@ -109,7 +120,13 @@ impl Job {
         }
         let stats = &self.shared.stats;
         Stats::add(&stats.delivered_events, tally.accepted as u64);
-        Stats::add(&stats.delivered_bytes, self.batch.bytes.saturating_sub(refused_bytes) as u64);
+        Stats::add(
+            &stats.delivered_bytes,
+            (self.batch.bytes.saturating_sub(refused_bytes) as u64).saturating_sub(self.left_out.filtered_bytes),
+        );
+        Stats::add(&stats.filtered, self.left_out.filtered.len() as u64);
+        Stats::add(&stats.process_failures, self.left_out.failed);
+        self.tell_left_out();
         Stats::add(&stats.already_there, tally.already_there as u64);
         Stats::add(&stats.dead_lettered, refused);
         *stats.last_batch.lock().unwrap_or_else(|e| e.into_inner()) = self.batch.id.to_string();
@@ -117,14 +134,38 @@ impl Job {
         self.recovered();
     }
 
+    /// Says what was filtered by which processor.
+    fn tell_left_out(&self) {
+        for (step, events) in &self.left_out.by {
+            tracing::debug!("sink {}: {} events of batch {} filtered by {step}", self.shared.name, thousands(*events), self.batch.id);
+        }
+    }
+
+    /// The items that are to be sent.
+    fn live(&self) -> Vec<u32> {
+        let kept_out = |item: &u32| {
+            self.left_out.filtered.binary_search(item).is_ok() || self.left_out.dead.binary_search_by_key(item, |(i, _)| *i).is_ok()
+        };
+        let all = 0..self.items.len() as u32;
+        if self.left_out.filtered.is_empty() && self.left_out.dead.is_empty() {
+            all.collect()
+        } else {
+            all.filter(|i| !kept_out(i)).collect()
+        }
+    }
+
     async fn deliver(&mut self) -> Result<Tally, GivenUp> {
+        let live = self.live();
+        if live.is_empty() {
+            return Ok(Tally::default());
+        }
         loop {
             if self.batch.id.overwrites() && !self.creates_only && self.shared.no_overwrite.load(Relaxed) {
                 self.create_only().await;
             }
             let whole = Chunk {
                 key: self.batch.id.to_string(),
-                items: (0..self.items.len() as u32).collect(),
+                items: live.clone(),
                 body: Some(self.wire()),
                 attempts: 0,
                 doubts: doubt::Doubts::of(self.batch.sent_before),

@@ -2,6 +2,7 @@
 
 use super::{console::ConsoleOptions, elasticsearch::ElasticsearchOptions, file::FileSinkOptions, http::HttpOptions};
 use super::{loki::LokiOptions, otlp::OtlpOptions};
+use crate::process::chain::Chain;
 use crate::queue::CatchUp;
 use std::time::Duration;
 
@@ -59,6 +60,8 @@ pub struct SinkOptions {
     pub in_flight: u32,
     /// See [`RetryOptions`].
     pub retry: RetryOptions,
+    /// What its events go through on the way.
+    pub process: Option<Chain>,
     /// The kind and its options.
     pub kind: SinkKind,
 }
@@ -74,6 +77,7 @@ impl SinkOptions {
             batch: BatchOptions { max_bytes: 5 << 20, max_events: 50_000, linger: Duration::from_millis(200) },
             in_flight: 4,
             retry: RetryOptions { initial: Duration::from_millis(200), max: Duration::from_secs(15) },
+            process: None,
             kind,
         }
     }

@@ -89,7 +89,10 @@ impl Sink {
         body_memory: usize,
     ) -> Result<Sink, SinkError> {
         let scope = options.previous_name.clone().unwrap_or_else(|| options.name.clone());
-        let (kind, encoder, client, in_flight) = build(&options, &scope, host_name)?;
+        let (kind, mut encoder, client, in_flight) = build(&options, &scope, host_name)?;
+        if let (Some(chain), Some(shaping)) = (&options.process, encoder.shaping()) {
+            shaping.through(chain.clone());
+        }
         Self::start_with(options, kind, encoder, client, in_flight, consumer, dead_letters, runtime, body_memory)
     }
 

@@ -22,6 +22,10 @@ pub(crate) struct Stats {
     pub retried: AtomicU64,
     pub refused: AtomicU64,
     pub dead_lettered: AtomicU64,
+    /// Events that the sink's chain left out.
+    pub filtered: AtomicU64,
+    /// Failures of processors at events that were sent all the same.
+    pub process_failures: AtomicU64,
     pub in_flight: AtomicU64,
     troubles: Mutex<Troubles>,
 }
@@ -94,6 +98,8 @@ impl Stats {
             batches_retried: get(&self.retried),
             batches_refused: get(&self.refused),
             dead_lettered: get(&self.dead_lettered),
+            filtered: get(&self.filtered),
+            process_failures: get(&self.process_failures),
             in_flight,
             ..SinkStatus::default()
         }

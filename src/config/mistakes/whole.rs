@@ -4,16 +4,30 @@ use super::{after_pipeline, errors, errors_of};
 use insta::assert_snapshot;
 
 #[test]
-fn processors_are_not_there_yet() {
-    assert_snapshot!(after_pipeline("process:\n  clean: []\n"), @r#"
-    error: processors are not in this version
-      --> pipeline.yaml:3:1
+fn mistakes_in_chains() {
+    let names = crate::config::decode::quoted_list(crate::process::steps::ALL.iter().map(|(name, _)| *name));
+    assert_snapshot!(after_pipeline("process:\n  clean:\n    - jsn: {}\n    - drop: {when: level = 1}\n    - drop: {when: 'level in [x'}\n").replace(&names, "ALL"), @r#"
+    error: there is no processor `jsn`
+      --> pipeline.yaml:5:7
        |
-     3 | process:
-       | ^^^^^^^
-       = help: remove `process`: events are shipped as they were read
+     5 |     - jsn: {}
+       |       ^^^
+       = expected one of: ALL
+       = help: did you mean `json`?
 
-    1 error in pipeline.yaml; nothing was started and no data was touched
+    error: `process.clean[1].drop.when`: expected one of `==`, `!=`, `<`, `<=`, `>`, `>=`, `in`, `matches`, at column 7
+      --> pipeline.yaml:6:26
+       |
+     6 |     - drop: {when: level = 1}
+       |                          ^
+
+    error: `process.clean[2].drop.when`: expected a text in quotes, a number, `true`, `false` or `null`, at column 11
+      --> pipeline.yaml:7:31
+       |
+     7 |     - drop: {when: 'level in [x'}
+       |                               ^
+
+    3 errors in pipeline.yaml; nothing was started and no data was touched
     "#);
 }
 

@@ -5,6 +5,7 @@ use super::options::ElasticsearchOptions;
 use super::pattern::{Facts, Pattern};
 use crate::process::document::Documents;
 use crate::process::escape::escape_into;
+use crate::process::shaping::Shaping;
 use crate::queue::{Batch, RunSlice, StreamSpec};
 use crate::sink::client::Encoder;
 use crate::sink::event_id::RunIds;
@@ -23,6 +24,7 @@ pub(crate) struct BulkEncoder {
     scope: String,
     host_name: String,
     documents: Documents,
+    shaping: Shaping,
     heads: Heads,
     batch_id: bool,
 }
@@ -114,7 +116,14 @@ impl BulkEncoder {
             routing,
             cached: HashMap::new(),
         };
-        Ok(BulkEncoder { scope: scope.to_string(), host_name: host_name.to_string(), documents, heads, batch_id })
+        Ok(BulkEncoder {
+            scope: scope.to_string(),
+            host_name: host_name.to_string(),
+            documents,
+            shaping: Shaping::default(),
+            heads,
+            batch_id,
+        })
     }
 }
 
@@ -137,21 +146,33 @@ impl Encoder for BulkEncoder {
             escape_into(batch.id.to_string().as_bytes(), &mut end);
             end.extend_from_slice(b"\"}}\n");
         }
+        if self.batch_id {
+            self.shaping.reserve(OWN);
+        }
         for slice in batch.runs() {
             let action = self.heads.of(&slice, replaces, &self.host_name);
             let ids = RunIds::new(&self.scope, &batch.id, &slice);
             let template = self.documents.template(&slice);
+            self.shaping.begin(template, slice.append_ms);
             for event in slice.events {
+                let start = out.len();
                 out.extend_from_slice(action);
                 out.extend_from_slice(&ids.id(&event));
                 out.extend_from_slice(b"\"}}\n");
-                template.write(&event, out);
-                // The brace that ends the document.
-                out.pop();
-                out.extend_from_slice(&end);
+                if self.shaping.write(template, &event, items.len(), out) {
+                    // The brace that ends the document.
+                    out.pop();
+                    out.extend_from_slice(&end);
+                } else {
+                    out.truncate(start);
+                }
                 items.push(out.len() as u32);
             }
         }
+    }
+
+    fn shaping(&mut self) -> Option<&mut Shaping> {
+        Some(&mut self.shaping)
     }
 }
 

@@ -7,6 +7,7 @@
 use crate::process::document::Documents;
 use crate::process::escape::escape_into;
 use crate::process::flat::{Flat, plain};
+use crate::process::shaping::Shaping;
 use crate::queue::Batch;
 use crate::sink::client::{Encoder, item_range};
 
@@ -20,6 +21,7 @@ const CLOSE: &[u8] = b"]}]}";
 /// Encodes push requests.
 pub(crate) struct LokiEncoder {
     documents: Documents,
+    shaping: Shaping,
     labels: Vec<(String, String)>,
     metadata: bool,
     document: Vec<u8>,
@@ -28,7 +30,13 @@ pub(crate) struct LokiEncoder {
 impl LokiEncoder {
     /// An encoder of documents of the host `host_name`, with these labels from these fields.
     pub fn new(host_name: &str, labels: &[(String, String)], metadata: bool) -> LokiEncoder {
-        LokiEncoder { documents: Documents::new(host_name), labels: labels.to_vec(), metadata, document: Vec::new() }
+        LokiEncoder {
+            documents: Documents::new(host_name),
+            shaping: Shaping::default(),
+            labels: labels.to_vec(),
+            metadata,
+            document: Vec::new(),
+        }
     }
 
     /// Appends the labels of an event as an object. Loki takes no entry without any.
@@ -69,16 +77,20 @@ impl Encoder for LokiEncoder {
         let (mut labels, mut before) = (Vec::new(), Vec::new());
         for slice in batch.runs() {
             let template = self.documents.template(&slice);
+            self.shaping.begin(template, slice.append_ms);
             for event in slice.events {
                 self.document.clear();
-                template.write(&event, &mut self.document);
+                if !self.shaping.write(template, &event, items.len(), &mut self.document) {
+                    items.push(out.len() as u32);
+                    continue;
+                }
                 let flat = Flat::of(&self.document);
                 labels.clear();
                 Self::put_labels(&self.labels, &flat, &mut labels);
                 if labels == before {
                     out.push(b',');
                 } else {
-                    out.extend_from_slice(if items.is_empty() { OPEN } else { NEXT });
+                    out.extend_from_slice(if out.is_empty() { OPEN } else { NEXT });
                     out.extend_from_slice(br#"{"stream":"#);
                     out.extend_from_slice(&labels);
                     out.extend_from_slice(VALUES);
@@ -88,7 +100,11 @@ impl Encoder for LokiEncoder {
                 items.push(out.len() as u32);
             }
         }
-        out.extend_from_slice(if items.is_empty() { br#"{"streams":[]}"# } else { CLOSE });
+        out.extend_from_slice(if out.is_empty() { br#"{"streams":[]}"# } else { CLOSE });
+    }
+
+    fn shaping(&mut self) -> Option<&mut Shaping> {
+        Some(&mut self.shaping)
     }
 }
 

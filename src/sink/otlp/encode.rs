@@ -5,6 +5,7 @@
 
 use crate::process::document::Documents;
 use crate::process::flat::Flat;
+use crate::process::shaping::Shaping;
 use crate::queue::Batch;
 use crate::sink::client::{Encoder, item_range};
 use crate::sink::event_id::RunIds;
@@ -27,13 +28,14 @@ const RESOURCE: [&str; 8] = ["agent.", "cloud.", "container.", "host.", "k8s.", 
 pub(crate) struct OtlpEncoder {
     scope: String,
     documents: Documents,
+    shaping: Shaping,
     document: Vec<u8>,
 }
 
 impl OtlpEncoder {
     /// An encoder of the IDs of `scope` and documents of the host `host_name`.
     pub fn new(scope: &str, host_name: &str) -> OtlpEncoder {
-        OtlpEncoder { scope: scope.to_string(), documents: Documents::new(host_name), document: Vec::new() }
+        OtlpEncoder { scope: scope.to_string(), documents: Documents::new(host_name), shaping: Shaping::default(), document: Vec::new() }
     }
 }
 
@@ -43,9 +45,13 @@ impl Encoder for OtlpEncoder {
         for slice in batch.runs() {
             let ids = RunIds::new(&self.scope, &batch.id, &slice);
             let template = self.documents.template(&slice);
+            self.shaping.begin(template, slice.append_ms);
             for event in slice.events {
                 self.document.clear();
-                template.write(&event, &mut self.document);
+                if !self.shaping.write(template, &event, items.len(), &mut self.document) {
+                    items.push(out.len() as u32);
+                    continue;
+                }
                 let (resource, record) = split(Flat::of(&self.document), &ids.id(&event), slice.append_ms);
                 if group.as_ref().is_none_or(|(of, _)| *of != resource) {
                     if let Some((_, lengths)) = group.take() {
@@ -62,6 +68,10 @@ impl Encoder for OtlpEncoder {
             lengths.close(out);
         }
     }
+
+    fn shaping(&mut self) -> Option<&mut Shaping> {
+        Some(&mut self.shaping)
+    }
 }
 
 /// Appends the request of those items of `body` that `pick` names (ascending).
@@ -71,7 +81,7 @@ pub(super) fn pick(body: &[u8], items: &[u32], pick: &[u32], out: &mut Vec<u8>) 
         // The header of a group stands before its first record.
         while next <= item {
             let range = item_range(items, next as usize);
-            if body.get(range.start) == Some(&FIRST) {
+            if !range.is_empty() && body.get(range.start) == Some(&FIRST) {
                 header = range.start..range.start + header_len(&body[range]);
             }
             next += 1;

@@ -1,0 +1,109 @@
+//! `forebay try`: lines of standard input through a chain, documents to standard output.
+
+use super::args::TryArgs;
+use super::{FAILED, OK, USAGE, load};
+use crate::config::Config;
+use crate::process::chain::{Chain, Verdict};
+use crate::process::event::{Document, Path, Value};
+use std::io::{BufRead, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The chain that is asked for; else what is wrong.
+fn chosen(config: Config, args: &TryArgs) -> Result<Chain, String> {
+    let names = |names: Vec<&str>| if names.is_empty() { "there is none".to_string() } else { names.join(", ") };
+    if let Some(name) = &args.process {
+        let known = names(config.process.keys().map(String::as_str).collect());
+        return config
+            .process
+            .get(name)
+            .cloned()
+            .ok_or_else(|| format!("there is no chain {name} below `process`; expected one of: {known}"));
+    }
+    let with: Vec<_> = config.sinks.iter().filter_map(|sink| Some((sink.name.as_str(), sink.process.as_ref()?))).collect();
+    let known = names(with.iter().map(|(name, _)| *name).collect());
+    match (&args.sink, &with[..]) {
+        (Some(name), with) => with.iter().find(|(sink, _)| sink == name).map(|(_, chain)| (*chain).clone()),
+        (None, [(_, chain)]) => Some((*chain).clone()),
+        (None, _) => None,
+    }
+    .ok_or_else(|| format!("say whose chain is meant: --sink with one of: {known}; or --process with a name below `process`"))
+}
+
+/// Runs; the exit code. A line that is filtered or dead-lettered gives no document, and a word on standard error.
+pub(super) fn run(args: &TryArgs) -> u8 {
+    let config = match load(&args.config) {
+        Ok(config) => config,
+        Err(errors) => {
+            let _ = std::io::stderr().write_all(errors.render(false).as_bytes());
+            return USAGE;
+        }
+    };
+    let host_name = config.host_name.clone();
+    match chosen(config, args) {
+        Ok(chain) => match pass(chain, &host_name, std::io::stdin().lock(), &mut std::io::stdout().lock(), &mut std::io::stderr()) {
+            Ok(()) => OK,
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => OK,
+            Err(error) => {
+                eprintln!("forebay try: {error}");
+                FAILED
+            }
+        },
+        Err(why) => {
+            eprintln!("forebay try: {why}");
+            USAGE
+        }
+    }
+}
+
+fn pass(mut chain: Chain, host: &str, mut input: impl BufRead, out: &mut impl Write, err: &mut impl Write) -> std::io::Result<()> {
+    let (message, offset) = (Path::parse("message"), Path::parse("log.offset"));
+    let (Ok(message), Ok(offset)) = (message, offset) else { return Ok(()) };
+    let (mut base, mut document, mut line, mut text) = (Document::default(), Document::default(), Vec::new(), Vec::new());
+    let (mut position, mut number) = (0i64, 0);
+    loop {
+        line.clear();
+        let length = input.read_until(b'\n', &mut line)?;
+        if length == 0 {
+            return out.flush();
+        }
+        number += 1;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+        let head = serde_json::json!({"@timestamp": String::from_utf8_lossy(&crate::process::timestamp::rfc3339(now)), "message": "", "log": {"offset": 0}, "host": {"name": host}});
+        let plain = line.strip_suffix(b"\n").unwrap_or(&line);
+        let plain = plain.strip_suffix(b"\r").unwrap_or(plain);
+        let begun = base.begin_with(&head.to_string(), now);
+        document.begin(&base);
+        let span = document.push(&String::from_utf8_lossy(plain));
+        let set = document.set(&message, Value::Text(span)).and(document.set(&offset, Value::Int(position)));
+        if begun.and(set).is_err() {
+            continue;
+        }
+        position += length as i64;
+        match chain.run(&mut document, &mut 0) {
+            Verdict::Send => {
+                text.clear();
+                document.render(&mut text);
+                text.push(b'\n');
+                out.write_all(&text)?;
+            }
+            Verdict::Filtered(step) => writeln!(err, "line {number}: filtered by {}", chain.step(step))?,
+            Verdict::DeadLetter(why) => writeln!(err, "line {number}: to the dead letters: {why}")?,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_become_documents() {
+        let chain = crate::process::steps::testing::chain(r#"[{json: {on_error: dead_letter}}, {drop: {when: "n == 2"}}]"#);
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        pass(chain, "h", &b"{\"n\":1}\r\n{\"n\":2}\nx"[..], &mut out, &mut err).unwrap();
+        let document: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!((&document["n"], &document["host"]["name"]), (&1.into(), &"h".into()));
+        let err = String::from_utf8(err).unwrap();
+        assert_eq!(err, "line 2: filtered by drop (2)\nline 3: to the dead letters: json (1): no JSON object: no `{` at byte 0\n");
+    }
+}

@@ -1,0 +1,215 @@
+//! `process:` of a sink, and the named chains of the top level.
+
+use super::decode::{Field, Map, quoted_list};
+use super::diagnostic::Problem;
+use super::expand::expand;
+use super::suggest::nearest;
+use super::yaml::{Key, Kind, Node, Pos};
+use crate::process::chain::{Chain, OnError, Step};
+use crate::process::condition::Condition;
+use crate::process::event::{Constant, Path};
+use crate::process::steps;
+use std::collections::BTreeMap;
+
+/// Most processors of a chain.
+const MOST_STEPS: usize = 200;
+
+/// The chains of the top level; `None` for one with mistakes.
+pub(crate) type Chains = BTreeMap<String, Option<Chain>>;
+
+const ON_ERROR: [(&str, OnError); 3] = [("keep", OnError::Keep), ("drop", OnError::Drop), ("dead_letter", OnError::DeadLetter)];
+
+/// The name of a chain, or a chain.
+pub(crate) fn chain_of(field: &Field<'_>, chains: &Chains) -> Option<Chain> {
+    if !matches!(field.node.kind, Kind::Scalar { .. }) {
+        return chain(field);
+    }
+    let value = field.value("a list of processors, or the name of a chain of the top level")?;
+    if let Some(chain) = chains.get(&value.text) {
+        return chain.clone();
+    }
+    let names = || chains.keys().map(String::as_str);
+    let near = names().find(|name| nearest_one(&value.text, name));
+    let expected =
+        if chains.is_empty() { "a chain below `process` of the top level".into() } else { format!("one of: {}", quoted_list(names())) };
+    field.report(field.is(&value).expected(expected).help_if(near.map(|near| format!("did you mean `{near}`?"))));
+    None
+}
+
+/// Whether two names differ by little.
+fn nearest_one(text: &str, name: &str) -> bool {
+    let same = text.chars().zip(name.chars()).filter(|(a, b)| a == b).count();
+    same + 2 >= text.chars().count().max(name.chars().count()) && same > 0
+}
+
+/// A list of processors.
+pub(crate) fn chain(field: &Field<'_>) -> Option<Chain> {
+    let expected = "a list of processors, such as `- json: {}`";
+    let Kind::Seq(items) = &field.node.kind else {
+        field.wrong(format!("`{}` is {}", field.path, field.node.what()), expected);
+        return None;
+    };
+    if items.len() > MOST_STEPS {
+        field.wrong(format!("`{}` has more than {MOST_STEPS} processors", field.path), "fewer");
+        return None;
+    }
+    let mut steps = Vec::with_capacity(items.len());
+    for (number, item) in field.list(expected).iter().enumerate() {
+        steps.extend(step(item, number + 1));
+    }
+    let mut text = String::new();
+    canonical(field, field.node, &mut text);
+    (steps.len() == items.len()).then(|| Chain::new(steps, xxhash_rust::xxh3::xxh3_64(text.as_bytes())))
+}
+
+/// One processor; `None` with a mistake noted.
+fn step(item: &Field<'_>, number: usize) -> Option<Step> {
+    let expected = "a map with one key, the name of a processor, such as `json: {}`";
+    let Kind::Map(entries) = &item.node.kind else {
+        item.wrong(format!("`{}` is {}", item.path, item.node.what()), expected);
+        return None;
+    };
+    let [(key, node)] = &entries[..] else {
+        item.wrong(format!("`{}` has {} keys", item.path, entries.len()), expected);
+        return None;
+    };
+    let Some((name, decode)) = steps::ALL.iter().find(|(name, _)| *name == key.text) else {
+        let names = || steps::ALL.iter().map(|(name, _)| *name);
+        let near = nearest(&key.text, names());
+        item.report(
+            Problem::new(key.pos, &item.path, format!("there is no processor `{}`", key.text.escape_debug()))
+                .found(key.text.clone())
+                .expected(format!("one of: {}", quoted_list(names())))
+                .help_if(near.map(|near| format!("did you mean `{near}`?"))),
+        );
+        return None;
+    };
+    let mut map = item.child(key, node).map()?;
+    let when = map.get("when").map(|f| condition(&f));
+    let on_error = map.get("on_error").and_then(|f| f.one_of(&ON_ERROR)).unwrap_or_default();
+    let processor = decode(&mut map);
+    map.finish(&[]);
+    let when = match when {
+        Some(None) => return None,
+        Some(when) => when,
+        None => None,
+    };
+    Some(Step { name: format!("{name} ({number})"), when, on_error, processor: processor? })
+}
+
+/// A condition; its mistakes are shown where they are.
+fn condition(field: &Field<'_>) -> Option<Condition> {
+    let value = field.value("a condition such as `log.level == \"debug\"`")?;
+    match Condition::parse(&value.text) {
+        Ok(condition) => Some(condition),
+        Err(wrong) => {
+            let message = format!("`{}`: {}, at column {}", field.path, wrong.why, value.text[..wrong.at].chars().count() + 1);
+            field.report(Problem::new(inside(field, &value.text, wrong.at), &field.path, message));
+            None
+        }
+    }
+}
+
+/// The place of byte `at` of a value, where it stands in the file as it is.
+fn inside(field: &Field<'_>, text: &str, at: usize) -> Pos {
+    let (pos, ahead) = (field.pos(), text[..at].chars().count() as u32);
+    let quotes = match &field.node.kind {
+        Kind::Scalar { text: raw, .. } if raw == text => (pos.len as usize).checked_sub(text.chars().count()),
+        _ => None,
+    };
+    match quotes {
+        Some(quotes @ (0 | 2)) => Pos { col: pos.col + ahead + quotes as u32 / 2, len: 1, ..pos },
+        _ => pos,
+    }
+}
+
+/// The value in one form, with what is expanded in it, for the version of the chain.
+fn canonical(field: &Field<'_>, node: &Node, out: &mut String) {
+    match &node.kind {
+        Kind::Null => out.push('~'),
+        Kind::Scalar { text, quoted } => {
+            let text = field.expanded(text).unwrap_or_else(|| text.clone());
+            out.push_str(&format!("{}{text:?}", if *quoted { "'" } else { "" }));
+        }
+        Kind::Seq(items) => {
+            out.push('[');
+            for item in items {
+                canonical(field, item, out);
+                out.push(',');
+            }
+            out.push(']');
+        }
+        Kind::Map(entries) => {
+            out.push('{');
+            for (key, node) in entries {
+                out.push_str(&format!("{:?}:", key.text));
+                canonical(field, node, out);
+                out.push(',');
+            }
+            out.push('}');
+        }
+    }
+}
+
+impl<'a> Field<'a> {
+    /// The value of a key of the map that this is.
+    fn child(&self, key: &'a Key, node: &'a Node) -> Field<'a> {
+        let mut child = self.at_key(key.pos);
+        (child.path, child.node) = (format!("{}.{}", self.path, key.text), node);
+        child
+    }
+
+    /// A text after expansion, without a word about mistakes.
+    fn expanded(&self, text: &str) -> Option<String> {
+        expand(text, self.env()).ok().map(|value| value.text)
+    }
+
+    /// The name of a field of events.
+    pub(crate) fn event_field(&self) -> Option<Path> {
+        let value = self.value("the name of a field, such as `http.response.status_code`")?;
+        match Path::parse(&value.text) {
+            Ok(path) => Some(path),
+            Err(why) => {
+                let expected = "a name such as `http.response.status_code`; a part with other characters stands in backquotes";
+                self.report(self.is(&value).expected(expected).help(why));
+                None
+            }
+        }
+    }
+
+    /// One or several names of fields of events.
+    pub(crate) fn event_fields(&self) -> Vec<Path> {
+        self.list("the name of a field, or a list of them").iter().filter_map(Field::event_field).collect()
+    }
+
+    /// A constant: numbers, `true`, `false` and `null` unless they stand in quotes.
+    pub(crate) fn constant(&self) -> Option<Constant> {
+        match &self.node.kind {
+            Kind::Null => Some(Constant::Null),
+            Kind::Seq(_) => self.list("a value or a list").iter().map(Field::constant).collect::<Option<_>>().map(Constant::List),
+            Kind::Scalar { quoted, .. } => {
+                let value = self.scalar("a value")?;
+                Some(if *quoted { Constant::Text(value.text.into()) } else { Constant::of_word(&value.text) })
+            }
+            Kind::Map(_) => {
+                self.wrong(format!("`{}` is a map", self.path), "a value or a list of values");
+                None
+            }
+        }
+    }
+}
+
+impl<'a> Map<'a> {
+    /// The field of events under `name`, or this one.
+    pub(crate) fn field_or(&mut self, name: &'static str, default: &str) -> Option<Path> {
+        match self.get(name) {
+            Some(field) => field.event_field(),
+            None => Path::parse(default).ok(),
+        }
+    }
+
+    /// A yes or no, which is a no unless it is there.
+    pub(crate) fn flag(&mut self, name: &'static str) -> bool {
+        self.get(name).and_then(|f| f.boolean()).unwrap_or(false)
+    }
+}

@@ -1,0 +1,141 @@
+//! The working document: what a chain of processors sees of an event.
+//!
+//! It is a tree in two buffers that are used again for each event: `text` holds all strings (the message first, of which most
+//! others are slices), `nodes` the fields in the order of their appearance. So a field costs no allocation, and an event
+//! whose sink has no chain never comes here. The tree begins as the document that would be sent without a chain, so what
+//! `document.rs` rules (whose `host.name` wins, `log.flags`, …) holds here too, and a chain can ask for all of it.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `path` | the name of a field |
+//! | `tree` | finding, setting, moving and removing fields |
+//! | `parse` | JSON text of the event into fields |
+//! | `render` | the fields as JSON |
+//! | `constant` | a value of the configuration |
+
+mod constant;
+mod parse;
+mod path;
+mod render;
+mod tree;
+
+pub(crate) use constant::Constant;
+pub(crate) use path::{Path, is_plain as is_name};
+
+/// Number of a node; 0 is the document.
+pub(crate) type Id = u32;
+const NONE: Id = Id::MAX;
+/// The document.
+pub(crate) const ROOT: Id = 0;
+/// Buffers larger than this are given back after the event that needed them.
+const KEPT: usize = 1 << 20;
+
+/// A part of the event's text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    pub(crate) fn new(start: usize, end: usize) -> Span {
+        let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Span { start: small(start), end: small(end) }
+    }
+
+    /// The part of this span from byte `from` to byte `to` of it.
+    pub(crate) fn part(self, from: usize, to: usize) -> Span {
+        Span::new(self.start as usize + from, (self.start as usize + to).min(self.end as usize))
+    }
+}
+
+/// Children in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct List {
+    first: Id,
+    last: Id,
+}
+
+impl List {
+    pub(crate) const EMPTY: List = List { first: NONE, last: NONE };
+}
+
+/// What a field is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Value {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    /// A number of JSON that is no `Int`, as it stands.
+    Number(Span),
+    Text(Span),
+    /// Nanoseconds since the Unix epoch.
+    Time(i64),
+    Array(List),
+    Object(List),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Node {
+    name: Span,
+    value: Value,
+    next: Id,
+}
+
+/// Why a processor could not do its work; it has changed nothing then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure(pub(crate) std::borrow::Cow<'static, str>);
+
+impl Failure {
+    pub(crate) fn new(reason: impl Into<std::borrow::Cow<'static, str>>) -> Failure {
+        Failure(reason.into())
+    }
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(crate) struct Document {
+    text: String,
+    nodes: Vec<Node>,
+    scratch: Vec<u8>,
+    /// When the event was appended to the queue, ms since the Unix epoch.
+    pub(crate) append_ms: u64,
+}
+
+impl Default for Document {
+    fn default() -> Document {
+        let root = Node { name: Span::default(), value: Value::Object(List::EMPTY), next: NONE };
+        Document { text: String::new(), nodes: vec![root], scratch: Vec::new(), append_ms: 0 }
+    }
+}
+
+impl Document {
+    /// Makes it the same as `base`, keeping its memory.
+    pub(crate) fn begin(&mut self, base: &Document) {
+        if self.text.capacity() > KEPT {
+            self.text = String::new();
+        }
+        if self.nodes.capacity() > KEPT / size_of::<Node>() {
+            self.nodes = Vec::new();
+        }
+        self.text.clear();
+        self.text.push_str(&base.text);
+        self.nodes.clear();
+        self.nodes.extend_from_slice(&base.nodes);
+        self.append_ms = base.append_ms;
+    }
+
+    /// Makes it what `json`, an object, says.
+    pub(crate) fn begin_with(&mut self, json: &str, append_ms: u64) -> Result<(), Failure> {
+        self.begin(&Document::default());
+        self.append_ms = append_ms;
+        let span = self.push(json);
+        let parsed = self.parse(span)?;
+        self.nodes[ROOT as usize].value = self.value(parsed);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

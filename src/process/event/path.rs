@@ -1,0 +1,75 @@
+//! The name of a field: `http.response.status_code`; a part with odd characters stands in backquotes: ``labels.`a.b` ``.
+
+use std::fmt;
+
+/// A parsed name; it has at least one part, and none is empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Path(Box<[Box<str>]>);
+
+/// Most parts of a name: deeper documents are refused by receivers.
+pub(super) const DEEPEST: usize = 20;
+
+/// Whether a character may stand in a name without backquotes.
+pub(crate) fn is_plain(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '@' | '-' | '/')
+}
+
+impl Path {
+    /// Reads a whole name.
+    pub(crate) fn parse(text: &str) -> Result<Path, String> {
+        let (path, rest) = Path::take(text)?;
+        match rest.chars().next() {
+            None => Ok(path),
+            Some(c) => Err(format!("`{c}` cannot stand in a name without backquotes")),
+        }
+    }
+
+    /// Reads a name at the beginning of `text`; also what follows it.
+    pub(crate) fn take(text: &str) -> Result<(Path, &str), String> {
+        let (mut parts, mut rest) = (Vec::new(), text);
+        loop {
+            let part = match rest.strip_prefix('`') {
+                Some(quoted) => {
+                    let (part, after) = quoted.split_once('`').ok_or("a backquote is not closed")?;
+                    rest = after;
+                    part
+                }
+                None => {
+                    let (part, after) = rest.split_at(rest.find(|c| !is_plain(c)).unwrap_or(rest.len()));
+                    rest = after;
+                    part
+                }
+            };
+            if part.is_empty() {
+                return Err("a part of the name is empty".into());
+            }
+            parts.push(part.into());
+            if parts.len() > DEEPEST {
+                return Err(format!("the name has more than {DEEPEST} parts"));
+            }
+            match rest.strip_prefix('.') {
+                Some(after) => rest = after,
+                None => return Ok((Path(parts.into()), rest)),
+            }
+        }
+    }
+
+    /// Whether it stands within the field `outer`, or is it.
+    pub(crate) fn is_within(&self, outer: &Path) -> bool {
+        self.0.starts_with(&outer.0)
+    }
+
+    pub(crate) fn parts(&self) -> &[Box<str>] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, part) in self.0.iter().enumerate() {
+            let (dot, tick) = (if n > 0 { "." } else { "" }, if part.chars().all(is_plain) { "" } else { "`" });
+            write!(f, "{dot}{tick}{part}{tick}")?;
+        }
+        Ok(())
+    }
+}

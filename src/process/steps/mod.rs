@@ -1,0 +1,68 @@
+//! The processors, one a file: its options, what it does, and how its configuration is read.
+
+mod case;
+mod convert;
+mod dissect;
+mod drop;
+mod json;
+mod keep;
+mod kv;
+mod redact;
+mod regex;
+mod remove;
+mod rename;
+mod set;
+mod timestamp;
+
+use super::chain::Processor;
+use super::event::Path;
+use crate::config::decode::{Field, Map};
+use crate::config::diagnostic::Problem;
+use crate::config::yaml::{Key, Kind};
+
+/// Reads the options of a processor; `None` with a mistake noted.
+type Decode = fn(&mut Map<'_>) -> Option<Box<dyn Processor>>;
+
+/// All processors under their names.
+pub(crate) const ALL: &[(&str, Decode)] = &[
+    ("convert", convert::decode),
+    ("dissect", dissect::decode),
+    ("drop", drop::decode),
+    ("json", json::decode),
+    ("keep", keep::decode),
+    ("kv", kv::decode),
+    ("lowercase", case::lower),
+    ("redact", redact::decode),
+    ("regex", regex::decode),
+    ("remove", remove::decode),
+    ("rename", rename::decode),
+    ("set", set::decode),
+    ("timestamp", timestamp::decode),
+    ("uppercase", case::upper),
+];
+
+/// `fields`, which must name one at least.
+fn fields_of(map: &mut Map<'_>) -> Option<Vec<Path>> {
+    let field = map.require("fields", "the name of a field, or a list of them")?;
+    if matches!(&field.node.kind, Kind::Seq(items) if items.is_empty()) {
+        field.wrong(format!("`{}` names no field", field.path), "the name of a field, or a list of them");
+        return None;
+    }
+    let fields = field.event_fields();
+    (!fields.is_empty()).then_some(fields)
+}
+
+/// The name of a field of events that is a key.
+fn path_of(key: &Key, value: &Field<'_>) -> Option<Path> {
+    match Path::parse(&key.text) {
+        Ok(path) => Some(path),
+        Err(why) => {
+            let message = format!("`{}` is no name of a field", key.text.escape_debug());
+            value.report(Problem::new(key.pos, &value.path, message).expected("a name such as `http.response.status_code`").help(why));
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
