@@ -149,7 +149,8 @@ fn a_node_that_comes_back_is_found_by_a_probe_while_the_other_goes_on() {
     let bench = Bench::start(sink(&[&sick.url, &well.url]), batches(&lines(600), 1, RunFlags::UTF8), runtime);
     bench.finish();
     assert_eq!(bench.sink().status().batches_retried, 0, "the other took over at once");
-    let lines: Vec<String> = sick.requests().into_iter().filter(|r| !r.line.contains("/_settings/")).map(|r| r.line[..5].to_string()).collect();
+    let lines: Vec<String> =
+        sick.requests().into_iter().filter(|r| !r.line.contains("/_settings/")).map(|r| r.line[..5].to_string()).collect();
     assert_eq!(lines[..4], ["POST ", "GET /", "GET /", "POST "], "one probe at a time, then requests");
     let endpoint = &bench.sink().status().endpoints[0];
     assert_eq!((endpoint.failures, endpoint.last_error.as_str()), (1, "answers 503: starting"));
