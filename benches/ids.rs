@@ -140,7 +140,7 @@ impl Connection {
         );
         let stream = self.reader.get_mut();
         stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).expect("a request");
-        let mut line = |reader: &mut BufReader<TcpStream>| {
+        let line = |reader: &mut BufReader<TcpStream>| {
             let mut line = String::new();
             reader.read_line(&mut line).expect("an answer");
             line.trim_end().to_ascii_lowercase()

@@ -4,6 +4,7 @@ use super::{PATIENCE, free_address, machine, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// `COMMAND NAME PORT DATADIR [SETTING=VALUE…]` starts a server on 127.0.0.1 in the background, and ends, with a
@@ -40,6 +41,9 @@ impl SearchServer {
 
     /// Starts it (again) on the same port and data.
     pub fn up(&mut self) {
+        // One at a time: what the command lays out for its servers may be the same files.
+        static STARTING: Mutex<()> = Mutex::new(());
+        let _starting = STARTING.lock().unwrap_or_else(|e| e.into_inner());
         let mut words = self.command.split_whitespace();
         let output = Command::new(words.next().expect("not empty"))
             .args(words)
