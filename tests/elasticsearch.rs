@@ -26,3 +26,13 @@ fn an_alias_that_is_rolled_over_behind_a_lost_answer_has_each_line_once() {
 fn a_try_that_the_server_works_on_is_seen() {
     common::real_server::a_try_that_goes_on_is_seen("elasticsearch", "FOREBAY_TEST_ELASTICSEARCH");
 }
+
+#[test]
+fn a_routed_stream_is_on_one_shard_and_recognised_there() {
+    common::routing::a_stream_with_the_field_has_one_shard("elasticsearch", "FOREBAY_TEST_ELASTICSEARCH");
+}
+
+#[test]
+fn a_data_stream_without_custom_routing_holds_the_sink() {
+    common::routing::a_data_stream_that_allows_none_holds_the_sink("elasticsearch", "FOREBAY_TEST_ELASTICSEARCH");
+}

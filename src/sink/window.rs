@@ -4,7 +4,8 @@
 //! (multiplicative decrease, as TCP does: Chiu and Jain 1989). While the sink has more to send than slots to send it in, the
 //! limit is tried one up and one down in turn: up is kept where it makes delivery measurably faster, down where it makes it
 //! hardly slower. By Little's law that is a look at latency as well: where one more batch in flight only makes each
-//! wait longer, nothing is gained, and the queue is a better place to wait than the receiver's.
+//! wait longer, nothing is gained, and the queue is a better place to wait than the receiver's. A limit that the receiver has
+//! refused is not tried again at once but after a rest, which doubles each time.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -59,6 +60,11 @@ struct State {
     next_trial: Instant,
     /// Batches that began before were sent under the old limit: their failure is the one that lowered it.
     lowered: Instant,
+    /// The limit at which the receiver, which took what was sent at fewer, said that it is too much; 0: none.
+    ceiling: u32,
+    /// When, and how long after it was met, it is tried again: longer each time.
+    ceiling_until: Instant,
+    ceiling_rest: Duration,
 }
 
 /// The slots of a sink.
@@ -82,6 +88,9 @@ impl Window {
             rest: REST,
             next_trial: now,
             lowered: now,
+            ceiling: 0,
+            ceiling_until: now,
+            ceiling_rest: REST,
         };
         Arc::new(Window { most, state: Mutex::new(state), freed: Condvar::new() })
     }
@@ -138,6 +147,12 @@ impl Window {
 
 impl State {
     fn lower(&mut self, now: Instant) {
+        // Not in an outage, where all fails, and not at one, which is no question of how many.
+        if self.limit > 1 && (self.epoch.batches > 0 || self.trial.is_some()) {
+            let again = self.limit == self.ceiling;
+            self.ceiling_rest = if again { (self.ceiling_rest * 2).min(LONGEST_REST) } else { REST };
+            (self.ceiling, self.ceiling_until) = (self.limit, now + self.ceiling_rest);
+        }
         (self.limit, self.lowered, self.usual) = ((self.limit * 7 / 10).max(1), now, 0.0);
         (self.trial, self.rest, self.up_next) = (None, REST, true);
         self.epoch = Epoch::new(now);
@@ -159,6 +174,9 @@ impl State {
             let kept = rate >= trial.rate * if self.limit > trial.from { WORTH } else { HARDLY };
             if kept {
                 (self.rest, self.usual) = (REST, rate);
+                if self.limit >= self.ceiling {
+                    self.ceiling = 0;
+                }
                 // What has paid is tried again; a way down only goes on at leisure.
                 self.up_next = self.limit > trial.from;
                 self.next_trial = if self.up_next { now } else { now + self.rest };
@@ -183,6 +201,9 @@ impl State {
             true => (self.limit + 1).min(most),
             false => (self.limit - 1).max(1),
         };
+        if to > self.limit && to == self.ceiling && now < self.ceiling_until {
+            return;
+        }
         self.up_next = !self.up_next;
         if to != self.limit {
             self.trial = Some(Trial { from: self.limit, rate });
@@ -277,6 +298,26 @@ mod tests {
         assert_eq!(window.limit(), 4);
         let pressed = run(&window, 3, &mut clock, |limit| alone(limit) / 5.0);
         assert!(pressed.contains(&2), "{pressed:?}");
+    }
+
+    #[test]
+    fn a_receiver_that_takes_one_at_a_time_is_seldom_asked_for_two() {
+        let (window, mut clock, mut refused) = (Window::new(8), Instant::now(), 0);
+        for _ in 0..600 {
+            let mut state = window.state();
+            clock += Duration::from_secs(1);
+            if state.limit > 1 {
+                state.lower(clock);
+                refused += 1;
+            } else {
+                state.epoch = Epoch { since: clock - Duration::from_secs(1), bytes: 10_000_000, batches: 10, starved: 10 };
+                state.close(8, clock);
+            }
+        }
+        assert!(refused < 10, "{refused} times in ten minutes");
+        // Relieved, it takes more, and so gets more.
+        let seen = run(&window, 400, &mut clock, |limit| 1e7 * f64::from(limit));
+        assert_eq!(seen.last(), Some(&8));
     }
 
     #[test]

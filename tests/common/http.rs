@@ -12,20 +12,41 @@ pub fn request(method: &str, url: &str, json: Option<&str>) -> io::Result<(u16, 
     let mut stream = TcpStream::connect(host)?;
     stream.set_read_timeout(Some(Duration::from_secs(120)))?;
     let body = json.unwrap_or_default();
-    let head = format!(
-        "{method} /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
+    let head = head(method, host, &format!("/{path}"), "", body.len());
+    let answer = exchange(&mut stream, &[head.as_bytes(), body.as_bytes()].concat())?;
+    parse(&answer).ok_or_else(|| invalid("no whole HTTP answer"))
+}
+
+/// The head of a request with a JSON body; `headers` with their line ends.
+pub fn head(method: &str, host: &str, path: &str, headers: &str, length: usize) -> String {
+    format!(
+        "{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-type: application/json\r\n{headers}\
+         content-length: {length}\r\n\r\n"
+    )
+}
+
+/// Writes a request and reads until the other side closes.
+pub fn exchange(stream: &mut (impl Read + Write), request: &[u8]) -> io::Result<Vec<u8>> {
+    stream.write_all(request)?;
+    stream.flush()?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let end = answer.windows(4).position(|w| w == b"\r\n\r\n").ok_or_else(|| invalid("an answer without a head"))?;
+    match stream.read_to_end(&mut answer) {
+        // Not every server says goodbye in TLS; whether the answer is whole, its own head tells.
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),
+        _ => Ok(answer),
+    }
+}
+
+/// Status and body of an answer; `None` if it is not whole.
+pub fn parse(answer: &[u8]) -> Option<(u16, Vec<u8>)> {
+    let end = answer.windows(4).position(|w| w == b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
-    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or_else(|| invalid("no status"))?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
     let body = &answer[end + 4..];
-    let body =
-        if head.contains("transfer-encoding: chunked") { unchunk(body).ok_or_else(|| invalid("broken chunks"))? } else { body.to_vec() };
-    Ok((status, body))
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    let whole = length.is_none_or(|length: usize| body.len() >= length || body.is_empty());
+    let body = if head.contains("transfer-encoding: chunked") { unchunk(body)? } else { body.to_vec() };
+    whole.then_some((status, body))
 }
 
 fn unchunk(mut bytes: &[u8]) -> Option<Vec<u8>> {

@@ -6,6 +6,9 @@ pub mod http;
 pub mod machine;
 pub mod real_server;
 pub mod rolling;
+pub mod routing;
+pub mod search_server;
+pub mod secured;
 
 use forebay::admin::Status;
 use std::fs::{self, File, OpenOptions};
@@ -115,7 +118,8 @@ impl Bench {
 
     /// The same with `input` as standard input.
     pub fn start_fed(&self, prefix: &[&str], input: Stdio) -> Agent {
-        let words: Vec<&str> = prefix.iter().copied().chain([env!("CARGO_BIN_EXE_forebay")]).collect();
+        let binary = binary();
+        let words: Vec<&str> = prefix.iter().copied().chain([&*binary]).collect();
         let log = self.path("agent.log");
         let file = OpenOptions::new().create(true).append(true).open(&log).expect("agent.log");
         let child = Command::new(words[0])
@@ -250,9 +254,14 @@ impl Drop for Agent {
     }
 }
 
+/// The program under test: that of this build, or the one that `FOREBAY_TEST_BINARY` names, such as a release build.
+fn binary() -> String {
+    std::env::var("FOREBAY_TEST_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_forebay").to_string())
+}
+
 /// `forebay` with these arguments, run to its end.
 pub fn forebay(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_forebay")).args(arguments).stdin(Stdio::null()).output().expect("forebay runs")
+    Command::new(binary()).args(arguments).stdin(Stdio::null()).output().expect("forebay runs")
 }
 
 /// Numbered lines, each another one, with `\n`.

@@ -8,14 +8,19 @@ use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// An index of this run, deleted at its end.
-struct Index {
-    url: String,
+pub struct Index {
+    pub url: String,
 }
 
 impl Index {
+    /// A name of this run that no other one has; nothing is made yet.
+    pub fn named(server: &str, name: &str) -> Index {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos();
+        Index { url: format!("{}/forebay-test-{name}-{}-{now}", server.trim_end_matches('/'), std::process::id()) }
+    }
+
     fn create(server: &str, name: &str) -> Index {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
-        let index = Index { url: format!("{}/forebay-test-{name}-{}-{now}", server.trim_end_matches('/'), std::process::id()) };
+        let index = Index::named(server, name);
         let mapping = json!({
             "settings": {"number_of_shards": 1, "number_of_replicas": 0},
             "mappings": {"properties": {"log": {"properties": {
@@ -27,18 +32,18 @@ impl Index {
         index
     }
 
-    fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         self.url.rsplit('/').next().expect("made of it")
     }
 
-    fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Value {
+    pub fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Value {
         let body = body.map(|b| b.to_string());
         let (status, answer) = http::request(method, &format!("{}{path}", self.url), body.as_deref()).expect("the server answers");
         assert!((200..300).contains(&status), "{method} {}{path}: {status} {}", self.url, String::from_utf8_lossy(&answer));
         serde_json::from_slice(&answer).expect("JSON")
     }
 
-    fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.ask("POST", "/_refresh", None);
         self.ask("GET", "/_count", None)["count"].as_u64().expect("a count")
     }
@@ -108,7 +113,8 @@ fn expected(folder: &Path) -> BTreeMap<String, Vec<(u64, String)>> {
     files
 }
 
-fn folder() -> PathBuf {
+/// The folder of logs to ship: `FOREBAY_TEST_LOGS`, or the sample logs.
+pub fn folder() -> PathBuf {
     let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/sample-logs");
     let folder = std::env::var_os("FOREBAY_TEST_LOGS").map_or_else(default, PathBuf::from);
     folder.canonicalize().unwrap_or_else(|e| panic!("FOREBAY_TEST_LOGS, {}: {e}", folder.display()))
@@ -123,7 +129,7 @@ fn groups(bench: &Bench, arguments: &[&str]) -> String {
 }
 
 /// The server, if one is named; else it is said that the test is skipped.
-fn server(name: &str, variable: &str) -> Option<String> {
+pub fn server(name: &str, variable: &str) -> Option<String> {
     let server = std::env::var(variable).ok().filter(|v| !v.is_empty());
     if server.is_none() {
         // Written directly: what a passing test prints through `println!` is hidden.
