@@ -18,7 +18,10 @@ struct Kind {
     is: fn(&str) -> bool,
 }
 
-const KINDS: [(&str, (&str, &str, fn(&str) -> bool)); 5] = [
+/// An expression, what stands in its place, and whether what it finds is it.
+type Known = (&'static str, &'static str, fn(&str) -> bool);
+
+const KINDS: [(&str, Known); 5] = [
     ("email", (r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+", "[email]", |_| true)),
     ("ipv4", (r"\b\d{1,3}(?:\.\d{1,3}){3}\b", "[ip]", |text| text.parse::<Ipv4Addr>().is_ok())),
     ("ipv6", (r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:\d{1,3}(?:\.\d{1,3}){3})?", "[ip]", |text| text.parse::<Ipv6Addr>().is_ok())),
