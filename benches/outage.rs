@@ -1,6 +1,6 @@
 //! An outage of the receiver, measured from outside: does memory stay flat, and how fast is the backlog gone afterwards?
 //!
-//! `cargo bench --bench outage` (`-- --seconds 600 --rate 20000 --size 200 --set 'sinks: …' --check`) writes lines at a steady rate
+//! `cargo bench --bench outage` (`-- --seconds 600 --rate 20000 --size 200 --check --agent BINARY`) writes lines at a steady rate
 //! into a file that the agent follows with its defaults. After a tenth of the time the receiver goes down, and comes back after
 //! `--seconds`. The table is the curve; below it stands how fast the backlog drained, beside the rate at which lines came in
 //! meanwhile. `--check` fails if that is less than ten times, or if memory grew by more than a quarter over what it was before.
@@ -26,10 +26,11 @@ struct Options {
     rate: u64,
     size: usize,
     check: bool,
+    agent: String,
 }
 
 fn options() -> Options {
-    let mut options = Options { seconds: 60, rate: 20_000, size: 200, check: false };
+    let mut options = Options { seconds: 60, rate: 20_000, size: 200, check: false, agent: env!("CARGO_BIN_EXE_forebay").into() };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().unwrap_or_else(|| panic!("{arg} takes a value"));
@@ -38,9 +39,10 @@ fn options() -> Options {
             "--rate" => options.rate = value().parse().expect("--rate LINES_A_SECOND"),
             "--size" => options.size = value().parse().expect("--size BYTES"),
             "--check" => options.check = true,
+            "--agent" => options.agent = value(),
             // What `cargo bench` adds.
             "--bench" => {}
-            other => panic!("unknown option {other}: --seconds, --rate, --size, --check"),
+            other => panic!("unknown option {other}: --seconds, --rate, --size, --check, --agent"),
         }
     }
     options
@@ -78,7 +80,7 @@ fn main() {
         dir = dir.path().display(),
     );
     fs::write(&pipeline, text).expect("room for the pipeline");
-    let mut agent = Command::new(env!("CARGO_BIN_EXE_forebay")).arg("run").arg(&pipeline).stderr(Stdio::null()).spawn().expect("the agent");
+    let mut agent = Command::new(&options.agent).arg("run").arg(&pipeline).stderr(Stdio::null()).spawn().expect("the agent");
     let writer = {
         let (path, written, stop) = (dir.path().join("app.log"), written.clone(), stop.clone());
         std::thread::spawn(move || write(path, options.rate, options.size, &written, &stop))

@@ -24,10 +24,12 @@ struct Options {
     files: u64,
     runs: u32,
     set: String,
+    agent: String,
 }
 
 fn options() -> Options {
-    let mut options = Options { lines: 1_000_000, size: 200, files: 2, runs: 3, set: String::new() };
+    let mut options =
+        Options { lines: 1_000_000, size: 200, files: 2, runs: 3, set: String::new(), agent: env!("CARGO_BIN_EXE_forebay").into() };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().unwrap_or_else(|| panic!("{arg} takes a value"));
@@ -37,9 +39,10 @@ fn options() -> Options {
             "--files" => options.files = value().parse().expect("--files N"),
             "--runs" => options.runs = value().parse().expect("--runs N"),
             "--set" => options.set = value(),
+            "--agent" => options.agent = value(),
             // What `cargo bench` adds.
             "--bench" => {}
-            other => panic!("unknown option {other}: --lines, --size, --files, --runs, --set"),
+            other => panic!("unknown option {other}: --lines, --size, --files, --runs, --set, --agent"),
         }
     }
     options
@@ -109,8 +112,7 @@ fn main() {
         );
         fs::write(&pipeline, text).expect("room for the pipeline");
         let begun = Instant::now();
-        let mut agent =
-            Command::new(env!("CARGO_BIN_EXE_forebay")).arg("run").arg(&pipeline).stderr(Stdio::null()).spawn().expect("the agent");
+        let mut agent = Command::new(&options.agent).arg("run").arg(&pipeline).stderr(Stdio::null()).spawn().expect("the agent");
         let mut guard = count.changed.0.lock().expect("not poisoned");
         while count.documents.load(Ordering::Relaxed) < lines && begun.elapsed() < PATIENCE {
             guard = count.changed.1.wait_timeout(guard, Duration::from_millis(100)).expect("not poisoned").0;
