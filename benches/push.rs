@@ -7,6 +7,9 @@
 //! event of a `_bulk` to another index than the one before it, `--agent PATH` measures another build of the program. Prints wall seconds, events a second, CPU seconds of the agent, events a CPU second, its peak
 //! resident memory. The senders run in this process, on the same cores.
 
+mod common;
+
+use common::usage;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -99,16 +102,6 @@ fn requests(address: SocketAddr, path: &str, body: &[u8], count: u64) {
         }
         std::io::copy(&mut (&mut reader).take(length), &mut std::io::sink()).expect("an answer");
     }
-}
-
-/// CPU seconds (user and system) and peak resident bytes of a process.
-fn usage(pid: u32) -> (f64, u64) {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks: u64 = [11, 12].iter().filter_map(|i| fields.get(*i)?.parse::<u64>().ok()).sum();
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    (ticks as f64 / rustix::param::clock_ticks_per_second() as f64, peak.unwrap_or(0) * 1024)
 }
 
 fn free_address() -> SocketAddr {
