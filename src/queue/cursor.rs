@@ -63,15 +63,26 @@ impl Cursor {
         let letters = state.letters.iter().map(|(f, l)| (Again::Letters(*f, *l), false));
         let resend = again.chain(under_way).chain(letters).collect();
         Cursor {
-            key,
-            fetcher,
-            generation,
-            next: state.committed,
-            until: u64::MAX,
             done: done.into(),
             resend,
             overwrite: (state.overwrite_until, state.overwrite_ms),
             replay_until: state.replay_until,
+            ..Cursor::at(key, fetcher, generation, state.committed)
+        }
+    }
+
+    /// A place at `next` where nothing was taken yet.
+    fn at(key: Key, fetcher: Fetcher, generation: u32, next: u64) -> Cursor {
+        Cursor {
+            key,
+            fetcher,
+            generation,
+            next,
+            until: u64::MAX,
+            done: VecDeque::new(),
+            resend: VecDeque::new(),
+            overwrite: (0, 0),
+            replay_until: 0,
             current: None,
             parts: Vec::new(),
             bytes: 0,
@@ -122,12 +133,7 @@ impl Cursor {
             let overwritten = if self.next < self.overwrite.0 { self.overwrite.0 } else { u64::MAX };
             let boundary = overwritten.min(self.until);
             let stop = self.done.front().map_or(boundary, |(start, _)| boundary.min(*start));
-            let held = self.current.take().filter(|b| b.base_offset <= self.next && self.next < b.end_offset());
-            let fetched = match held {
-                Some(batch) => Fetched::Batch(batch),
-                None => self.fetcher.fetch(self.next)?,
-            };
-            let batch = match fetched {
+            let batch = match self.fetch_next()? {
                 Fetched::Batch(batch) => batch,
                 Fetched::Gap(end) => {
                     self.gap_to = Some(end);
@@ -176,18 +182,22 @@ impl Cursor {
         }
     }
 
+    /// What stands next; the batch that was taken in part is not fetched again.
+    fn fetch_next(&mut self) -> Result<Fetched, FetchError> {
+        match self.current.take().filter(|b| b.base_offset <= self.next && self.next < b.end_offset()) {
+            Some(batch) => Ok(Fetched::Batch(batch)),
+            None => self.fetcher.fetch(self.next),
+        }
+    }
+
     /// When the record was appended that stands next, ms since the Unix epoch; `None` where none does.
     pub(crate) fn next_appended(&mut self) -> Result<Option<u64>, FetchError> {
         if self.next >= self.fetcher.partition.visible() {
             return Ok(None);
         }
-        let held = self.current.take().filter(|b| b.base_offset <= self.next && self.next < b.end_offset());
-        self.current = match held {
-            Some(batch) => Some(batch),
-            None => match self.fetcher.fetch(self.next)? {
-                Fetched::Batch(batch) => Some(batch),
-                Fetched::Gap(_) | Fetched::Nothing => None,
-            },
+        self.current = match self.fetch_next()? {
+            Fetched::Batch(batch) => Some(batch),
+            Fetched::Gap(_) | Fetched::Nothing => None,
         };
         Ok(self.current.as_ref().map(|batch| batch.append_ms))
     }
@@ -196,22 +206,11 @@ impl Cursor {
     pub(crate) fn fork(&mut self, offset: u64) -> Cursor {
         let beyond = self.done.partition_point(|(_, end)| *end <= offset);
         let fork = Cursor {
-            key: self.key.clone(),
-            fetcher: self.fetcher.renewed(),
-            generation: self.generation,
-            next: offset,
             until: self.until,
             done: self.done.split_off(beyond),
-            resend: VecDeque::new(),
             overwrite: self.overwrite,
             replay_until: self.replay_until,
-            current: None,
-            parts: Vec::new(),
-            bytes: 0,
-            events: 0,
-            since: None,
-            gaps: Vec::new(),
-            gap_to: None,
+            ..Cursor::at(self.key.clone(), self.fetcher.renewed(), self.generation, offset)
         };
         self.until = offset;
         fork
