@@ -4,7 +4,7 @@ use super::{FAILED, OCCUPIED, USAGE, complain, load_or_tell, print, setup_help a
 use crate::config::{Secret, duration};
 use crate::setup::{Access, Flags, Indices, Outcome, Wire, import, install, json};
 use crate::sink::elasticsearch::ElasticsearchOptions;
-use crate::sink::{Auth, ProxyOptions, SinkKind, TlsOptions};
+use crate::sink::{Auth, ConnectionOptions, ProxyOptions, SinkKind, TlsOptions};
 use clap::{Args, Subcommand, ValueHint};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -199,14 +199,7 @@ fn elasticsearch(args: &ElasticsearchArgs) -> Result<Vec<Outcome>, u8> {
         force: args.force,
         dry_run: args.common.dry_run,
     };
-    let one = |(name, options): (String, ElasticsearchOptions)| match Wire::new(
-        &name,
-        &options.endpoints,
-        &options.auth,
-        &options.tls,
-        &options.proxy,
-        options.timeout,
-    ) {
+    let one = |(name, options): (String, ElasticsearchOptions)| match Wire::new(&name, &options.endpoints, &options.connection) {
         Ok(wire) => install(&name, &options, &wire, &flags),
         Err(error) => Outcome { error: Some(error.to_string()), name, ..Outcome::default() },
     };
@@ -238,7 +231,9 @@ fn kibana(args: &KibanaArgs) -> Result<Vec<Outcome>, u8> {
         }
     }
     let tls = TlsOptions { ca_file: args.ca_file.clone(), ..TlsOptions::default() };
-    let wire = Wire::new("setup kibana", std::slice::from_ref(&args.url), &auth, &tls, &ProxyOptions::Environment, Duration::from_secs(60));
+    let timeout = Duration::from_secs(60);
+    let connection = ConnectionOptions { auth, tls, proxy: ProxyOptions::Environment, timeout, ..ConnectionOptions::default() };
+    let wire = Wire::new("setup kibana", std::slice::from_ref(&args.url), &connection);
     let wire = wire.map_err(|error| usage(&error.to_string()))?;
     let access = |pattern| Access { space: args.space.clone(), pattern, dry_run: args.common.dry_run };
     Ok(patterns.into_iter().map(|pattern| import(&wire, &access(pattern))).collect())

@@ -2,7 +2,7 @@
 
 use super::decode::{Ctx, Field, Map, shown};
 use super::yaml::{Kind, Pos};
-use crate::sink::{Auth, Compression, ProxyOptions, TlsOptions, TlsVersion};
+use crate::sink::{Auth, Compression, ConnectionOptions, ProxyOptions, TlsOptions, TlsVersion};
 use rustls::pki_types::ServerName;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,29 +12,21 @@ use url::Url;
 const GZIP_LEVEL: u32 = 3;
 
 /// Keys of everything that speaks HTTP.
-pub(crate) fn client(
-    ctx: &Ctx<'_>,
-    map: &mut Map<'_>,
-    auth: &mut Auth,
-    tls: &mut TlsOptions,
-    proxy: &mut ProxyOptions,
-    compression: &mut Compression,
-    timeout: &mut Duration,
-) {
-    if let Some(found) = map.get("auth").and_then(|f| self::auth(ctx, &f)) {
-        *auth = found;
+pub(crate) fn client(ctx: &Ctx<'_>, map: &mut Map<'_>, options: &mut ConnectionOptions) {
+    if let Some(auth) = map.get("auth").and_then(|f| self::auth(ctx, &f)) {
+        options.auth = auth;
     }
-    if let Some(found) = map.get("tls").and_then(|f| self::tls(ctx, &f)) {
-        *tls = found;
+    if let Some(tls) = map.get("tls").and_then(|f| self::tls(ctx, &f)) {
+        options.tls = tls;
     }
-    if let Some(found) = map.get("proxy").and_then(|f| self::proxy(ctx, &f)) {
-        *proxy = found;
+    if let Some(proxy) = map.get("proxy").and_then(|f| self::proxy(ctx, &f)) {
+        options.proxy = proxy;
     }
-    if let Some(found) = map.get("compression").and_then(|f| self::compression(&f)) {
-        *compression = found;
+    if let Some(compression) = map.get("compression").and_then(|f| self::compression(&f)) {
+        options.compression = compression;
     }
-    if let Some(found) = map.get("timeout").and_then(|f| f.duration(Duration::from_millis(100)..=Duration::from_secs(3600))) {
-        *timeout = found;
+    if let Some(timeout) = map.get("timeout").and_then(|f| f.duration(Duration::from_millis(100)..=Duration::from_secs(3600))) {
+        options.timeout = timeout;
     }
 }
 

@@ -162,10 +162,10 @@ shutdown: {drain: 1m30s}
     assert_eq!(fields, ["service.name=\"shop\"", "service.version=\"1.20\"", "env=\"/var/log/app\"", "canary=true", "tags=[\"a\",1]"]);
     assert_eq!(config.sinks.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["search", "hook", "disk"]);
     let SinkKind::Elasticsearch(search) = &config.sinks[0].kind else { panic!("{config:?}") };
-    let Auth::Basic { user, password } = &search.auth else { panic!("{search:?}") };
+    let Auth::Basic { user, password } = &search.connection.auth else { panic!("{search:?}") };
     assert_eq!((user.expose(), password.expose()), ("me", "x: [}"));
     assert_eq!(
-        (search.compression, search.tls.insecure, search.endpoints[0].as_str()),
+        (search.connection.compression, search.connection.tls.insecure, search.endpoints[0].as_str()),
         (Compression::Gzip(6), true, "http://localhost:9200")
     );
     let SinkKind::Http(hook) = &config.sinks[1].kind else { panic!("{config:?}") };

@@ -19,18 +19,18 @@ pub(crate) fn loki(ctx: &Ctx<'_>, map: &mut Map<'_>, options: &mut LokiOptions) 
     if let Some(wanted) = map.get("structured_metadata").and_then(|f| f.boolean()) {
         options.structured_metadata = wanted;
     }
-    client(ctx, map, &mut options.auth, &mut options.tls, &mut options.proxy, &mut options.compression, &mut options.timeout);
-    warn_plain(ctx, &map.path, &options.auth, target.as_ref());
+    client(ctx, map, &mut options.connection);
+    warn_plain(ctx, &map.path, &options.connection.auth, target.as_ref());
 }
 
 /// Keys of an OTLP sink.
 pub(crate) fn otlp(ctx: &Ctx<'_>, map: &mut Map<'_>, options: &mut OtlpOptions) {
     let target = endpoint(map, "http://collector:4318", "/v1/logs", &mut options.endpoint);
-    client(ctx, map, &mut options.auth, &mut options.tls, &mut options.proxy, &mut options.compression, &mut options.timeout);
+    client(ctx, map, &mut options.connection);
     if let Some(field) = map.get("headers") {
-        options.headers = headers(&field, options.auth != Auth::None);
+        options.headers = headers(&field, options.connection.auth != Auth::None);
     }
-    warn_plain(ctx, &map.path, &options.auth, target.as_ref());
+    warn_plain(ctx, &map.path, &options.connection.auth, target.as_ref());
 }
 
 /// The base URL; the path that the sink adds itself may stand there already.

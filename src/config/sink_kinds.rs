@@ -34,8 +34,8 @@ pub(crate) fn elasticsearch(ctx: &Ctx<'_>, map: &mut Map<'_>, options: &mut Elas
     }
     super::search_target::decode(map, options);
     options.pipeline = map.get("pipeline").and_then(|f| f.string("the name of an ingest pipeline"));
-    client(ctx, map, &mut options.auth, &mut options.tls, &mut options.proxy, &mut options.compression, &mut options.timeout);
-    warn_plain(ctx, &map.path, &options.auth, first.as_ref());
+    client(ctx, map, &mut options.connection);
+    warn_plain(ctx, &map.path, &options.connection.auth, first.as_ref());
 }
 
 /// Keys of an HTTP sink.
@@ -54,11 +54,11 @@ pub(crate) fn http(ctx: &Ctx<'_>, map: &mut Map<'_>, options: &mut HttpOptions) 
     {
         options.format = format;
     }
-    client(ctx, map, &mut options.auth, &mut options.tls, &mut options.proxy, &mut options.compression, &mut options.timeout);
+    client(ctx, map, &mut options.connection);
     if let Some(field) = map.get("headers") {
-        options.headers = headers(&field, options.auth != Auth::None);
+        options.headers = headers(&field, options.connection.auth != Auth::None);
     }
-    warn_plain(ctx, &map.path, &options.auth, target.as_ref());
+    warn_plain(ctx, &map.path, &options.connection.auth, target.as_ref());
 }
 
 /// Keys of a file sink.

@@ -1,12 +1,11 @@
 //! Requests of `forebay setup`, one after the other, through the HTTP client of the sinks.
 
 use crate::sink::transport::{Transport, excerpt, parse_url};
-use crate::sink::{Auth, ProxyOptions, SinkError, TlsOptions};
+use crate::sink::{ConnectionOptions, SinkError};
 use bytes::Bytes;
 use hyper::Method;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
-use std::time::Duration;
 use url::Url;
 
 /// What a request carries.
@@ -147,17 +146,10 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// For the sink (or the command) `name`; each answer is waited for at most `timeout`.
-    pub fn new(
-        name: &str,
-        urls: &[String],
-        auth: &Auth,
-        tls: &TlsOptions,
-        proxy: &ProxyOptions,
-        timeout: Duration,
-    ) -> Result<Wire, SinkError> {
+    /// For the sink (or the command) `name`; reached as `options` tell.
+    pub fn new(name: &str, urls: &[String], options: &ConnectionOptions) -> Result<Wire, SinkError> {
         let bases = urls.iter().map(|url| parse_url(name, url)).collect::<Result<Vec<_>, _>>()?;
-        let transport = Transport::new(name, &bases, auth, tls, proxy, timeout, 1)?;
+        let transport = Transport::new(name, &bases, options, 1)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| SinkError::Option { sink: name.into(), reason: format!("cannot wait for answers: {e}") })?;
         Ok(Wire { bases, transport, runtime })

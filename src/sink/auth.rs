@@ -185,9 +185,9 @@ mod tests {
     #[test]
     fn a_wrong_secret_holds_the_sink_until_its_file_is_mended() {
         use crate::queue::RunFlags;
-        use crate::sink::SinkKind;
         use crate::sink::http::HttpOptions;
         use crate::sink::testing::*;
+        use crate::sink::{ConnectionOptions, SinkKind};
 
         let (runtime, dir) = (runtime(), tempfile::tempdir().unwrap());
         let at = |name: &str| dir.path().join(name);
@@ -202,7 +202,11 @@ mod tests {
             _ => Reply::Answer(401, &[], "who are you?".into()),
         });
         let auth = Auth::Bearer(Secret::from_text(&format!("${{file:{}}}", at("data").join("token").display())).unwrap());
-        let kind = SinkKind::Http(HttpOptions { url: server.url.clone(), auth, ..HttpOptions::default() });
+        let kind = SinkKind::Http(HttpOptions {
+            url: server.url.clone(),
+            connection: ConnectionOptions { auth, ..ConnectionOptions::default() },
+            ..HttpOptions::default()
+        });
         let bench = Bench::start(kind, batches(&lines(4), 2, RunFlags::UTF8), runtime);
         let until = std::time::Instant::now() + PATIENCE;
         while bench.sink().status().state != "held" {

@@ -1,5 +1,7 @@
 //! Compression of request bodies.
 
+use hyper::header::{CONTENT_ENCODING, HeaderMap, HeaderValue};
+
 /// Compression of request bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Compression {
@@ -8,6 +10,23 @@ pub enum Compression {
     None,
     /// `gzip` at this level (1 to 9).
     Gzip(u32),
+}
+
+impl Compression {
+    /// Says in the headers of a request how its body is compressed.
+    pub(crate) fn name_in(self, headers: &mut HeaderMap) {
+        if self != Compression::None {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+    }
+
+    /// What is sent for `body`; `None` for `body` itself.
+    pub(crate) fn apply(self, body: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            Compression::None => None,
+            Compression::Gzip(level) => Some(gzip(body, level)),
+        }
+    }
 }
 
 /// gzip at `level` (1 to 9).

@@ -20,6 +20,7 @@ mod certificate;
 pub(crate) mod client;
 mod compression;
 mod connect;
+mod connection;
 pub mod console;
 pub(crate) mod dead_letter;
 mod delivery;
@@ -50,6 +51,7 @@ mod window;
 
 pub use auth::Auth;
 pub use compression::Compression;
+pub use connection::ConnectionOptions;
 pub(crate) use dead_letter::base64;
 pub use options::{BatchOptions, RetryOptions, SinkKind, SinkOptions};
 pub use proxy::ProxyOptions;

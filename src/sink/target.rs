@@ -3,10 +3,9 @@
 use super::client::Report;
 use super::endpoints::Endpoints;
 use super::transport::{Answer, Transport};
-use super::{Auth, ProxyOptions, SinkError, TlsOptions};
+use super::{ConnectionOptions, SinkError};
 use bytes::Bytes;
 use hyper::{HeaderMap, Method};
-use std::time::Duration;
 use url::Url;
 
 /// A URL and the connections to it.
@@ -17,17 +16,9 @@ pub(crate) struct Target {
 
 impl Target {
     /// See [`Transport::new`].
-    pub fn new(
-        sink: &str,
-        url: Url,
-        auth: &Auth,
-        tls: &TlsOptions,
-        proxy: &ProxyOptions,
-        timeout: Duration,
-        in_flight: u32,
-    ) -> Result<Target, SinkError> {
+    pub fn new(sink: &str, url: Url, options: &ConnectionOptions, in_flight: u32) -> Result<Target, SinkError> {
         let urls = vec![url];
-        let transport = Transport::new(sink, &urls, auth, tls, proxy, timeout, in_flight)?;
+        let transport = Transport::new(sink, &urls, options, in_flight)?;
         Ok(Target { transport, endpoint: Endpoints::new(sink, urls.clone(), urls) })
     }
 

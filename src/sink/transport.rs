@@ -1,13 +1,13 @@
 //! HTTP/1.1 as sinks need it: connections that are used again, TLS, log-in, time-outs, no redirects, answers of bounded size.
 
-use super::auth::{Auth, Credentials};
+use super::auth::Credentials;
 use super::certificate::Validity;
 use super::connect::{Connected, Connector, system};
 use super::pool::{Connection, Lifetimes, Pool};
-use super::proxy::{Proxies, ProxyOptions};
+use super::proxy::Proxies;
 use super::retry_after::retry_after;
 use super::tls::{Tls, now_ms, tls_error};
-use super::{SinkError, TlsOptions};
+use super::{ConnectionOptions, SinkError};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
@@ -135,25 +135,18 @@ struct Failure {
 }
 
 impl Transport {
-    /// A client for `urls`; log-in, TLS and proxy as told. Connections are kept for `in_flight` requests.
-    pub fn new(
-        sink: &str,
-        urls: &[Url],
-        auth: &Auth,
-        tls: &TlsOptions,
-        proxy: &ProxyOptions,
-        timeout: Duration,
-        in_flight: u32,
-    ) -> Result<Transport, SinkError> {
+    /// A client for `urls`. Connections are kept for `in_flight` requests.
+    pub fn new(sink: &str, urls: &[Url], options: &ConnectionOptions, in_flight: u32) -> Result<Transport, SinkError> {
+        let timeout = options.timeout;
         let option = |reason: String| SinkError::Option { sink: sink.to_string(), reason };
         // Without TLS nobody needs the system's certificates, and a bare container has none.
         let tls = match urls.iter().any(|u| u.scheme() == "https") {
-            true => Some(Tls::new(sink, tls).map_err(|reason| SinkError::Tls { sink: sink.to_string(), reason })?),
+            true => Some(Tls::new(sink, &options.tls).map_err(|reason| SinkError::Tls { sink: sink.to_string(), reason })?),
             false => None,
         };
         let connector = Connector {
             tls,
-            proxies: Proxies::new(sink, proxy, |name| std::env::var(name).ok()).map_err(option)?,
+            proxies: Proxies::new(sink, &options.proxy, |name| std::env::var(name).ok()).map_err(option)?,
             timeout: timeout.min(Duration::from_secs(10)),
             resolve: system(),
             turn: Default::default(),
@@ -161,7 +154,7 @@ impl Transport {
         Ok(Transport {
             sink: sink.to_string(),
             connector,
-            credentials: Credentials::new(sink, auth).map_err(option)?,
+            credentials: Credentials::new(sink, &options.auth).map_err(option)?,
             pool: Pool::new(in_flight.max(1) as usize, Lifetimes::default()),
             timeout,
             certificates: Mutex::default(),

@@ -6,13 +6,12 @@ use super::index::Target;
 use super::options::ElasticsearchOptions;
 use crate::queue::Overwriting;
 use crate::sink::client::{Arrival, Client, Doubtful, Outcome, Report, Request, Sending, item_range};
-use crate::sink::compression::gzip;
 use crate::sink::endpoints::Endpoints;
 use crate::sink::transport::{Answer, Transport, parse_url};
 use crate::sink::{Compression, SinkError};
 use bytes::Bytes;
 use hyper::Method;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -87,14 +86,12 @@ impl BulkClient {
         let urls = bases.iter().map(|base| bulk_url(sink, base, constant.as_deref(), options)).collect::<Result<Vec<_>, _>>()?;
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
-        if options.compression != Compression::None {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        let transport = Transport::new(sink, &bases, &options.auth, &options.tls, &options.proxy, options.timeout, in_flight)?;
+        options.connection.compression.name_in(&mut headers);
+        let transport = Transport::new(sink, &bases, &options.connection, in_flight)?;
         Ok(BulkClient {
             transport: Arc::new(transport),
             endpoints: Arc::new(Endpoints::new(sink, bases, urls)),
-            compression: options.compression,
+            compression: options.connection.compression,
             headers,
             target: target.wildcard(),
             constant,
@@ -244,10 +241,7 @@ impl Client for BulkClient {
     }
 
     fn compress(&self, body: &[u8]) -> Option<Vec<u8>> {
-        match self.compression {
-            Compression::None => None,
-            Compression::Gzip(level) => Some(gzip(body, level)),
-        }
+        self.compression.apply(body)
     }
 }
 
@@ -260,7 +254,7 @@ fn bulk_url(sink: &str, base: &Url, index: Option<&str>, options: &Elasticsearch
         }
     };
     // The server waits less long for a shard than the client for the server: a certain 503 instead of a try that may still arrive.
-    let patience = format!("{}ms", options.timeout.as_millis() * 4 / 5);
+    let patience = format!("{}ms", options.connection.timeout.as_millis() * 4 / 5);
     url.query_pairs_mut()
         .extend_pairs([("filter_path", FILTER), ("timeout", &patience)])
         .extend_pairs(options.pipeline.as_deref().map(|p| ("pipeline", p)));

@@ -1,7 +1,6 @@
 //! `sinks.NAME` with `type: elasticsearch` in the configuration.
 
-use crate::sink::{Auth, Compression, ProxyOptions, TlsOptions};
-use std::time::Duration;
+use crate::sink::ConnectionOptions;
 
 /// A data stream after the naming scheme: `TYPE-DATASET-NAMESPACE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,16 +34,8 @@ pub struct ElasticsearchOptions {
     pub include_batch_id: bool,
     /// Ingest pipeline.
     pub pipeline: Option<String>,
-    /// See [`Auth`].
-    pub auth: Auth,
-    /// See [`TlsOptions`].
-    pub tls: TlsOptions,
-    /// See [`ProxyOptions`].
-    pub proxy: ProxyOptions,
-    /// See [`Compression`].
-    pub compression: Compression,
-    /// Longest wait for an answer.
-    pub timeout: Duration,
+    /// How it is reached.
+    pub connection: ConnectionOptions,
 }
 
 impl ElasticsearchOptions {
@@ -66,11 +57,7 @@ impl Default for ElasticsearchOptions {
             routing: None,
             include_batch_id: false,
             pipeline: None,
-            auth: Auth::None,
-            tls: TlsOptions::default(),
-            proxy: ProxyOptions::default(),
-            compression: Compression::None,
-            timeout: Duration::from_secs(30),
+            connection: ConnectionOptions::default(),
         }
     }
 }

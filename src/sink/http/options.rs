@@ -1,7 +1,6 @@
 //! `sinks.NAME` with `type: http` in the configuration.
 
-use crate::sink::{Auth, Compression, ProxyOptions, TlsOptions};
-use std::time::Duration;
+use crate::sink::ConnectionOptions;
 
 /// Form of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,16 +22,8 @@ pub struct HttpOptions {
     pub format: BodyFormat,
     /// Further headers.
     pub headers: Vec<(String, String)>,
-    /// See [`Auth`].
-    pub auth: Auth,
-    /// See [`TlsOptions`].
-    pub tls: TlsOptions,
-    /// See [`ProxyOptions`].
-    pub proxy: ProxyOptions,
-    /// See [`Compression`].
-    pub compression: Compression,
-    /// Longest wait for an answer.
-    pub timeout: Duration,
+    /// How it is reached.
+    pub connection: ConnectionOptions,
 }
 
 impl Default for HttpOptions {
@@ -42,11 +33,7 @@ impl Default for HttpOptions {
             method: "POST".into(),
             format: BodyFormat::Ndjson,
             headers: Vec::new(),
-            auth: Auth::None,
-            tls: TlsOptions::default(),
-            proxy: ProxyOptions::default(),
-            compression: Compression::None,
-            timeout: Duration::from_secs(30),
+            connection: ConnectionOptions::default(),
         }
     }
 }

@@ -2,13 +2,12 @@
 
 use super::options::{BodyFormat, HttpOptions};
 use crate::sink::client::{Client, Outcome, Report, Request, Sending, item_range};
-use crate::sink::compression::gzip;
 use crate::sink::target::Target;
 use crate::sink::transport::parse_url;
 use crate::sink::verdict::by_status;
 use crate::sink::{Compression, SinkError};
 use hyper::Method;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 /// Headers that are sent with each request of the sink `sink`.
 pub(crate) fn header_map(sink: &str, headers: &[(String, String)]) -> Result<HeaderMap, SinkError> {
@@ -49,11 +48,9 @@ impl HttpClient {
                 BodyFormat::JsonArray => "application/json",
             }),
         );
-        if options.compression != Compression::None {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        let target = Target::new(sink, url, &options.auth, &options.tls, &options.proxy, options.timeout, in_flight)?;
-        Ok(HttpClient { target, method, headers, format: options.format, compression: options.compression })
+        options.connection.compression.name_in(&mut headers);
+        let target = Target::new(sink, url, &options.connection, in_flight)?;
+        Ok(HttpClient { target, method, headers, format: options.format, compression: options.connection.compression })
     }
 
     async fn attempt(&self, request: Request<'_>) -> Outcome {
@@ -90,10 +87,7 @@ impl Client for HttpClient {
     }
 
     fn compress(&self, body: &[u8]) -> Option<Vec<u8>> {
-        match self.compression {
-            Compression::None => None,
-            Compression::Gzip(level) => Some(gzip(body, level)),
-        }
+        self.compression.apply(body)
     }
 }
 

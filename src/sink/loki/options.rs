@@ -1,7 +1,6 @@
 //! `sinks.NAME` with `type: loki` in the configuration.
 
-use crate::sink::{Auth, Compression, ProxyOptions, TlsOptions};
-use std::time::Duration;
+use crate::sink::ConnectionOptions;
 
 /// Options of a Loki sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,16 +13,8 @@ pub struct LokiOptions {
     pub labels: Vec<(String, String)>,
     /// Whether all other fields go with each entry as structured metadata (Loki 3, or 2.9 where it is allowed).
     pub structured_metadata: bool,
-    /// See [`Auth`].
-    pub auth: Auth,
-    /// See [`TlsOptions`].
-    pub tls: TlsOptions,
-    /// See [`ProxyOptions`].
-    pub proxy: ProxyOptions,
-    /// See [`Compression`].
-    pub compression: Compression,
-    /// Longest wait for an answer.
-    pub timeout: Duration,
+    /// How it is reached.
+    pub connection: ConnectionOptions,
 }
 
 impl Default for LokiOptions {
@@ -34,11 +25,7 @@ impl Default for LokiOptions {
             tenant: None,
             labels: vec![label("host", "host.name"), label("service_name", "service.name")],
             structured_metadata: true,
-            auth: Auth::None,
-            tls: TlsOptions::default(),
-            proxy: ProxyOptions::default(),
-            compression: Compression::None,
-            timeout: Duration::from_secs(30),
+            connection: ConnectionOptions::default(),
         }
     }
 }

@@ -2,14 +2,13 @@
 
 use super::options::LokiOptions;
 use crate::sink::client::{Client, Outcome, Report, Request, Sending};
-use crate::sink::compression::gzip;
 use crate::sink::http::header_map;
 use crate::sink::target::Target;
 use crate::sink::transport::{Answer, parse_url};
 use crate::sink::verdict::by_status;
 use crate::sink::{Compression, SinkError};
 use hyper::Method;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
 /// The client of a Loki sink.
 pub(crate) struct LokiClient {
@@ -28,11 +27,9 @@ impl LokiClient {
         let tenant: Vec<_> = options.tenant.iter().map(|tenant| ("X-Scope-OrgID".to_string(), tenant.clone())).collect();
         let mut headers = header_map(sink, &tenant)?;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if options.compression != Compression::None {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        let target = Target::new(sink, url, &options.auth, &options.tls, &options.proxy, options.timeout, in_flight)?;
-        Ok(LokiClient { target, headers, compression: options.compression })
+        options.connection.compression.name_in(&mut headers);
+        let target = Target::new(sink, url, &options.connection, in_flight)?;
+        Ok(LokiClient { target, headers, compression: options.connection.compression })
     }
 
     async fn attempt(&self, request: Request<'_>) -> Outcome {
@@ -71,10 +68,7 @@ impl Client for LokiClient {
     }
 
     fn compress(&self, body: &[u8]) -> Option<Vec<u8>> {
-        match self.compression {
-            Compression::None => None,
-            Compression::Gzip(level) => Some(gzip(body, level)),
-        }
+        self.compression.apply(body)
     }
 }
 

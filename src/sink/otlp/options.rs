@@ -1,37 +1,14 @@
 //! `sinks.NAME` with `type: otlp` in the configuration.
 
-use crate::sink::{Auth, Compression, ProxyOptions, TlsOptions};
-use std::time::Duration;
+use crate::sink::ConnectionOptions;
 
 /// Options of an OTLP sink.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OtlpOptions {
     /// Base URL, such as `http://collector:4318`; `/v1/logs` is put behind it.
     pub endpoint: String,
     /// Further headers.
     pub headers: Vec<(String, String)>,
-    /// See [`Auth`].
-    pub auth: Auth,
-    /// See [`TlsOptions`].
-    pub tls: TlsOptions,
-    /// See [`ProxyOptions`].
-    pub proxy: ProxyOptions,
-    /// See [`Compression`].
-    pub compression: Compression,
-    /// Longest wait for an answer.
-    pub timeout: Duration,
-}
-
-impl Default for OtlpOptions {
-    fn default() -> Self {
-        OtlpOptions {
-            endpoint: String::new(),
-            headers: Vec::new(),
-            auth: Auth::None,
-            tls: TlsOptions::default(),
-            proxy: ProxyOptions::default(),
-            compression: Compression::None,
-            timeout: Duration::from_secs(30),
-        }
-    }
+    /// How it is reached.
+    pub connection: ConnectionOptions,
 }

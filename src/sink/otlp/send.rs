@@ -2,14 +2,13 @@
 
 use super::options::OtlpOptions;
 use crate::sink::client::{Client, Outcome, Report, Request, Sending};
-use crate::sink::compression::gzip;
 use crate::sink::http::header_map;
 use crate::sink::target::Target;
 use crate::sink::transport::{Answer, excerpt, parse_url};
 use crate::sink::verdict::by_status;
 use crate::sink::{Compression, SinkError};
 use hyper::Method;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use prost::Message;
 
@@ -36,11 +35,9 @@ impl OtlpClient {
         }
         let mut headers = header_map(sink, &options.headers)?;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
-        if options.compression != Compression::None {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        let target = Target::new(sink, url, &options.auth, &options.tls, &options.proxy, options.timeout, in_flight)?;
-        Ok(OtlpClient { target, headers, compression: options.compression })
+        options.connection.compression.name_in(&mut headers);
+        let target = Target::new(sink, url, &options.connection, in_flight)?;
+        Ok(OtlpClient { target, headers, compression: options.connection.compression })
     }
 
     async fn attempt(&self, request: Request<'_>) -> Outcome {
@@ -101,10 +98,7 @@ impl Client for OtlpClient {
     }
 
     fn compress(&self, body: &[u8]) -> Option<Vec<u8>> {
-        match self.compression {
-            Compression::None => None,
-            Compression::Gzip(level) => Some(gzip(body, level)),
-        }
+        self.compression.apply(body)
     }
 }
 

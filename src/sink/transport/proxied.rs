@@ -1,9 +1,10 @@
 //! Through an HTTP proxy of the test's own.
 
-use super::tests::{ask, ok, status};
+use super::tests::{ask, ok, options as connection, status};
 use super::*;
 use crate::config::Secret;
 use crate::sink::testing::*;
+use crate::sink::{Auth, ProxyOptions, TlsOptions};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
@@ -49,7 +50,7 @@ fn options(address: SocketAddr, password: Option<Secret>) -> ProxyOptions {
 fn client(url: &str, proxy: &ProxyOptions) -> Transport {
     // Names are the proxy's to resolve.
     let tls = TlsOptions { insecure: true, ..TlsOptions::default() };
-    Transport::new("out", &[Url::parse(url).unwrap()], &Auth::None, &tls, proxy, PATIENCE, 2).unwrap()
+    Transport::new("out", &[Url::parse(url).unwrap()], &connection(tls, proxy.clone()), 2).unwrap()
 }
 
 fn tls() -> Arc<rustls::ServerConfig> {

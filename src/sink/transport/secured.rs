@@ -1,9 +1,10 @@
 //! TLS against servers with certificates of the test's own.
 
-use super::tests::{ask, ok, status};
+use super::tests::{ask, ok, options, status};
 use super::*;
 use crate::sink::testing::*;
 use crate::sink::tls::TlsVersion;
+use crate::sink::{ProxyOptions, TlsOptions};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -83,7 +84,7 @@ impl Files {
 }
 
 fn client(url: &str, tls: &TlsOptions) -> Transport {
-    Transport::new("out", &[Url::parse(url).unwrap()], &Auth::None, tls, &ProxyOptions::None, PATIENCE, 2).unwrap()
+    Transport::new("out", &[Url::parse(url).unwrap()], &options(tls.clone(), ProxyOptions::None), 2).unwrap()
 }
 
 fn trusting(ca: &Path) -> TlsOptions {
@@ -231,15 +232,7 @@ fn an_old_version_of_tls_can_be_refused() {
 #[test]
 fn files_that_cannot_be_used_are_told_of_at_the_start() {
     let (files, authority) = (Files::new(), Authority::new("ours"));
-    let error = |tls: TlsOptions| match Transport::new(
-        "out",
-        &[Url::parse("https://a").unwrap()],
-        &Auth::None,
-        &tls,
-        &ProxyOptions::None,
-        PATIENCE,
-        1,
-    ) {
+    let error = |tls: TlsOptions| match Transport::new("out", &[Url::parse("https://a").unwrap()], &options(tls, ProxyOptions::None), 1) {
         Err(error) => error.to_string().replace(&files.0.path().display().to_string(), "DIR"),
         Ok(_) => panic!("it is taken"),
     };

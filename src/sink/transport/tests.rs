@@ -1,6 +1,7 @@
 use super::*;
 use crate::sink::connect::Resolve;
 use crate::sink::testing::*;
+use crate::sink::{ProxyOptions, TlsOptions};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -18,9 +19,14 @@ fn words_of_a_receiver_are_made_safe_to_show() {
     assert_eq!(without_values("the field's type is unknown"), "the field's type is unknown");
 }
 
+/// A connection without a log-in.
+pub(super) fn options(tls: TlsOptions, proxy: ProxyOptions) -> ConnectionOptions {
+    ConnectionOptions { tls, proxy, timeout: PATIENCE, ..ConnectionOptions::default() }
+}
+
 fn plain(url: &str, proxy: &ProxyOptions) -> Transport {
     let url = Url::parse(url).unwrap();
-    Transport::new("out", &[url], &Auth::None, &TlsOptions::default(), proxy, PATIENCE, 2).unwrap()
+    Transport::new("out", &[url], &options(TlsOptions::default(), proxy.clone()), 2).unwrap()
 }
 
 /// Asks a URL; status, or what is said where there is no answer.

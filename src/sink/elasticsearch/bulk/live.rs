@@ -5,14 +5,13 @@
 use super::*;
 use crate::queue::RunFlags;
 use crate::sink::testing::*;
-use crate::sink::{Auth, SinkKind, TlsOptions};
+use crate::sink::{Auth, ConnectionOptions, SinkKind, TlsOptions};
 use serde_json::{Value, json};
 
 fn call(runtime: &tokio::runtime::Runtime, method: &str, url: &str, body: &Value) -> Value {
     let (url, tls) = (Url::parse(url).unwrap(), TlsOptions { insecure: true, ..TlsOptions::default() });
-    let transport =
-        Transport::new("test", std::slice::from_ref(&url), &auth(), &tls, &Default::default(), std::time::Duration::from_secs(60), 1)
-            .unwrap();
+    let connection = ConnectionOptions { auth: auth(), tls, timeout: std::time::Duration::from_secs(60), ..ConnectionOptions::default() };
+    let transport = Transport::new("test", std::slice::from_ref(&url), &connection, 1).unwrap();
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
     let answer = runtime.block_on(transport.send(method.parse().unwrap(), url, headers, body.into())).unwrap();
@@ -26,10 +25,11 @@ fn auth() -> Auth {
     }
 }
 
-fn options(endpoint: &str, index: &str) -> ElasticsearchOptions {
+fn options(endpoint: &str, index: &str, compression: Compression) -> ElasticsearchOptions {
     let ca_file = std::env::var_os("FOREBAY_TEST_CA").map(Into::into);
     let tls = TlsOptions { ca_file, ..TlsOptions::default() };
-    ElasticsearchOptions { endpoints: vec![endpoint.into()], index: index.into(), auth: auth(), tls, ..ElasticsearchOptions::default() }
+    let connection = ConnectionOptions { auth: auth(), tls, compression, ..ConnectionOptions::default() };
+    ElasticsearchOptions { endpoints: vec![endpoint.into()], index: index.into(), connection, ..ElasticsearchOptions::default() }
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn live_server_takes_any_bytes_once() {
     events[5].clear();
     events[77] = vec![b'x'; 40_000];
     for (round, compression) in [Compression::None, Compression::Gzip(1)].into_iter().enumerate() {
-        let options = ElasticsearchOptions { compression, ..options(&endpoint, &index) };
+        let options = options(&endpoint, &index, compression);
         let bench = Bench::start(SinkKind::Elasticsearch(options), batches(&events, 300, 0), runtime());
         bench.finish();
         let (status, letters) = (bench.sink().status(), bench.letters.records.lock().unwrap());
@@ -65,7 +65,11 @@ fn live_server_takes_any_bytes_once() {
 
     // A closed index is the operator's: held, nothing dropped, and delivered when it is open again.
     call(&setup, "POST", &format!("{endpoint}/{index}/_close"), &Value::Null);
-    let bench = Bench::start(SinkKind::Elasticsearch(options(&endpoint, &index)), batches(&lines(4), 2, RunFlags::UTF8), runtime());
+    let bench = Bench::start(
+        SinkKind::Elasticsearch(options(&endpoint, &index, Compression::None)),
+        batches(&lines(4), 2, RunFlags::UTF8),
+        runtime(),
+    );
     while bench.sink().status().state != "held" {
         std::thread::yield_now();
     }
@@ -74,7 +78,7 @@ fn live_server_takes_any_bytes_once() {
     bench.finish();
     assert!(bench.letters.records.lock().unwrap().is_empty());
 
-    let missing = ElasticsearchOptions { pipeline: Some("nowhere".into()), ..options(&endpoint, &index) };
+    let missing = ElasticsearchOptions { pipeline: Some("nowhere".into()), ..options(&endpoint, &index, Compression::None) };
     let bench = Bench::start(SinkKind::Elasticsearch(missing), batches(&lines(4), 2, RunFlags::UTF8), runtime());
     while bench.sink().status().state != "held" {
         std::thread::yield_now();

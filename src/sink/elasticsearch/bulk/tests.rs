@@ -1,7 +1,7 @@
 use super::*;
 use crate::queue::RunFlags;
-use crate::sink::SinkKind;
 use crate::sink::testing::*;
+use crate::sink::{Auth, ConnectionOptions, SinkKind, TlsOptions};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -54,7 +54,10 @@ fn a_bulk_request_as_it_goes_over_the_wire() {
     let server = Server::start(&runtime, |_, request| all_created(request));
     let options = ElasticsearchOptions {
         pipeline: Some("my pipe".into()),
-        auth: crate::sink::Auth::Basic { user: "ship".into(), password: crate::config::Secret::new("secret") },
+        connection: ConnectionOptions {
+            auth: Auth::Basic { user: "ship".into(), password: crate::config::Secret::new("secret") },
+            ..ConnectionOptions::default()
+        },
         ..kind(&server.url)
     };
     let bench = Bench::start(SinkKind::Elasticsearch(options), batches(&lines(2), 2, RunFlags::UTF8), runtime);
@@ -325,7 +328,8 @@ fn gzip_bodies_hold_the_same_and_dated_indices_come_from_the_event() {
     let runtime = runtime();
     let answers = |count: usize| Reply::Answer(200, JSON, json!({"items": vec![json!({"create": {"status": 201}}); count]}).to_string());
     let server = Server::start(&runtime, move |_, _| answers(3));
-    let options = ElasticsearchOptions { compression: Compression::Gzip(1), index: "logs-%Y.%m.%d".into(), ..kind(&server.url) };
+    let connection = ConnectionOptions { compression: Compression::Gzip(1), ..ConnectionOptions::default() };
+    let options = ElasticsearchOptions { connection, index: "logs-%Y.%m.%d".into(), ..kind(&server.url) };
     let bench = Bench::start(SinkKind::Elasticsearch(options), batches(&lines(3), 3, RunFlags::UTF8), runtime);
     bench.finish();
     let request = server.requests().remove(0);
@@ -372,12 +376,16 @@ fn a_held_sink_says_so() {
 #[test]
 fn https_clients_can_be_built_and_bad_options_are_told() {
     let https = ElasticsearchOptions { endpoints: vec!["https://search:9200".into()], ..ElasticsearchOptions::default() };
-    for tls in [crate::sink::TlsOptions::default(), crate::sink::TlsOptions { insecure: true, ..Default::default() }] {
-        BulkClient::new("search", &ElasticsearchOptions { tls, ..https.clone() }, 2).map(drop).unwrap();
+    let secured = |tls: TlsOptions| {
+        let connection = ConnectionOptions { tls, ..ConnectionOptions::default() };
+        ElasticsearchOptions { connection, ..https.clone() }
+    };
+    for tls in [TlsOptions::default(), TlsOptions { insecure: true, ..TlsOptions::default() }] {
+        BulkClient::new("search", &secured(tls), 2).map(drop).unwrap();
     }
     let error = |options: &ElasticsearchOptions| BulkClient::new("search", options, 2).map(drop).unwrap_err().to_string();
-    let missing = crate::sink::TlsOptions { ca_file: Some("/nowhere/ca.pem".into()), ..Default::default() };
-    insta::assert_snapshot!(error(&ElasticsearchOptions { tls: missing, ..https }), @r"sink search: TLS: cannot read /nowhere/ca.pem: No such file or directory (os error 2)");
+    let missing = TlsOptions { ca_file: Some("/nowhere/ca.pem".into()), ..TlsOptions::default() };
+    insta::assert_snapshot!(error(&secured(missing)), @r"sink search: TLS: cannot read /nowhere/ca.pem: No such file or directory (os error 2)");
     insta::assert_snapshot!(error(&kind("ftp://search")), @r"sink search: ftp://search cannot be used: it is neither http:// nor https://; expected something like https://search:9200");
     insta::assert_snapshot!(error(&kind("http://me:hush@search")), @r"sink search: http://search cannot be used: user and password belong under auth, not into the URL; expected something like https://search:9200");
     insta::assert_snapshot!(error(&ElasticsearchOptions::default()), @r"sink search: it has no endpoints; expected at least one URL");

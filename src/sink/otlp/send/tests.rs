@@ -1,7 +1,7 @@
 use super::*;
 use crate::queue::RunFlags;
-use crate::sink::SinkKind;
 use crate::sink::testing::*;
+use crate::sink::{ConnectionOptions, SinkKind};
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceRequest};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 
@@ -9,7 +9,8 @@ const PROTOBUF: &[(&str, &str)] = &[("content-type", "application/x-protobuf")];
 
 fn kind(url: &str) -> OtlpOptions {
     let headers = vec![("X-Team".into(), "shop".into())];
-    OtlpOptions { endpoint: url.into(), headers, compression: Compression::Gzip(1), ..OtlpOptions::default() }
+    let connection = ConnectionOptions { compression: Compression::Gzip(1), ..ConnectionOptions::default() };
+    OtlpOptions { endpoint: url.into(), headers, connection }
 }
 
 /// The messages of a request.
