@@ -140,7 +140,11 @@ impl Stream {
         self.written.fetch_max(end, Ordering::Release);
     }
 
+    /// Never goes back: an announcement, or a segment read again, may come behind what follows it.
     pub(crate) fn set_durable(&self, position: Position) {
-        *self.durable.lock().unwrap_or_else(|e| e.into_inner()) = position;
+        let mut durable = self.durable.lock().unwrap_or_else(|e| e.into_inner());
+        if position.end >= durable.end {
+            *durable = position;
+        }
     }
 }

@@ -376,7 +376,12 @@ impl PartitionWriter {
         self.marks.0 = self.newest_segment();
         let mut latest: HashMap<u64, (Arc<Stream>, Position)> = HashMap::new();
         for run in self.unsynced.iter().flat_map(|b| &b.runs).filter(|r| !r.flags.has(RunFlags::REPAIR)) {
-            latest.insert(run.stream.id, (run.stream.clone(), Position { end: run.source_end, tail: run.tail }));
+            let reached = Position { end: run.source_end, tail: run.tail };
+            let (_, position) = latest.entry(run.stream.id).or_insert_with(|| (run.stream.clone(), reached));
+            // One that was announced may have had its first block written before.
+            if reached.end >= position.end {
+                *position = reached;
+            }
         }
         SyncPart {
             partition: self.partition.clone(),

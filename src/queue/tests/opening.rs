@@ -1,6 +1,7 @@
 //! A start takes as long as what was not synced, not as the queue: it reads a segment's header and index, never its batches.
 
 use super::*;
+use crate::queue::Position;
 use crate::queue::clock::SystemClock;
 use crate::queue::disk::{Disk, DiskFile, StdDisk};
 use crate::queue::format::SEGMENT_HEADER;
@@ -119,4 +120,26 @@ fn a_start_reads_no_batches_of_what_is_synced_however_large_the_queue_is() {
     );
     // And of the newest one what was not surely durable, once to check it and once to copy it.
     assert!(killed_of_many <= many * each + 3 * SEGMENT, "after a kill: {killed_of_many} bytes with {many} segments");
+}
+
+#[test]
+fn a_position_never_goes_back_whatever_is_announced_behind_a_block() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Queue::open(options(dir.path()), &["logs".into()]).unwrap();
+    // In one sync with the block, and in a later one.
+    for (number, between) in [(1, false), (2, true)] {
+        let queue = open();
+        let stream = queue.declare(spec(number));
+        let block = block(&stream, 0, &lines(0, 3));
+        let end = block.source_end;
+        queue.append(block).unwrap();
+        assert!(!between || queue.flush(LONG));
+        queue.announce(vec![(stream.clone(), Position::default())]);
+        assert!(queue.flush(LONG));
+        assert_eq!(stream.durable().end, end);
+        queue.close();
+        drop(queue);
+        let known = open().streams().into_iter().find(|s| s.spec().key == number).unwrap();
+        assert_eq!(known.durable().end, end, "after a restart");
+    }
 }
