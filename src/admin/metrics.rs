@@ -140,6 +140,13 @@ pub(crate) fn render(status: &Status) -> String {
     states(&mut page, "forebay_sink_state", "1 for the state of the sink.", &["idle", "sending", "retrying", "held"], &held);
     let sinks: Vec<_> = status.sinks.iter().map(|(name, s)| (labels(&[("sink", name)]), s)).collect();
     rows(&mut page, "forebay_sink_", &SINK, &sinks);
+    let filtered = |(name, s): (&String, &SinkStatus)| {
+        let row = |(step, events): (&String, &u64)| (labels(&[("sink", name), ("step", step)]), *events as f64);
+        s.filtered_by.iter().map(row).collect::<Vec<_>>()
+    };
+    let filtered: Vec<_> = status.sinks.iter().flat_map(filtered).collect();
+    let help = "Events that one processor left out; `when` is the condition of the sink.";
+    family(&mut page, "forebay_sink_filtered_by_total", help, filtered);
     let endpoints: Vec<_> = status
         .sinks
         .iter()

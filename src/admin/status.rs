@@ -197,6 +197,9 @@ pub struct SinkStatus {
     /// Events that its chain of processors left out.
     #[serde(default)]
     pub filtered: u64,
+    /// How many by which processor; `when` is the sink's own.
+    #[serde(default)]
+    pub filtered_by: BTreeMap<String, u64>,
     /// Failures of processors at events that were sent all the same, tagged.
     #[serde(default)]
     pub process_failures: u64,

@@ -98,7 +98,7 @@ fn step(item: &Field<'_>, number: usize) -> Option<Step> {
 }
 
 /// A condition; its mistakes are shown where they are.
-fn condition(field: &Field<'_>) -> Option<Condition> {
+pub(crate) fn condition(field: &Field<'_>) -> Option<Condition> {
     let value = field.value("a condition such as `log.level == \"debug\"`")?;
     match Condition::parse(&value.text) {
         Ok(condition) => Some(condition),

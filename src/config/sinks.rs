@@ -2,10 +2,11 @@
 
 use super::decode::{Ctx, Field, Map};
 use super::more_sinks as more;
-use super::process::{Chains, chain_of};
+use super::process::{Chains, chain_of, condition};
 use super::sink_kinds as kinds;
 use super::sources::{Component, enabled};
 use super::yaml::{Kind, Pos};
+use crate::process::chain::Chain;
 use crate::queue::CatchUp;
 use crate::sink::{SinkKind, SinkOptions, console, elasticsearch, file, http, loki, otlp};
 use std::collections::BTreeMap;
@@ -139,6 +140,22 @@ fn options(ctx: &Ctx<'_>, name: &str, kind: Type, mut map: Map<'_>, chains: &Cha
             field.wrong(format!("`{}` does nothing where lines are shown as they are", field.path), "`format: json` beside it");
         }
     }
+    if let Some(field) = map.get("when") {
+        route(&field, &mut options);
+    }
     map.finish(&[]);
     options
+}
+
+/// `when` of a sink: of what its chain leaves it gets only that for which the condition holds.
+fn route(field: &Field<'_>, options: &mut SinkOptions) {
+    if let SinkKind::Console(own) = &options.kind
+        && own.format == console::ConsoleFormat::Text
+    {
+        field.wrong(format!("`{}` does nothing where lines are shown as they are", field.path), "`format: json` beside it");
+    }
+    let Some(condition) = condition(field) else { return };
+    let hash = field.value("a condition").map_or(0, |value| xxhash_rust::xxh3::xxh3_64(value.text.as_bytes()));
+    let chain = options.process.take().unwrap_or_else(|| Chain::new(Vec::new(), 0));
+    options.process = Some(chain.routed(condition, hash));
 }

@@ -73,6 +73,8 @@ impl Clone for Step {
 #[derive(Clone, Debug)]
 pub struct Chain {
     steps: Vec<Step>,
+    /// The sink's own `when`: only events for which it holds behind the last step are the sink's.
+    route: Option<Condition>,
     /// Paths that a failure writes.
     tags: Path,
     message: Path,
@@ -102,7 +104,14 @@ impl Chain {
     /// A chain whose configuration has this hash.
     pub(crate) fn new(steps: Vec<Step>, hash: u64) -> Chain {
         let path = |name| Path::parse(name).expect("a right name");
-        Chain { steps, tags: path("tags"), message: path("error.message"), version: (hash as u32).max(1) }
+        Chain { steps, route: None, tags: path("tags"), message: path("error.message"), version: (hash as u32).max(1) }
+    }
+
+    /// The same for a sink that takes only events for which `when` holds behind the last step; `hash` is that of its text.
+    pub(crate) fn routed(mut self, when: Condition, hash: u64) -> Chain {
+        self.version = (self.version.rotate_left(1) ^ hash as u32).max(1);
+        self.route = Some(when);
+        self
     }
 
     /// Part of the batch IDs: other processing gives other bytes. Never 0.
@@ -135,11 +144,14 @@ impl Chain {
                 }
             }
         }
-        Verdict::Send
+        match &self.route {
+            Some(route) if !route.holds(event) => Verdict::Filtered(self.steps.len()),
+            _ => Verdict::Send,
+        }
     }
 
     /// The name of a step, for a message.
     pub(crate) fn step(&self, number: usize) -> &str {
-        self.steps.get(number).map_or("", |step| &step.name)
+        self.steps.get(number).map_or("when", |step| &step.name)
     }
 }

@@ -134,9 +134,14 @@ impl Job {
         self.recovered();
     }
 
-    /// Says what was filtered by which processor.
+    /// Counts, and says, what was filtered by which processor.
     fn tell_left_out(&self) {
+        let mut by = self.shared.stats.filtered_by.lock().unwrap_or_else(|e| e.into_inner());
         for (step, events) in &self.left_out.by {
+            match by.get_mut(step) {
+                Some(count) => *count += events,
+                None => drop(by.insert(step.clone(), *events)),
+            }
             tracing::debug!("sink {}: {} events of batch {} filtered by {step}", self.shared.name, thousands(*events), self.batch.id);
         }
     }

@@ -24,6 +24,8 @@ pub(crate) struct Stats {
     pub dead_lettered: AtomicU64,
     /// Events that the sink's chain left out.
     pub filtered: AtomicU64,
+    /// How many by which processor.
+    pub filtered_by: Mutex<BTreeMap<String, u64>>,
     /// Failures of processors at events that were sent all the same.
     pub process_failures: AtomicU64,
     pub in_flight: AtomicU64,
@@ -99,6 +101,7 @@ impl Stats {
             batches_refused: get(&self.refused),
             dead_lettered: get(&self.dead_lettered),
             filtered: get(&self.filtered),
+            filtered_by: self.filtered_by.lock().unwrap_or_else(|e| e.into_inner()).clone(),
             process_failures: get(&self.process_failures),
             in_flight,
             ..SinkStatus::default()

@@ -20,7 +20,7 @@ sinks:
        |
      9 |     endpoint: http://localhost:9200
        |     ^^^^^^^^
-       = expected one of: type, enabled, cloud_id, endpoints, index, data_stream, routing, include, pipeline, auth, tls, proxy, compression, timeout, previous_name, topics, batch, catch_up, in_flight, retry, process
+       = expected one of: type, enabled, cloud_id, endpoints, index, data_stream, routing, include, pipeline, auth, tls, proxy, compression, timeout, previous_name, topics, batch, catch_up, in_flight, retry, process, when
        = help: did you mean `endpoints`?
 
     1 error in pipeline.yaml; nothing was started and no data was touched
@@ -194,7 +194,7 @@ sinks:
        |
      3 |   l: {type: loki, endpoint: "http://loki:3100/loki/api/v1/push", labels: {1st: host.name, level: log.level}, tennant: x}
        |                                                                                                              ^^^^^^^
-       = expected one of: type, enabled, endpoint, tenant, labels, structured_metadata, auth, tls, proxy, compression, timeout, previous_name, topics, batch, catch_up, in_flight, retry, process
+       = expected one of: type, enabled, endpoint, tenant, labels, structured_metadata, auth, tls, proxy, compression, timeout, previous_name, topics, batch, catch_up, in_flight, retry, process, when
        = help: did you mean `tenant`?
 
     error: unknown key `endpoints` in sinks.o
@@ -202,7 +202,7 @@ sinks:
        |
      4 |   o: {type: otlp, endpoints: "http://collector:4318"}
        |                   ^^^^^^^^^
-       = expected one of: type, enabled, endpoint, auth, tls, proxy, compression, timeout, headers, previous_name, topics, batch, catch_up, in_flight, retry, process
+       = expected one of: type, enabled, endpoint, auth, tls, proxy, compression, timeout, headers, previous_name, topics, batch, catch_up, in_flight, retry, process, when
        = help: did you mean `endpoint`?
 
     3 errors in pipeline.yaml; nothing was started and no data was touched
