@@ -2,9 +2,9 @@
 //!
 //! `cargo bench --bench outage` (`-- --seconds 600 --rate 20000 --size 200 --check --agent BINARY`) writes lines at a steady rate
 //! into a file that the agent follows with its defaults. After a tenth of the time the receiver goes down, and comes back after
-//! `--seconds`. The table is the curve; below it stands how fast the backlog drained, beside the rate at which lines came in
+//! `--seconds`; with `--server HOST:PORT` it is a door in front of that real Elasticsearch or OpenSearch. The table is the curve; below it stands how fast the backlog drained, beside the rate at which lines came in
 //! meanwhile. `--check` fails if that is less than ten times, if memory grew by more than a tenth during the outage, or if it was
-//! ever more than 48 MiB.
+//! ever more than 48 MiB; at a real server, which sets the speed itself, if 1 % of the requests were answered with 429.
 
 mod common;
 
@@ -28,10 +28,12 @@ struct Options {
     size: usize,
     check: bool,
     agent: String,
+    server: Option<String>,
 }
 
 fn options() -> Options {
-    let mut options = Options { seconds: 60, rate: 20_000, size: 200, check: false, agent: env!("CARGO_BIN_EXE_forebay").into() };
+    let mut options =
+        Options { seconds: 60, rate: 20_000, size: 200, check: false, agent: env!("CARGO_BIN_EXE_forebay").into(), server: None };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().unwrap_or_else(|| panic!("{arg} takes a value"));
@@ -41,9 +43,10 @@ fn options() -> Options {
             "--size" => options.size = value().parse().expect("--size BYTES"),
             "--check" => options.check = true,
             "--agent" => options.agent = value(),
+            "--server" => options.server = Some(value()),
             // What `cargo bench` adds.
             "--bench" => {}
-            other => panic!("unknown option {other}: --seconds, --rate, --size, --check, --agent"),
+            other => panic!("unknown option {other}: --seconds, --rate, --size, --check, --agent, --server"),
         }
     }
     options
@@ -72,12 +75,14 @@ fn write(path: PathBuf, rate: u64, size: usize, written: &AtomicU64, stop: &Atom
 fn main() {
     let options = options();
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let receiver = Receiver::start();
+    let receiver = Receiver::before(options.server.clone());
     let (written, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let pipeline = dir.path().join("pipeline.yaml");
     let text = format!(
-        "data_dir: {dir}/data\nadmin: off\nsources:\n  app: {{type: file, include: [\"{dir}/*.log\"]}}\nsinks:\n  search: {{type: elasticsearch, endpoints: [\"{}\"], index: logs-app}}\n",
+        "data_dir: {dir}/data\nadmin: off\nsources:\n  app: {{type: file, include: [\"{dir}/*.log\"]}}\nsinks:\n  search: {{type: elasticsearch, endpoints: [\"{}\"], index: \"{}\"}}\n",
         receiver.url(),
+        // One of its own at each run.
+        format_args!("forebay-outage-{}", std::process::id()),
         dir = dir.path().display(),
     );
     fs::write(&pipeline, text).expect("room for the pipeline");
@@ -152,7 +157,13 @@ fn main() {
     );
     println!("memory: grew to {growth:.2} times during the outage (bar: 1.1); at most {most:.1} MiB (bar: 48)");
     println!("lines written {total}, documents received {got}");
-    if got != total || options.check && (speed < BAR * options.rate as f64 || growth > 1.1 || most > 48.0) {
+    let (busy, requests) = (receiver.count.busy.load(Relaxed), receiver.count.requests.load(Relaxed));
+    let too_busy = options.server.is_some() && busy * 100 >= requests;
+    if options.server.is_some() {
+        println!("requests {requests}, answered with 429: {busy} (bar: under 1 %)");
+    }
+    let slow = options.server.is_none() && speed < BAR * options.rate as f64;
+    if got != total || options.check && (slow || too_busy || growth > 1.1 || most > 48.0) {
         std::process::exit(1);
     }
 }

@@ -3,6 +3,8 @@
 // Each bench uses a part of it.
 #![allow(dead_code)]
 
+mod relay;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -18,6 +20,11 @@ pub struct Receiver {
 
 impl Receiver {
     pub fn start() -> Receiver {
+        Self::before(None)
+    }
+
+    /// The same in front of a real server (`host:port`), which is asked.
+    pub fn before(server: Option<String>) -> Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let (count, up) = (Arc::new(Count::default()), Arc::new(AtomicBool::new(true)));
@@ -25,7 +32,12 @@ impl Receiver {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (count, up) = (shared.clone(), open.clone());
-                std::thread::spawn(move || if up.load(Ordering::Relaxed) { serve(stream, &count, &up) } else { None });
+                let server = server.clone();
+                std::thread::spawn(move || match &server {
+                    _ if !up.load(Ordering::Relaxed) => None,
+                    Some(server) => relay::pass(stream, server, &count, &up).ok(),
+                    None => serve(stream, &count, &up),
+                });
             }
         });
         Receiver { count, up, address }
@@ -52,6 +64,8 @@ pub fn resident(pid: u32) -> u64 {
 pub struct Count {
     pub documents: AtomicU64,
     pub requests: AtomicU64,
+    /// Requests that a real server answered with 429, as a whole or for some of their events.
+    pub busy: AtomicU64,
     pub changed: (Mutex<()>, Condvar),
 }
 
