@@ -296,6 +296,31 @@ fn why_says_what_holds_for_a_file() {
     check("app.log.1", 0, &["It is a rotated generation of", "the agent is stopped"]);
 }
 
+/// What a sink leaves out is told apart from what it delivered, also by the files of an agent that was killed; and judged
+/// anew where the group is moved back.
+#[test]
+fn what_a_sink_has_left_out_is_told_apart() {
+    let (bench, receiver) = (Bench::new(), Receiver::start().expect("a receiver"));
+    let sink = |when: &str| format!("{}\n    when: {when}", elasticsearch_sink(&receiver.url()));
+    bench.pipeline(&sink(r#"'message matches "-0*[0-9]*[05]$"'"#), "", "");
+    let text: String = (0..100).map(|n| format!("line-{n}\n")).collect();
+    let left_out: usize = (0..100).filter(|n| n % 5 != 0).map(|n| format!("line-{n}\n").len()).sum();
+    bench.append("app.log", &text);
+    let mut agent = start(&bench);
+    let counts = |found: &Value| (total(found, "acknowledged").as_u64(), total(found, "filtered").as_u64());
+    let expected = (Some((text.len() - left_out) as u64), Some(left_out as u64));
+    assert_eq!(counts(&complete(&bench, &mut agent)), expected);
+    agent.kill();
+    let (code, found) = audit(&bench);
+    assert_eq!((code, counts(&found)), (COMPLETE, expected), "of a killed agent");
+    assert!(said(&on(&bench, &["groups", "reset", "search", "--to-earliest"])).contains("search"));
+    assert_eq!(counts(&audit(&bench).1), (Some(0), Some(0)), "all is to be judged anew");
+    bench.pipeline(&sink(r#"'message != "line-7"'"#), "", "");
+    let mut agent = start(&bench);
+    assert_eq!(counts(&complete(&bench, &mut agent)), (Some(text.len() as u64 - 7), Some(7)));
+    assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
+}
+
 #[test]
 fn why_says_which_permission_is_missing() {
     let name = "why_says_which_permission_is_missing";

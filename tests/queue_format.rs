@@ -373,6 +373,59 @@ fn the_document_alone_suffices_to_read_compressed_batches() {
 }
 
 #[test]
+fn the_document_alone_suffices_to_read_what_sinks_have_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Queue::open(QueueOptions { dir: dir.path().into(), ..QueueOptions::default() }, &["logs".into()]).unwrap();
+    let limits = Limits { max_bytes: 1 << 20, overhead: 0, max_events: 10, linger: Duration::ZERO };
+    let subscription = Subscription { group: "search".into(), previous: None, topics: vec![], pipeline: 0, ..Subscription::default() };
+    // Each record of what was left out: the kind, the batches, and the sums of what is before them.
+    let read = || {
+        let journal = fs::read(dir.path().join("groups/journal")).unwrap();
+        let (mut f, mut found) = (Fields(&journal), Vec::new());
+        while f.0.iter().any(|b| *b != 0) {
+            let (magic, n, sum) = (f.take(4).to_vec(), f.u32() as usize, f.u32());
+            let content = f.take(n);
+            assert_eq!(sum, crc(&[content]));
+            let mut c = Fields(content);
+            if magic != b"FBF1" {
+                assert_eq!(magic, b"FBG1");
+                continue;
+            }
+            assert_eq!((c.text(), c.text(), c.u32()), ("search".into(), "logs".into(), 0));
+            let kind = c.take(1)[0];
+            let settled: Vec<_> = if kind == 1 { (0..c.u32()).map(|_| (c.u64(), c.u64())).collect() } else { Vec::new() };
+            let batches = if kind == 1 { c.u32() } else { 1 };
+            let batch = |c: &mut Fields| ((c.u64(), c.u64()), (0..c.u32()).map(|_| (c.u64(), c.u64())).collect::<Vec<_>>());
+            found.push((kind, settled, (0..batches).map(|_| batch(&mut c)).collect::<Vec<_>>()));
+            assert!(c.0.is_empty());
+        }
+        found
+    };
+    let queue = open();
+    let stream =
+        queue.declare(StreamSpec { key: 5 << 70, source: "app".into(), topic: "logs".into(), path: "/a".into(), ..StreamSpec::default() });
+    let mut at = 0;
+    for n in 0..2 {
+        let block = block(&stream, at, &vec![format!("event {n}\n").into_bytes(); 10]);
+        at = block.source_end;
+        queue.append(block).unwrap();
+    }
+    assert!(queue.flush(LONG));
+    let mut consumer = queue.subscribe(&subscription).unwrap();
+    for _ in 0..2 {
+        let batch = consumer.poll(&limits, LONG).unwrap().unwrap();
+        consumer.acker().ack_without(&batch.id, &[(stream.id, batch.id.first + 8)]);
+    }
+    let batches = vec![((0, 9), vec![(1, 8)]), ((10, 19), vec![(1, 18)])];
+    let one = |n: usize| (0, vec![], vec![batches[n].clone()]);
+    assert_eq!(read(), [one(0), one(1)]);
+    queue.close();
+    drop((queue, consumer));
+    drop(open());
+    assert_eq!(read(), [(1, vec![], batches)]);
+}
+
+#[test]
 fn the_document_alone_suffices_to_read_the_ledger_of_losses() {
     let dir = tempfile::tempdir().unwrap();
     let open = || {

@@ -317,6 +317,7 @@ mod tests {
             batches_refused: 509,
             dead_lettered: 510,
             filtered: 518,
+            filtered_by: BTreeMap::from([("when".into(), 520)]),
             process_failures: 519,
             in_flight: 511,
             in_flight_limit: 514,
@@ -424,7 +425,7 @@ mod tests {
         let samples = parse(&render(&status)).unwrap();
         let mut expected = vec![602.0, 603.0, 806.0];
         numbers(&serde_json::to_value(&status).unwrap(), &mut expected);
-        assert_eq!(expected.len(), 3 + 2 + 17 + 7 + 7 + 5 + 16 + 4 + 3);
+        assert_eq!(expected.len(), 3 + 2 + 17 + 7 + 7 + 5 + 17 + 4 + 3);
         for number in expected {
             assert_eq!(samples.values().filter(|v| **v == number).count(), 1, "{number}");
         }
@@ -445,6 +446,7 @@ mod tests {
             (r#"forebay_sink_state{sink="search",state="held"}"#, 1.0),
             (r#"forebay_sink_lag_events{sink="search"}"#, 501.0),
             (r#"forebay_sink_lag_seconds{sink="search"}"#, 503.5),
+            (r#"forebay_sink_filtered_by_total{sink="search",step="when"}"#, 520.0),
             (r#"forebay_sink_endpoint_state{sink="search",endpoint="https://search:9200",state="slow"}"#, 1.0),
             (r#"forebay_sink_endpoint_latency_seconds{sink="search",endpoint="https://search:9200"}"#, 805.5),
             (r#"forebay_sink_notices{sink="search"}"#, 1.0),

@@ -338,9 +338,13 @@ impl Managed<'_> {
         for record in records {
             let entries = by_stream.remove(&record.id).unwrap_or_default();
             let groups = places.get(&(record.spec.topic.as_str(), record.partition)).map(Vec::as_slice).unwrap_or_default();
+            let filtered = |name: &str| {
+                let here = |(k, _): &&(&Key, &GroupState)| (&*k.0, &*k.1, k.2) == (name, record.spec.topic.as_str(), record.partition);
+                keys.iter().find(here).map_or(0, |(_, state)| state.filtered.of(record.id))
+            };
             let sinks = groups.iter().map(|name| {
                 let found = pass.found.remove(&(record.id, index(name))).unwrap_or_default();
-                (name.to_string(), account(record.position.end, name, &found, &entries))
+                (name.to_string(), account(record.position.end, name, &found, filtered(name), &entries))
             });
             let sinks = sinks.collect();
             let read = record.position.end.max(pass.reach.get(&record.id).copied().unwrap_or(0));
@@ -457,7 +461,7 @@ fn unread(entries: &[&LossEntry]) -> BTreeMap<String, Ranges> {
 }
 
 /// What became of the first `queued` bytes of a stream at a group.
-fn account(queued: u64, group: &str, found: &AtGroup, entries: &[&LossEntry]) -> SinkBooks {
+fn account(queued: u64, group: &str, found: &AtGroup, filtered: u64, entries: &[&LossEntry]) -> SinkBooks {
     let mut taken = Ranges::new();
     let mut books = SinkBooks {
         pending: take(&mut taken, &found.pending, queued),
@@ -475,6 +479,8 @@ fn account(queued: u64, group: &str, found: &AtGroup, entries: &[&LossEntry]) ->
             LossState::Lost | LossState::ReadAgain => {}
         }
     }
-    books.acknowledged = queued - total(&taken, queued);
+    let done = queued - total(&taken, queued);
+    books.filtered = filtered.min(done);
+    books.acknowledged = done - books.filtered;
     books
 }

@@ -183,7 +183,7 @@ impl GroupConsumer {
                 }
                 self.cursors[at].resend.pop_front();
                 let key = self.cursors[at].key.clone();
-                let _ = self.groups.ack(&key, self.cursors[at].generation, first, last, self.clock.age_ms());
+                let _ = self.groups.ack(&key, self.cursors[at].generation, (first, last), &[], self.clock.age_ms());
                 return Ok(None);
             }
             let kind = if under_way { self.cursors[at].kind(first) } else { BatchKind::Events };
@@ -194,7 +194,7 @@ impl GroupConsumer {
         let ready = self.cursors[at].fill(limits, now)?;
         for (first, last) in std::mem::take(&mut self.cursors[at].gaps) {
             let key = self.cursors[at].key.clone();
-            let _ = self.groups.ack(&key, self.cursors[at].generation, first, last, self.clock.age_ms());
+            let _ = self.groups.ack(&key, self.cursors[at].generation, (first, last), &[], self.clock.age_ms());
         }
         if !ready || self.cursors[at].parts.is_empty() {
             return Ok(None);
@@ -252,11 +252,15 @@ pub(crate) struct GroupAcker {
 
 impl Acker for GroupAcker {
     fn ack(&self, id: &BatchId) {
+        self.ack_without(id, &[]);
+    }
+
+    fn ack_without(&self, id: &BatchId, filtered: &[(u64, u64)]) {
         let key = (id.group.clone(), id.topic.clone(), id.partition);
         let now = self.clock.age_ms();
         let acked = match id.kind {
             BatchKind::Letters { .. } => self.groups.ack_letters(&key, id.first, id.last, now),
-            BatchKind::Events | BatchKind::Overwrite { .. } => self.groups.ack(&key, id.reset, id.first, id.last, now),
+            BatchKind::Events | BatchKind::Overwrite { .. } => self.groups.ack(&key, id.reset, (id.first, id.last), filtered, now),
         };
         if let Err(e) = acked {
             tracing::warn!("cannot write the groups' journal: {e}; the offset is in memory, a crash now would only deliver again");

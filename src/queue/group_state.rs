@@ -1,7 +1,8 @@
 //! A group's state in one partition, and its record in the groups' journal: each is the whole state, so the last sound
-//! one counts.
+//! one counts. Only what was left out stands in records of its own, batch by batch.
 
 use super::codec::{Reader, Writer};
+use super::filtered::{self, Filtered};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub(crate) struct GroupState {
     pub(crate) letters: BTreeMap<u64, u64>,
     /// Names that the group had before: its dead letters may bear them.
     pub(crate) earlier: BTreeSet<Arc<str>>,
+    /// What its sink has left out.
+    pub(crate) filtered: Arc<Filtered>,
 }
 
 /// A range (first, last) that is to be sent once more.
@@ -71,6 +74,8 @@ impl GroupState {
         let until = self.high_end();
         let overwrites = overwrite && until > offset;
         let sent = until.max(self.replay_until);
+        let mut filtered = self.filtered.clone();
+        Arc::make_mut(&mut filtered).moved(offset);
         GroupState {
             committed: offset,
             updated_ms: now_ms,
@@ -82,6 +87,7 @@ impl GroupState {
             redriven_until: self.redriven_until,
             letters: self.letters.clone(),
             earlier: self.earlier.clone(),
+            filtered,
             ..GroupState::default()
         }
     }
@@ -123,10 +129,7 @@ impl GroupState {
 }
 
 pub(crate) fn encode(key: &Key, state: &GroupState) -> Vec<u8> {
-    let mut w = Writer::default();
-    w.bytes(key.0.as_bytes());
-    w.bytes(key.1.as_bytes());
-    w.u32(key.2);
+    let mut w = of_key(key);
     w.u64(state.committed);
     w.u64(state.updated_ms);
     for map in [&state.acked, &state.in_flight, &state.again] {
@@ -147,17 +150,39 @@ pub(crate) fn encode(key: &Key, state: &GroupState) -> Vec<u8> {
     w.u32(state.earlier.len() as u32);
     state.earlier.iter().for_each(|name| w.bytes(name.as_bytes()));
     w.u64(state.replay_until);
+    sealed(MAGIC, &w)
+}
+
+/// The record of what was left out of one batch.
+pub(crate) fn encode_filtered(key: &Key, first: u64, last: u64, parts: &[(u64, u64)]) -> Vec<u8> {
+    let mut w = of_key(key);
+    w.u8(0);
+    filtered::encode_batch(first, last, parts, &mut w);
+    sealed(filtered::MAGIC, &w)
+}
+
+fn of_key(key: &Key) -> Writer {
+    let mut w = Writer::default();
+    w.bytes(key.0.as_bytes());
+    w.bytes(key.1.as_bytes());
+    w.u32(key.2);
+    w
+}
+
+fn key_of(r: &mut Reader<'_>) -> Option<Key> {
+    Some((r.string()?.into(), r.string()?.into(), r.u32()?))
+}
+
+fn sealed(magic: u32, content: &Writer) -> Vec<u8> {
     let mut out = Writer::default();
-    out.u32(MAGIC);
-    out.u32(w.0.len() as u32);
-    out.u32(crc32c::crc32c(&w.0));
-    out.0.extend_from_slice(&w.0);
+    out.u32(magic);
+    out.u32(content.0.len() as u32);
+    out.u32(crc32c::crc32c(&content.0));
+    out.0.extend_from_slice(&content.0);
     out.0
 }
 
-fn decode(payload: &[u8]) -> Option<(Key, GroupState)> {
-    let mut r = Reader(payload);
-    let key = (r.string()?.into(), r.string()?.into(), r.u32()?);
+fn decode(r: &mut Reader<'_>) -> Option<GroupState> {
     let mut state = GroupState { committed: r.u64()?, updated_ms: r.u64()?, ..GroupState::default() };
     for map in [&mut state.acked, &mut state.in_flight, &mut state.again] {
         for _ in 0..r.u32()? {
@@ -177,7 +202,7 @@ fn decode(payload: &[u8]) -> Option<(Key, GroupState)> {
     if !r.0.is_empty() {
         state.replay_until = r.u64()?;
     }
-    Some((key, state))
+    Some(state)
 }
 
 /// What a journal holds.
@@ -200,15 +225,23 @@ pub(crate) fn replay(bytes: &[u8]) -> Replayed {
     while at < written {
         let mut r = Reader(&bytes[at..]);
         let record = (|| {
-            (r.u32()? == MAGIC).then_some(())?;
+            let magic = r.u32().filter(|m| [MAGIC, filtered::MAGIC].contains(m))?;
             let (len, crc) = (r.u32()? as usize, r.u32()?);
             let payload = r.0.get(..len)?;
             (crc32c::crc32c(payload) == crc).then_some(())?;
-            Some((decode(payload)?, 12 + len))
+            let mut content = Reader(payload);
+            let key = key_of(&mut content)?;
+            if magic == MAGIC {
+                let state = found.states.entry(key).or_default();
+                let filtered = state.filtered.clone();
+                *state = GroupState { filtered, ..decode(&mut content)? };
+            } else {
+                Arc::make_mut(&mut found.states.entry(key).or_default().filtered).apply(&mut content)?;
+            }
+            Some(12 + len)
         })();
         match record {
-            Some(((key, state), len)) => {
-                found.states.insert(key, state);
+            Some(len) => {
                 found.damaged += at - found.end;
                 at += len;
                 found.end = at;
@@ -224,7 +257,16 @@ pub(crate) fn replay(bytes: &[u8]) -> Replayed {
 pub(crate) fn compact(states: &HashMap<Key, GroupState>) -> Vec<u8> {
     let mut keys: Vec<&Key> = states.keys().collect();
     keys.sort();
-    keys.iter().flat_map(|k| encode(k, &states[*k])).collect()
+    let mut out = Vec::new();
+    for key in keys {
+        out.extend(encode(key, &states[key]));
+        if !states[key].filtered.is_empty() {
+            let mut w = of_key(key);
+            states[key].filtered.encode(&mut w);
+            out.extend(sealed(filtered::MAGIC, &w));
+        }
+    }
+    out
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use super::ballast::is_full;
 use super::disk::Disk;
 use super::embedded::DEAD_LETTER_TOPIC;
-use super::group_state::{Again, GroupState, Key, Replayed, compact, encode, replay};
+use super::group_state::{Again, GroupState, Key, Replayed, compact, encode, encode_filtered, replay};
 use super::journal::Journal;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
@@ -110,6 +110,10 @@ impl Groups {
             state.updated_ms = now_ms;
             state.earlier.extend(earlier);
         })?;
+        if inner.states.get(key).is_some_and(|state| !state.filtered.is_empty()) {
+            // What is inherited stands in no record of this group's yet.
+            inner.write_anew()?;
+        }
         Ok(inner.states.get(key).cloned().unwrap_or_default())
     }
 
@@ -131,17 +135,41 @@ impl Groups {
         Ok(true)
     }
 
-    /// Records that a range is delivered. In memory this always holds; the journal follows when it can.
-    /// What was begun before a reset changes nothing.
-    pub(crate) fn ack(&self, key: &Key, generation: u32, first: u64, last: u64, now_ms: u64) -> io::Result<()> {
+    /// Records that a range is delivered, but for what the sink has left out: bytes by stream, ascending. In memory this
+    /// always holds; the journal follows when it can. What was begun before a reset changes nothing.
+    pub(crate) fn ack(
+        &self,
+        key: &Key,
+        generation: u32,
+        (first, last): (u64, u64),
+        filtered: &[(u64, u64)],
+        now_ms: u64,
+    ) -> io::Result<()> {
         let mut inner = self.lock();
         if inner.generation(key) != generation {
             return Ok(());
         }
-        self.change(&mut inner, key, |state| {
+        let mut before = Vec::new();
+        if inner.states.get(key).is_some_and(|s| s.filtered.concerns(first, last, filtered)) {
+            before = encode_filtered(key, first, last, filtered);
+        }
+        self.change_after(&mut inner, key, before, |state| {
+            if !filtered.is_empty() || state.filtered.concerns(first, last, filtered) {
+                Arc::make_mut(&mut state.filtered).add(first, last, filtered);
+            }
             state.ack(first, last);
             state.updated_ms = now_ms;
         })
+    }
+
+    /// What was left out before the first offset of a partition, as `first` tells it, is but a sum from now on, and that of
+    /// streams that are not known any more is forgotten.
+    pub(crate) fn settle_filtered(&self, first: impl Fn(&str, u32) -> Option<u64>, known: impl Fn(u64) -> bool) {
+        for (key, state) in self.lock().states.iter_mut().filter(|(_, s)| !s.filtered.is_empty()) {
+            if let Some(first) = first(&key.1, key.2) {
+                Arc::make_mut(&mut state.filtered).settle(first, &known);
+            }
+        }
     }
 
     /// Records that the letters of a range are delivered; also when the place was reset meanwhile, since these ranges
@@ -252,9 +280,14 @@ impl Groups {
     }
 
     fn change(&self, inner: &mut Inner, key: &Key, f: impl FnOnce(&mut GroupState)) -> io::Result<()> {
+        self.change_after(inner, key, Vec::new(), f)
+    }
+
+    /// The same behind another record: both are written, or none.
+    fn change_after(&self, inner: &mut Inner, key: &Key, mut record: Vec<u8>, f: impl FnOnce(&mut GroupState)) -> io::Result<()> {
         let state = inner.states.entry(key.clone()).or_default();
         f(state);
-        let record = encode(key, state);
+        record.extend(encode(key, state));
         if inner.journal.is_full(record.len()) {
             return inner.write_anew();
         }

@@ -24,6 +24,7 @@ mod drops;
 mod embedded;
 mod fail_point;
 mod fetch;
+mod filtered;
 mod findings;
 mod floor;
 mod format;

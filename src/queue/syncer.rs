@@ -246,6 +246,10 @@ impl Syncer {
             }
         }
         let freed = retention::enforce(&self.retention(urgent));
+        if freed > 0 {
+            let first = |topic: &str, number| self.partitions.iter().find(|p| *p.topic == *topic && p.number == number).map(|p| p.first());
+            self.groups.settle_filtered(first, |stream| self.registry.get(stream).is_some());
+        }
         if freed > 0 || self.registry.has_forgotten() {
             self.registry.expire(|stream| {
                 let spec = stream.spec();

@@ -12,6 +12,7 @@ use super::window::{Slot, Window};
 use crate::process::shaping::LeftOut;
 use crate::queue::{Acker, AppendError, Batch, DeadLetters};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -130,7 +131,7 @@ impl Job {
         Stats::add(&stats.already_there, tally.already_there as u64);
         Stats::add(&stats.dead_lettered, refused);
         *stats.last_batch.lock().unwrap_or_else(|e| e.into_inner()) = self.batch.id.to_string();
-        self.shared.acker.ack(&self.batch.id);
+        self.shared.acker.ack_without(&self.batch.id, &self.filtered_by_stream());
         self.recovered();
     }
 
@@ -144,6 +145,22 @@ impl Job {
             }
             tracing::debug!("sink {}: {} events of batch {} filtered by {step}", self.shared.name, thousands(*events), self.batch.id);
         }
+    }
+
+    /// Bytes of what was left out, by the number of the stream.
+    fn filtered_by_stream(&self) -> Vec<(u64, u64)> {
+        let mut rest = self.left_out.filtered.iter().peekable();
+        let (mut sums, mut item) = (BTreeMap::<u64, u64>::new(), 0);
+        for slice in self.batch.runs().take_while(|_| !self.left_out.filtered.is_empty()) {
+            let stream = slice.run.stream.id;
+            for event in slice.events {
+                if rest.next_if_eq(&&item).is_some() {
+                    *sums.entry(stream).or_default() += event.raw.len() as u64;
+                }
+                item += 1;
+            }
+        }
+        sums.into_iter().collect()
     }
 
     /// The items that are to be sent.

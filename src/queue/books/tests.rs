@@ -13,10 +13,12 @@ proptest! {
         pending in prop::collection::vec((0u64..100, 0u64..120), 0..6),
         dead in prop::collection::vec((0u64..100, 0u64..120), 0..6),
         queued in 0u64..110,
+        filtered in 0u64..130,
     ) {
         let found = AtGroup { pending: ranges(&pending), dead: ranges(&dead), ..AtGroup::default() };
-        let books = account(queued, "search", &found, &[]);
+        let books = account(queued, "search", &found, filtered, &[]);
         prop_assert_eq!(books.sum(), queued);
+        prop_assert_eq!(books.filtered, filtered.min(queued - books.missing()));
         let held = |of: &[(u64, u64)], n: u64| of.iter().any(|(s, e)| (*s..*e).contains(&n));
         prop_assert_eq!(books.pending, (0..queued).filter(|n| held(&pending, *n)).count() as u64);
         prop_assert_eq!(books.dead_lettered, (0..queued).filter(|n| held(&dead, *n) && !held(&pending, *n)).count() as u64);

@@ -14,7 +14,7 @@ fn in_flight_ranges_and_offsets_survive_a_restart() {
         groups.join(&key(), None, 10, 1).unwrap();
         assert!(groups.begin(&key(), 0, 10, 19, 2).unwrap());
         assert!(groups.begin(&key(), 0, 20, 29, 3).unwrap());
-        groups.ack(&key(), 0, 20, 29, 4).unwrap();
+        groups.ack(&key(), 0, (20, 29), &[], 4).unwrap();
     }
     let (groups, skipped) = Groups::open(disk, dir.path()).unwrap();
     assert_eq!(skipped, 0);
@@ -34,12 +34,12 @@ fn what_was_begun_before_a_reset_moves_nothing_after_it() {
     assert!(groups.begin(&key(), 0, 0, 9, 2).unwrap());
     groups.reset(&[(key(), 5)], false, 3).unwrap();
     assert!(!groups.begin(&key(), 0, 10, 19, 4).unwrap(), "it is from the time before");
-    groups.ack(&key(), 0, 0, 9, 4).unwrap();
+    groups.ack(&key(), 0, (0, 9), &[], 4).unwrap();
     let change = groups.changed(&key(), 0);
     let (state, generation) = change.reset.unwrap();
     assert_eq!((state.committed, state.in_flight.len(), generation), (5, 0, 1));
     assert!(groups.begin(&key(), 1, 5, 9, 5).unwrap());
-    groups.ack(&key(), 1, 5, 9, 6).unwrap();
+    groups.ack(&key(), 1, (5, 9), &[], 6).unwrap();
     drop(groups);
     let (groups, _) = Groups::open(disk, dir.path()).unwrap();
     assert_eq!(groups.state(&key()).unwrap().committed, 10);
@@ -57,7 +57,7 @@ fn a_redriven_range_survives_a_restart_holds_retention_and_goes_when_it_is_acked
     drop(groups);
     let (groups, _) = Groups::open(disk, dir.path()).unwrap();
     assert_eq!(groups.low_water("logs", 0, 1), Some(7));
-    groups.ack(&key(), 0, 7, 9, 2).unwrap();
+    groups.ack(&key(), 0, (7, 9), &[], 2).unwrap();
     assert_eq!(groups.state(&key()).unwrap(), GroupState { committed: 100, updated_ms: 2, ..GroupState::default() });
 }
 
@@ -67,7 +67,7 @@ fn an_overwrite_lasts_until_the_commit_has_passed_what_was_delivered() {
     let disk: Arc<dyn Disk> = Arc::new(StdDisk);
     let (groups, _) = Groups::open(disk.clone(), dir.path()).unwrap();
     groups.join(&key(), None, 0, 1).unwrap();
-    groups.ack(&key(), 0, 0, 9, 2).unwrap();
+    groups.ack(&key(), 0, (0, 9), &[], 2).unwrap();
     assert!(groups.begin(&key(), 0, 20, 29, 2).unwrap(), "it may have arrived");
     groups.redrive(&[(key(), Again::Events(1, 7)), (key(), Again::Letters(3, 4))], &[(key(), 5)]).unwrap();
     groups.reset(&[(key(), 4)], true, 77).unwrap();
@@ -79,11 +79,11 @@ fn an_overwrite_lasts_until_the_commit_has_passed_what_was_delivered() {
     assert_eq!((state.again, state.letters), (BTreeMap::from([(1, 3)]), BTreeMap::from([(3, 4)])), "redriven still");
     groups.reset(&[(key(), 2)], true, 88).unwrap();
     assert_eq!(groups.state(&key()).unwrap().overwrite_until, 30, "from before");
-    groups.ack(&key(), 0, 2, 29, 90).unwrap();
+    groups.ack(&key(), 0, (2, 29), &[], 90).unwrap();
     assert_eq!(groups.state(&key()).unwrap().overwrite_until, 30, "it is from the time before the reset");
-    groups.ack(&key(), 1, 10, 40, 90).unwrap();
+    groups.ack(&key(), 1, (10, 40), &[], 90).unwrap();
     assert_eq!(groups.state(&key()).unwrap().overwrite_until, 30, "below it something is missing");
-    groups.ack(&key(), 1, 2, 9, 91).unwrap();
+    groups.ack(&key(), 1, (2, 9), &[], 91).unwrap();
     assert_eq!(moved(groups.state(&key()).unwrap()), (41, 0, 0, 5));
     groups.reset(&[(key(), 60)], true, 99).unwrap();
     assert_eq!(groups.state(&key()).unwrap().overwrite_until, 0, "there is nothing to overwrite");
