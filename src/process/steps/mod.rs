@@ -4,6 +4,7 @@ mod case;
 mod convert;
 mod dissect;
 mod drop;
+mod grok;
 mod json;
 mod keep;
 mod kv;
@@ -28,6 +29,7 @@ pub(crate) const ALL: &[(&str, Decode)] = &[
     ("convert", convert::decode),
     ("dissect", dissect::decode),
     ("drop", drop::decode),
+    ("grok", grok::decode),
     ("json", json::decode),
     ("keep", keep::decode),
     ("kv", kv::decode),
