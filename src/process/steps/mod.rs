@@ -2,18 +2,25 @@
 
 mod case;
 mod convert;
+mod csv;
+mod dedupe;
 mod dissect;
 mod drop;
 mod grok;
 mod json;
 mod keep;
 mod kv;
+mod recent;
 mod redact;
 mod regex;
 mod remove;
 mod rename;
+mod sample;
 mod set;
+mod split;
+mod throttle;
 mod timestamp;
+mod truncate;
 
 use super::chain::Processor;
 use super::event::Path;
@@ -27,6 +34,8 @@ type Decode = fn(&mut Map<'_>) -> Option<Box<dyn Processor>>;
 /// All processors under their names.
 pub(crate) const ALL: &[(&str, Decode)] = &[
     ("convert", convert::decode),
+    ("csv", csv::decode),
+    ("dedupe", dedupe::decode),
     ("dissect", dissect::decode),
     ("drop", drop::decode),
     ("grok", grok::decode),
@@ -38,8 +47,12 @@ pub(crate) const ALL: &[(&str, Decode)] = &[
     ("regex", regex::decode),
     ("remove", remove::decode),
     ("rename", rename::decode),
+    ("sample", sample::decode),
     ("set", set::decode),
+    ("split", split::decode),
+    ("throttle", throttle::decode),
     ("timestamp", timestamp::decode),
+    ("truncate", truncate::decode),
     ("uppercase", case::upper),
 ];
 
