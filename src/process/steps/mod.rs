@@ -6,9 +6,13 @@ mod csv;
 mod dedupe;
 mod dissect;
 mod drop;
+mod fingerprint;
+mod geoip;
 mod grok;
+mod host;
 mod json;
 mod keep;
+mod keyed;
 mod kv;
 mod recent;
 mod redact;
@@ -21,6 +25,7 @@ mod split;
 mod throttle;
 mod timestamp;
 mod truncate;
+mod user_agent;
 
 use super::chain::Processor;
 use super::event::Path;
@@ -38,7 +43,10 @@ pub(crate) const ALL: &[(&str, Decode)] = &[
     ("dedupe", dedupe::decode),
     ("dissect", dissect::decode),
     ("drop", drop::decode),
+    ("fingerprint", fingerprint::decode),
+    ("geoip", geoip::decode),
     ("grok", grok::decode),
+    ("host", host::decode),
     ("json", json::decode),
     ("keep", keep::decode),
     ("kv", kv::decode),
@@ -54,6 +62,7 @@ pub(crate) const ALL: &[(&str, Decode)] = &[
     ("timestamp", timestamp::decode),
     ("truncate", truncate::decode),
     ("uppercase", case::upper),
+    ("user_agent", user_agent::decode),
 ];
 
 /// `fields`, which must name one at least.
@@ -79,5 +88,7 @@ fn path_of(key: &Key, value: &Field<'_>) -> Option<Path> {
     }
 }
 
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -80,6 +80,15 @@ impl Lines {
         }
     }
 
+    /// Sends a line through and looks at nothing.
+    pub(crate) fn chain_only(&mut self, line: &str, offset: u64) {
+        let json = format!(r#"{{"message":"","source":{{"ip":"1.2.3.4"}},"log":{{"offset":{offset}}}}}"#);
+        self.document.begin_with(&json, 0).unwrap();
+        let message = self.document.push(line);
+        self.document.set(&Path::parse("message").unwrap(), Value::Text(message)).unwrap();
+        self.chain.run(&mut self.document, &mut 0);
+    }
+
     /// What is said of a line that is left out.
     pub(crate) fn filtered(&mut self, line: &str, offset: u64, ms: u64) -> String {
         self.at(line, offset, ms)
