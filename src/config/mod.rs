@@ -23,7 +23,7 @@ mod secret;
 mod sink_kinds;
 mod sinks;
 mod sources;
-mod suggest;
+pub(crate) mod suggest;
 mod top;
 pub(crate) mod units;
 mod whole;

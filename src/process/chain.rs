@@ -12,7 +12,7 @@
 //! `steps::ALL`.
 
 use super::condition::Condition;
-use super::event::{Document, Failure, Path, Value};
+use super::event::{Document, Failure, Origin, Path, Value};
 use std::fmt;
 
 /// The tag of an event at which a processor has failed.
@@ -31,6 +31,11 @@ pub(crate) enum Flow {
 pub(crate) trait Processor: CloneProcessor + fmt::Debug + Send + Sync {
     /// Works on `event`. One that fails must not have changed any field.
     fn apply(&mut self, event: &mut Document) -> Result<Flow, Failure>;
+
+    /// Whether it asks for [`Document::origin`].
+    fn needs_origin(&self) -> bool {
+        false
+    }
 }
 
 /// `Clone`, for a boxed one.
@@ -78,6 +83,8 @@ pub struct Chain {
     /// Paths that a failure writes.
     tags: Path,
     message: Path,
+    /// Where a processor asks for it: taken at the beginning, since others may change what it is made of.
+    origin: Option<Origin>,
     version: u32,
 }
 
@@ -104,7 +111,8 @@ impl Chain {
     /// A chain whose configuration has this hash.
     pub(crate) fn new(steps: Vec<Step>, hash: u64) -> Chain {
         let path = |name| Path::parse(name).expect("a right name");
-        Chain { steps, route: None, tags: path("tags"), message: path("error.message"), version: (hash as u32).max(1) }
+        let origin = steps.iter().any(|step| step.processor.needs_origin()).then(Origin::default);
+        Chain { origin, steps, route: None, tags: path("tags"), message: path("error.message"), version: (hash as u32).max(1) }
     }
 
     /// The same for a sink that takes only events for which `when` holds behind the last step; `hash` is that of its text.
@@ -121,6 +129,9 @@ impl Chain {
 
     /// Sends an event through; counts into `failed` what `on_error: keep` lets go on.
     pub(crate) fn run(&mut self, event: &mut Document, failed: &mut u64) -> Verdict {
+        if let Some(origin) = &self.origin {
+            event.origin = origin.of(event);
+        }
         for (number, step) in self.steps.iter_mut().enumerate() {
             if step.when.as_ref().is_some_and(|when| !when.holds(event)) {
                 continue;

@@ -12,14 +12,17 @@
 //! | `parse` | JSON text of the event into fields |
 //! | `render` | the fields as JSON |
 //! | `constant` | a value of the configuration |
+//! | `origin` | where an event comes from, and fields as bytes |
 
 mod constant;
+mod origin;
 mod parse;
 mod path;
 mod render;
 mod tree;
 
 pub(crate) use constant::Constant;
+pub(crate) use origin::Origin;
 pub(crate) use path::{Path, is_plain as is_name};
 
 /// Number of a node; 0 is the document.
@@ -101,12 +104,14 @@ pub(crate) struct Document {
     scratch: Vec<u8>,
     /// When the event was appended to the queue, ms since the Unix epoch.
     pub(crate) append_ms: u64,
+    /// Where it comes from, as one number: set for chains that decide by it.
+    pub(crate) origin: u64,
 }
 
 impl Default for Document {
     fn default() -> Document {
         let root = Node { name: Span::default(), value: Value::Object(List::EMPTY), next: NONE };
-        Document { text: String::new(), nodes: vec![root], scratch: Vec::new(), append_ms: 0 }
+        Document { text: String::new(), nodes: vec![root], scratch: Vec::new(), append_ms: 0, origin: 0 }
     }
 }
 

@@ -59,6 +59,12 @@ impl Path {
         self.0.starts_with(&outer.0)
     }
 
+    /// The name of the object in which it stands.
+    pub(crate) fn parent(&self) -> Option<String> {
+        let (_, above) = self.0.split_last()?;
+        (!above.is_empty()).then(|| Path(above.into()).to_string())
+    }
+
     pub(crate) fn parts(&self) -> &[Box<str>] {
         &self.0
     }

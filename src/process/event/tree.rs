@@ -277,6 +277,17 @@ impl Document {
         self.node(Span::default(), Value::Object(List::EMPTY))
     }
 
+    /// A detached array.
+    pub(crate) fn fresh_array(&mut self) -> Id {
+        self.node(Span::default(), Value::Array(List::EMPTY))
+    }
+
+    /// Adds an item to a detached array.
+    pub(crate) fn add_item(&mut self, array: Id, value: Value) {
+        let item = self.node(Span::default(), value);
+        self.append(array, item);
+    }
+
     /// A plain value as text.
     pub(crate) fn shown(&mut self, value: Value) -> Span {
         let (mut out, id) = (std::mem::take(&mut self.scratch), self.node(Span::default(), value));

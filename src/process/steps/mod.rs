@@ -2,17 +2,30 @@
 
 mod case;
 mod convert;
+mod csv;
+mod dedupe;
 mod dissect;
 mod drop;
+mod fingerprint;
+mod geoip;
+mod grok;
+mod host;
 mod json;
 mod keep;
+mod keyed;
 mod kv;
+mod recent;
 mod redact;
 mod regex;
 mod remove;
 mod rename;
+mod sample;
 mod set;
+mod split;
+mod throttle;
 mod timestamp;
+mod truncate;
+mod user_agent;
 
 use super::chain::Processor;
 use super::event::Path;
@@ -26,8 +39,14 @@ type Decode = fn(&mut Map<'_>) -> Option<Box<dyn Processor>>;
 /// All processors under their names.
 pub(crate) const ALL: &[(&str, Decode)] = &[
     ("convert", convert::decode),
+    ("csv", csv::decode),
+    ("dedupe", dedupe::decode),
     ("dissect", dissect::decode),
     ("drop", drop::decode),
+    ("fingerprint", fingerprint::decode),
+    ("geoip", geoip::decode),
+    ("grok", grok::decode),
+    ("host", host::decode),
     ("json", json::decode),
     ("keep", keep::decode),
     ("kv", kv::decode),
@@ -36,9 +55,14 @@ pub(crate) const ALL: &[(&str, Decode)] = &[
     ("regex", regex::decode),
     ("remove", remove::decode),
     ("rename", rename::decode),
+    ("sample", sample::decode),
     ("set", set::decode),
+    ("split", split::decode),
+    ("throttle", throttle::decode),
     ("timestamp", timestamp::decode),
+    ("truncate", truncate::decode),
     ("uppercase", case::upper),
+    ("user_agent", user_agent::decode),
 ];
 
 /// `fields`, which must name one at least.
@@ -64,5 +88,7 @@ fn path_of(key: &Key, value: &Field<'_>) -> Option<Path> {
     }
 }
 
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -51,3 +51,46 @@ pub(crate) fn members(text: &str, line: &str) -> String {
     assert!(!shown.contains(crate::process::chain::FAILED), "{shown}");
     shown[1..shown.len() - 1].to_string()
 }
+
+/// A chain that sees one event after the other, with a place and a time of their own.
+pub(crate) struct Lines {
+    chain: Chain,
+    document: Document,
+}
+
+impl Lines {
+    pub(crate) fn new(text: &str) -> Lines {
+        Lines { chain: chain(text), document: Document::default() }
+    }
+
+    /// The document of the line at this byte of the file, appended at `ms`, or what became of it.
+    pub(crate) fn at(&mut self, line: &str, offset: u64, ms: u64) -> String {
+        let document = &mut self.document;
+        document.begin_with(&format!(r#"{{"message":"","log":{{"offset":{offset},"file":{{"path":"/a"}}}}}}"#), ms).unwrap();
+        let message = document.push(line);
+        document.set(&Path::parse("message").unwrap(), Value::Text(message)).unwrap();
+        match self.chain.run(document, &mut 0) {
+            Verdict::Send => {
+                let mut out = Vec::new();
+                document.render(&mut out);
+                String::from_utf8(out).unwrap()
+            }
+            Verdict::Filtered(step) => format!("filtered by {}", self.chain.step(step)),
+            Verdict::DeadLetter(why) => format!("dead letter: {why}"),
+        }
+    }
+
+    /// Sends a line through and looks at nothing.
+    pub(crate) fn chain_only(&mut self, line: &str, offset: u64) {
+        let json = format!(r#"{{"message":"","source":{{"ip":"1.2.3.4"}},"log":{{"offset":{offset}}}}}"#);
+        self.document.begin_with(&json, 0).unwrap();
+        let message = self.document.push(line);
+        self.document.set(&Path::parse("message").unwrap(), Value::Text(message)).unwrap();
+        self.chain.run(&mut self.document, &mut 0);
+    }
+
+    /// What is said of a line that is left out.
+    pub(crate) fn filtered(&mut self, line: &str, offset: u64, ms: u64) -> String {
+        self.at(line, offset, ms)
+    }
+}
