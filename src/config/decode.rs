@@ -21,12 +21,19 @@ pub(crate) struct Ctx<'a> {
     pub warnings: RefCell<Vec<(Pos, String)>>,
     /// Whether the component is disabled: then values may be missing or empty.
     pub lenient: Cell<bool>,
+    /// Whether only the chains and their tests matter: then sources and sinks may lack what is not there.
+    pub tests_only: bool,
 }
 
 impl<'a> Ctx<'a> {
     /// A context without mistakes.
     pub(crate) fn new(env: &'a dyn Fn(&str) -> Option<String>) -> Ctx<'a> {
-        Ctx { env, problems: RefCell::default(), warnings: RefCell::default(), lenient: Cell::new(false) }
+        Ctx { env, problems: RefCell::default(), warnings: RefCell::default(), lenient: Cell::new(false), tests_only: false }
+    }
+
+    /// Begins a source or sink; what is missing in a disabled one is no mistake.
+    pub(crate) fn begin(&self, enabled: bool) {
+        self.lenient.set(!enabled || self.tests_only);
     }
 
     /// Notes a mistake.
@@ -154,7 +161,7 @@ impl<'a> Field<'a> {
         };
         match expand(text, self.ctx.env) {
             Ok(value) => Some(value),
-            Err(error) if error.missing && self.ctx.lenient.get() => None,
+            Err(error) if (error.missing || self.ctx.tests_only) && self.ctx.lenient.get() => None,
             Err(error) => {
                 // The reference itself is marked where the scalar is plain and on one line.
                 let (ahead, pos) = (text[..error.at].chars().count() as u32, self.node.pos);

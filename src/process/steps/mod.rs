@@ -7,6 +7,7 @@ mod drop;
 mod json;
 mod keep;
 mod kv;
+mod parse;
 mod redact;
 mod regex;
 mod remove;
@@ -32,6 +33,7 @@ pub(crate) const ALL: &[(&str, Decode)] = &[
     ("keep", keep::decode),
     ("kv", kv::decode),
     ("lowercase", case::lower),
+    ("parse", parse::decode),
     ("redact", redact::decode),
     ("regex", regex::decode),
     ("remove", remove::decode),
