@@ -7,6 +7,7 @@ use super::yaml::{self, Key, Kind, Node, Pos};
 use crate::process::chain::Chain;
 use crate::process::example::Example;
 use crate::process::presets::{section, text};
+use jiff::tz::TimeZone;
 
 /// A preset, read.
 #[derive(Debug)]
@@ -22,9 +23,14 @@ pub(crate) struct Preset {
 
 /// Reads the text of a preset. One with mistakes does not pass the tests of the project.
 pub(crate) fn preset(name: &str, text: &str) -> Result<Preset, ConfigErrors> {
+    preset_in(TimeZone::UTC, name, text)
+}
+
+/// The same where times that say not where they are are in `zone`.
+pub(crate) fn preset_in(zone: TimeZone, name: &str, text: &str) -> Result<Preset, ConfigErrors> {
     let files = [SourceFile { path: format!("preset {name}").into(), text: text.to_string() }];
     let none = |_: &str| None;
-    let ctx = Ctx::new(&none);
+    let ctx = Ctx { zone, ..Ctx::new(&none) };
     let (root, problems) = yaml::parse(0, text);
     problems.into_iter().for_each(|problem| ctx.report(problem));
     let root = root.unwrap_or(Node { pos: Pos::default(), kind: Kind::Null });

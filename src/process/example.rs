@@ -84,12 +84,13 @@ impl Example {
         let (mut trial, mut plain) = (Trial::new(Some(self.chain.clone()), host_name), Trial::new(None, host_name));
         let mut position = 0;
         let cases = events.into_iter().zip(&self.expect).map(|(input, expect)| {
-            let outcome = trial.one(&stream, input.as_bytes(), position, self.now_ms);
-            let before = match plain.one(&stream, input.as_bytes(), position, self.now_ms) {
+            let line = format!("{input}\n");
+            let outcome = trial.one(&stream, line.as_bytes(), position, self.now_ms);
+            let before = match plain.one(&stream, line.as_bytes(), position, self.now_ms) {
                 Outcome::Document(text) => serde_json::from_str(&text).unwrap_or_default(),
                 _ => Value::Null,
             };
-            position += input.len() as u64 + 1;
+            position += line.len() as u64;
             let document: Value = match &outcome {
                 Outcome::Document(text) => serde_json::from_str(text).unwrap_or_default(),
                 _ => Value::Null,

@@ -20,6 +20,7 @@ use super::event::Path;
 use crate::config::decode::{Field, Map};
 use crate::config::diagnostic::Problem;
 use crate::config::yaml::{Key, Kind};
+use jiff::tz::TimeZone;
 
 /// Reads the options of a processor; `None` with a mistake noted.
 type Decode = fn(&mut Map<'_>) -> Option<Box<dyn Processor>>;
@@ -52,6 +53,16 @@ fn fields_of(map: &mut Map<'_>) -> Option<Vec<Path>> {
     }
     let fields = field.event_fields();
     (!fields.is_empty()).then_some(fields)
+}
+
+/// A time zone.
+fn zone_of(field: &Field<'_>) -> Option<TimeZone> {
+    let value = field.value("the name of a time zone, such as `Europe/Berlin`")?;
+    let zone = TimeZone::get(&value.text).ok();
+    if zone.is_none() {
+        field.report(field.is(&value).expected("the name of a time zone, such as `Europe/Berlin` or `UTC`"));
+    }
+    zone
 }
 
 /// The name of a field of events that is a key.

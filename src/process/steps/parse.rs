@@ -1,15 +1,16 @@
 //! `parse: NAME`, `parse: [NAME, …]`: a preset, or the first of several that fits; with options, `parse: {preset: NAME, …}`.
 //!
 //! A preset is a chain, and here one processor: where one of its steps fails, nothing of what the others did remains. With
-//! `keep_original: true` the text that it took apart is kept in `event.original`.
+//! `keep_original: true` the text that it took apart is kept in `event.original`. `zone` is where times are that say not where (UTC).
 
 use crate::config::decode::Map;
-use crate::config::presets::preset;
+use crate::config::presets::preset_in;
 use crate::config::suggest::nearest;
 use crate::config::yaml::Kind;
 use crate::process::chain::{Chain, Flow, Processor};
 use crate::process::event::{Document, Failure, Path, Saved, Value};
 use crate::process::presets;
+use jiff::tz::TimeZone;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -53,6 +54,10 @@ pub(super) fn decode(map: &mut Map<'_>) -> Option<Box<dyn Processor>> {
     // Without options the names stand at `parse` itself.
     let field = if map.peek("parse").is_some() { map.get("parse") } else { map.require("preset", expected) };
     let keep = map.flag("keep_original");
+    let zone = match map.get("zone") {
+        Some(field) => super::zone_of(&field)?,
+        None => TimeZone::UTC,
+    };
     let field = field?;
     let names = field.list(expected);
     if names.is_empty() && matches!(&field.node.kind, Kind::Seq(_)) {
@@ -67,7 +72,7 @@ pub(super) fn decode(map: &mut Map<'_>) -> Option<Box<dyn Processor>> {
             field.report(field.is(&value).expected("the name of a preset").help(help));
             continue;
         };
-        match preset(&value.text, text) {
+        match preset_in(zone.clone(), &value.text, text) {
             Ok(preset) => found.push((preset.name, preset.chain)),
             // The project's tests compile each of them, so this is for those who changed one.
             Err(errors) => {
@@ -96,6 +101,14 @@ mod tests {
         }
         let shown = members("[{parse: {preset: k8s.klog, keep_original: true}}]", LINE);
         assert!(shown.contains(&format!(r#""event":{{"original":"{LINE}"}}"#)), "{shown}");
+    }
+
+    #[test]
+    fn times_that_say_not_where_are_in_the_zone() {
+        let line = "1:M 09 Jul 2025 10:15:03.500 * Ready to accept connections tcp";
+        let shown = run("[{parse: {preset: redis, zone: Europe/Berlin}}]", line);
+        assert!(shown.contains(r#""@timestamp":"2025-07-09T08:15:03.500Z""#), "{shown}");
+        assert!(wrong("[{parse: {preset: redis, zone: Mars}}]").contains("Europe/Berlin"));
     }
 
     #[test]
