@@ -108,12 +108,86 @@ fn the_help_teaches() {
     {
         assert!(help.contains(part), "{part}: {help}");
     }
-    for command in ["run", "check", "demo", "status", "topics", "groups", "read", "redrive", "verify", "setup", "completions"] {
+    for command in [
+        "run",
+        "check",
+        "demo",
+        "status",
+        "topics",
+        "groups",
+        "read",
+        "redrive",
+        "verify",
+        "setup",
+        "try",
+        "test",
+        "explain",
+        "completions",
+    ] {
         let output = forebay(&[command, "--help"]);
         assert_eq!(output.status.code(), Some(0));
         assert!(stdout(&output).contains(&format!("Examples:\n  forebay {command}")), "{command}");
     }
     assert!(stdout(&forebay(&["--version"])).starts_with("forebay 0."));
+}
+
+#[test]
+fn tests_of_a_pipeline_have_exit_codes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
+    let write = |name: &str, expect: &str| {
+        let test = format!("tests: [{{name: t, process: [{{json: {{}}}}], input: '{{\"a\":1}}', expect: {expect}}}]\n");
+        std::fs::write(path(name), test).unwrap();
+    };
+    write("good.yaml", "{a: 1}");
+    write("bad.yaml", "{a: 2}");
+    write("wrong.yaml", "nothing");
+    let output = forebay(&["test", &path("good.yaml")]);
+    assert_eq!((output.status.code(), stdout(&output).contains("1 test: 1 as expected, 0 not")), (Some(0), true), "{}", stderr(&output));
+    let output = forebay(&["test", "--junit", &path("out.xml"), &path("good.yaml"), &path("bad.yaml")]);
+    assert_eq!((output.status.code(), stdout(&output).contains("found    1")), (Some(1), true));
+    assert!(std::fs::read_to_string(path("out.xml")).unwrap().contains("<failure message="));
+    let output = forebay(&["test", "--json", &path("wrong.yaml")]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["pipelines"][0]["errors"][0]["line"], 1);
+}
+
+#[test]
+fn a_dry_run_shows_documents_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
+    std::fs::write(path("a.log"), "{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n{\"n\":4}").unwrap();
+    let pipeline = format!(
+        "data_dir: {0}/data\nsources: {{a: {{type: file, include: \"{0}/*.log\"}}}}\nsinks:\n  search:\n    type: elasticsearch\n    endpoints: http://127.0.0.1:1\n    data_stream: {{dataset: shop}}\n    process: [{{json: {{}}}}, {{drop: {{when: n == 2}}}}]\n",
+        dir.path().display()
+    );
+    std::fs::write(path("p.yaml"), pipeline).unwrap();
+    let documents = |output: &std::process::Output| -> Vec<serde_json::Value> {
+        stdout(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let output = forebay(&["run", "--dry", &path("p.yaml")]);
+    let all = documents(&output);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(all.iter().map(|d| d["n"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 3, 4]);
+    assert_eq!((&all[0]["data_stream"]["dataset"], &all[2]["log"]["offset"]), (&"shop".into(), &24.into()));
+    assert!(stderr(&output).contains("event at byte 8: filtered by drop (2)"), "{}", stderr(&output));
+    assert_eq!(documents(&forebay(&["run", "--dry", "--lines", "1", &path("p.yaml")])).len(), 1);
+    assert!(!dir.path().join("data").exists());
+    assert_eq!(forebay(&["run", "--lines", "1", &path("p.yaml")]).status.code(), Some(2));
+}
+
+#[test]
+fn a_preset_is_explained_so_that_it_can_be_tested() {
+    let list = stdout(&forebay(&["explain"]));
+    assert!(list.lines().any(|line| line.starts_with("redis ")), "{list}");
+    let output = forebay(&["explain", "--tests", "redis"]);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("p.yaml");
+    std::fs::write(&path, &output.stdout).unwrap();
+    let output = forebay(&["test", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    let output = forebay(&["explain", "reddis"]);
+    assert_eq!((output.status.code(), stderr(&output).contains("did you mean `redis`?")), (Some(2), true));
 }
 
 #[test]

@@ -65,6 +65,12 @@ pub(super) enum Command {
     /// Sends lines of standard input through a chain of processors and prints the documents
     #[command(long_about = help::TRY, after_long_help = help::TRY_EXAMPLE)]
     Try(TryArgs),
+    /// Runs the tests that stand beside the chains of pipelines
+    #[command(long_about = help::TEST, after_long_help = help::TEST_EXAMPLE)]
+    Test(TestArgs),
+    /// Lists the presets of `parse`, and prints the chain that one stands for
+    #[command(long_about = help::EXPLAIN, after_long_help = help::EXPLAIN_EXAMPLE)]
+    Explain(ExplainArgs),
     /// Prints a completion script for a shell
     #[command(after_long_help = help::COMPLETIONS_EXAMPLE)]
     Completions {
@@ -87,10 +93,38 @@ pub(super) struct TryArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(super) struct TestArgs {
+    /// Pipelines, or folders of them
+    #[arg(value_name = "PATH", required = true, value_hint = ValueHint::AnyPath)]
+    pub(super) paths: Vec<PathBuf>,
+    /// Write JSON to standard output
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Write the form of JUnit, which CI servers read, to a file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) junit: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ExplainArgs {
+    /// A preset [default: all are listed]
+    pub(super) name: Option<String>,
+    /// Print its tests, too: lines and what becomes of them
+    #[arg(long, requires = "name")]
+    pub(super) tests: bool,
+}
+
+#[derive(Debug, ClapArgs)]
 pub(super) struct RunArgs {
     /// Files, or folders whose *.yaml and *.yml are taken together
     #[arg(value_name = "PATH", required = true, value_hint = ValueHint::AnyPath)]
     pub(super) paths: Vec<PathBuf>,
+    /// Show the first events of each file as each sink would send them, and do nothing else
+    #[arg(long)]
+    pub(super) dry: bool,
+    /// How many events of each file `--dry` shows
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..), requires = "dry")]
+    pub(super) lines: u32,
     /// Form of the agent's own log, which goes to standard error
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(super) log_format: Format,

@@ -15,6 +15,8 @@ pub(super) struct Matched {
     pub(super) files: u64,
     /// Bytes in them.
     pub(super) bytes: u64,
+    /// The files.
+    pub(super) paths: BTreeSet<PathBuf>,
     /// Whether there was too much to look at all of it.
     pub(super) more: bool,
     /// Folders that cannot be listed.
@@ -42,7 +44,6 @@ fn start(glob: &str) -> (PathBuf, usize) {
 pub(super) fn matched(options: &FileOptions) -> Matched {
     let (include, exclude) = (set(&options.include), set(&options.exclude));
     let mut result = Matched::default();
-    let mut seen = BTreeSet::new();
     let mut looked_at = 0;
     let mut folders: Vec<(PathBuf, usize)> = options.include.iter().map(|glob| start(glob)).collect();
     while let Some((folder, depth)) = folders.pop() {
@@ -77,7 +78,7 @@ pub(super) fn matched(options: &FileOptions) -> Matched {
             // Follows symbolic links: container logs are such.
             if let Ok(meta) = std::fs::metadata(&path)
                 && meta.is_file()
-                && seen.insert(path)
+                && result.paths.insert(path)
             {
                 result.files += 1;
                 result.bytes += meta.len();

@@ -49,12 +49,16 @@ Runs a pipeline until SIGTERM or Ctrl-C.
 
 All state is in `data_dir`: the queue, and with it the position in each file. The next start goes on exactly \
 there. On SIGTERM what is on disk is read to its end and shipped for at most `shutdown.drain` (10s); then the \
-exit code says whether something remains (3) or not (0). What remains is safe.";
+exit code says whether something remains (3) or not (0). What remains is safe.
+
+With --dry nothing is started: the first events of each file, from its first byte, are shown as each sink would send \
+them. Documents go to standard output, all else to standard error.";
 
 pub(super) const RUN_EXAMPLE: &str = "\
 Examples:
   forebay run pipeline.yaml
   forebay run /etc/forebay/       every *.yaml of a folder, as one
+  forebay run --dry pipeline.yaml | jq .
   ES_URL=https://search:9200 forebay run --log-format json nginx.yaml";
 
 pub(super) const CHECK: &str = "\
@@ -102,3 +106,25 @@ pub(super) const TRY_EXAMPLE: &str = "\
 Examples:
   head /var/log/app/app.log | forebay try --config pipeline.yaml --sink search
   forebay try --config pipeline.yaml --process nginx < samples.log | jq .";
+
+pub(super) const TEST: &str = "\
+Runs the `tests` that stand in pipelines: lines go through a chain, and the documents are compared with what is \
+expected. A folder that holds several whole pipelines (with `sources` and `sinks`) is tested file by file, any other \
+as one configuration. Variables and secrets of sources and sinks may be missing. No queue or receiver is touched. \
+Exit code 0 if all is as expected, 1 if something is not, 2 if a configuration is wrong.";
+
+pub(super) const TEST_EXAMPLE: &str = "\
+Examples:
+  forebay test pipeline.yaml
+  forebay test --junit forebay-tests.xml pipelines/
+  forebay test --json /etc/forebay/ | jq '.pipelines[].tests[] | select(.ok | not)'";
+
+pub(super) const EXPLAIN: &str = "\
+Lists the presets of the processor `parse`, or prints the chain that one stands for, as YAML that can be pasted into \
+a pipeline and changed there.";
+
+pub(super) const EXPLAIN_EXAMPLE: &str = "\
+Examples:
+  forebay explain
+  forebay explain nginx.access
+  forebay explain --tests nginx.access > nginx-access.yaml && forebay test nginx-access.yaml";

@@ -1,8 +1,10 @@
 //! What a person types: `run`, `check`, `demo`, `status`, `topics`, `groups`, `read`, `redrive`, `verify`,
-//! `audit`, `why`, `drain`, `setup`, `try`, `completions`.
+//! `audit`, `why`, `drain`, `setup`, `try`, `test`, `explain`, `completions`.
 
 mod args;
 mod check;
+mod dry;
+mod explain;
 mod files;
 mod help;
 mod logging;
@@ -10,6 +12,7 @@ mod panic;
 mod queue;
 mod setup;
 mod setup_help;
+mod test;
 mod try_chain;
 
 use crate::agent::{AgentError, Exit};
@@ -55,6 +58,8 @@ pub fn main() -> ExitCode {
         Command::Drain(args) => queue::drain(&args),
         Command::Setup(args) => setup::setup(&args),
         Command::Try(args) => try_chain::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Completions { shell } => {
             // Through a buffer, since a reader such as `head` may close the pipe.
             let mut script = Vec::new();
@@ -107,6 +112,9 @@ fn run(args: RunArgs) -> u8 {
         Ok(config) => config,
         Err(code) => return code,
     };
+    if args.dry {
+        return dry::run(&config, args.lines);
+    }
     if let Err(message) = logging::start(args.log_format.into(), args.log_level.as_deref()) {
         complain(&message);
         return USAGE;

@@ -3,8 +3,8 @@
 use super::args::TryArgs;
 use super::{FAILED, OK, USAGE, load};
 use crate::config::Config;
-use crate::process::chain::{Chain, Verdict};
-use crate::process::event::{Document, Path, Value};
+use crate::process::chain::Chain;
+use crate::process::trial::{self, Outcome, Trial};
 use std::io::{BufRead, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -55,11 +55,9 @@ pub(super) fn run(args: &TryArgs) -> u8 {
     }
 }
 
-fn pass(mut chain: Chain, host: &str, mut input: impl BufRead, out: &mut impl Write, err: &mut impl Write) -> std::io::Result<()> {
-    let (message, offset) = (Path::parse("message"), Path::parse("log.offset"));
-    let (Ok(message), Ok(offset)) = (message, offset) else { return Ok(()) };
-    let (mut base, mut document, mut line, mut text) = (Document::default(), Document::default(), Vec::new(), Vec::new());
-    let (mut position, mut number) = (0i64, 0);
+fn pass(chain: Chain, host: &str, mut input: impl BufRead, out: &mut impl Write, err: &mut impl Write) -> std::io::Result<()> {
+    let (mut trial, stream, mut line) = (Trial::new(Some(chain), host), trial::stream(""), Vec::new());
+    let (mut position, mut number) = (0, 0);
     loop {
         line.clear();
         let length = input.read_until(b'\n', &mut line)?;
@@ -68,27 +66,12 @@ fn pass(mut chain: Chain, host: &str, mut input: impl BufRead, out: &mut impl Wr
         }
         number += 1;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
-        let head = serde_json::json!({"@timestamp": String::from_utf8_lossy(&crate::process::timestamp::rfc3339(now)), "message": "", "log": {"offset": 0}, "host": {"name": host}});
-        let plain = line.strip_suffix(b"\n").unwrap_or(&line);
-        let plain = plain.strip_suffix(b"\r").unwrap_or(plain);
-        let begun = base.begin_with(&head.to_string(), now);
-        document.begin(&base);
-        let span = document.push(&String::from_utf8_lossy(plain));
-        let set = document.set(&message, Value::Text(span)).and(document.set(&offset, Value::Int(position)));
-        if begun.and(set).is_err() {
-            continue;
+        match trial.one(&stream, &line, position, now) {
+            Outcome::Document(text) => writeln!(out, "{text}")?,
+            Outcome::Filtered(step) => writeln!(err, "line {number}: filtered by {step}")?,
+            Outcome::DeadLetter(why) => writeln!(err, "line {number}: to the dead letters: {why}")?,
         }
-        position += length as i64;
-        match chain.run(&mut document, &mut 0) {
-            Verdict::Send => {
-                text.clear();
-                document.render(&mut text);
-                text.push(b'\n');
-                out.write_all(&text)?;
-            }
-            Verdict::Filtered(step) => writeln!(err, "line {number}: filtered by {}", chain.step(step))?,
-            Verdict::DeadLetter(why) => writeln!(err, "line {number}: to the dead letters: {why}")?,
-        }
+        position += length as u64;
     }
 }
 

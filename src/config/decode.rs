@@ -7,6 +7,7 @@ use super::secret::Secret;
 use super::suggest::nearest;
 use super::units;
 use super::yaml::{Key, Kind, Node, Pos};
+use jiff::tz::TimeZone;
 use std::cell::{Cell, RefCell};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -21,12 +22,28 @@ pub(crate) struct Ctx<'a> {
     pub warnings: RefCell<Vec<(Pos, String)>>,
     /// Whether the component is disabled: then values may be missing or empty.
     pub lenient: Cell<bool>,
+    /// Whether only the chains and their tests matter: then sources and sinks may lack what is not there.
+    pub tests_only: bool,
+    /// Where a time is that says not where.
+    pub zone: TimeZone,
 }
 
 impl<'a> Ctx<'a> {
     /// A context without mistakes.
     pub(crate) fn new(env: &'a dyn Fn(&str) -> Option<String>) -> Ctx<'a> {
-        Ctx { env, problems: RefCell::default(), warnings: RefCell::default(), lenient: Cell::new(false) }
+        Ctx {
+            env,
+            problems: RefCell::default(),
+            warnings: RefCell::default(),
+            lenient: Cell::new(false),
+            tests_only: false,
+            zone: TimeZone::UTC,
+        }
+    }
+
+    /// Begins a source or sink; what is missing in a disabled one is no mistake.
+    pub(crate) fn begin(&self, enabled: bool) {
+        self.lenient.set(!enabled || self.tests_only);
     }
 
     /// Notes a mistake.
@@ -154,7 +171,7 @@ impl<'a> Field<'a> {
         };
         match expand(text, self.ctx.env) {
             Ok(value) => Some(value),
-            Err(error) if error.missing && self.ctx.lenient.get() => None,
+            Err(error) if (error.missing || self.ctx.tests_only) && self.ctx.lenient.get() => None,
             Err(error) => {
                 // The reference itself is marked where the scalar is plain and on one line.
                 let (ahead, pos) = (text[..error.at].chars().count() as u32, self.node.pos);
@@ -342,6 +359,11 @@ impl<'a> Map<'a> {
     /// All entries, for maps whose keys are free.
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&'a Key, Field<'a>)> {
         self.entries.iter().map(|(key, node)| (key, Field::new(self.ctx, &self.path, key, node, self.sensitive)))
+    }
+
+    /// Where a time is that says not where.
+    pub(crate) fn zone(&self) -> TimeZone {
+        self.ctx.zone.clone()
     }
 
     /// A mistake at the map's key.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// Keys that unite over files.
 const UNITED: [&str; 2] = ["sources", "sinks"];
 /// All keys of the top level.
-const KNOWN: [&str; 8] = ["data_dir", "agent", "sources", "queue", "sinks", "process", "admin", "shutdown"];
+const KNOWN: [&str; 9] = ["data_dir", "agent", "sources", "queue", "sinks", "process", "tests", "admin", "shutdown"];
 
 /// Reads, merges and checks a configuration.
 ///
@@ -23,7 +23,28 @@ const KNOWN: [&str; 8] = ["data_dir", "agent", "sources", "queue", "sinks", "pro
 /// # Errors
 /// All mistakes at once, sorted by file and line. Nothing is written or contacted in any case.
 pub fn load(paths: &[PathBuf], env: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigErrors> {
-    let ctx = Ctx::new(env);
+    load_with(Ctx::new(env), paths)
+}
+
+/// The same for the sake of its chains and their tests: there need be no source or sink, and those that are there may lack
+/// variables and secrets.
+pub(crate) fn load_for_tests(paths: &[PathBuf], env: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigErrors> {
+    load_with(Ctx { tests_only: true, ..Ctx::new(env) }, paths)
+}
+
+/// The configurations that `path` stands for: a folder with several files that are whole pipelines (with `sources` and
+/// `sinks`) is as many configurations as it has files; else it is one.
+pub(crate) fn pipelines(path: &Path) -> Vec<PathBuf> {
+    let (ctx, mut none) = (Ctx::new(&|_| None), Vec::new());
+    let files = expand_folders(&ctx, &mut none, &[path.to_path_buf()]);
+    let whole = |path: &&PathBuf| {
+        let text = read(path).ok().and_then(|bytes| yaml::text(0, bytes).ok());
+        text.and_then(|text| yaml::parse(0, &text).0).is_some_and(|root| UNITED.iter().all(|key| has(&root, key)))
+    };
+    if path.is_dir() && files.iter().filter(whole).count() > 1 { files } else { vec![path.to_path_buf()] }
+}
+
+fn load_with(ctx: Ctx<'_>, paths: &[PathBuf]) -> Result<Config, ConfigErrors> {
     let (mut files, mut roots) = (Vec::new(), Vec::new());
     for path in expand_folders(&ctx, &mut files, paths) {
         let number = files.len() as u32;
@@ -142,7 +163,7 @@ fn has(root: &Node, key: &str) -> bool {
 }
 
 /// Decodes the united roots. What could not be decoded has its default here, and a mistake in `ctx`.
-fn decode<'a>(ctx: &'a Ctx<'a>, files: &[SourceFile], roots: &'a [Node]) -> Config {
+fn decode<'a>(ctx: &'a Ctx<'a>, own: &[SourceFile], roots: &'a [Node]) -> Config {
     let mut top: BTreeMap<&str, Vec<Field<'a>>> = BTreeMap::new();
     let mut misspelt: Vec<&str> = Vec::new();
     for root in roots {
@@ -172,12 +193,13 @@ fn decode<'a>(ctx: &'a Ctx<'a>, files: &[SourceFile], roots: &'a [Node]) -> Conf
             let fields = top.entry(name).or_default();
             if let Some(first) = fields.first()
                 && !UNITED.contains(&name)
+                && name != "tests"
             {
                 let first = first.key_pos();
                 ctx.report(
                     Problem::new(key.pos, name, format!("`{name}` stands in two files"))
-                        .note(place(files, first))
-                        .help("keep it in one of them; only `sources` and `sinks` unite"),
+                        .note(place(own, first))
+                        .help("keep it in one of them; only `sources`, `sinks` and `tests` unite"),
                 );
                 continue;
             }
@@ -186,7 +208,7 @@ fn decode<'a>(ctx: &'a Ctx<'a>, files: &[SourceFile], roots: &'a [Node]) -> Conf
     }
     let one = |name: &str| top.get(name).and_then(|fields| fields.first());
     let parts = |name: &str| top.get(name).map(Vec::as_slice).unwrap_or_default();
-    let chains: super::process::Chains = entries(ctx, files, "process", parts("process"))
+    let chains: super::process::Chains = entries(ctx, own, "process", parts("process"))
         .into_iter()
         .map(|(key, field)| (key.text.clone(), super::process::chain(&field)))
         .collect();
@@ -196,11 +218,11 @@ fn decode<'a>(ctx: &'a Ctx<'a>, files: &[SourceFile], roots: &'a [Node]) -> Conf
         queue::queue(field, &mut options);
     }
     let (agent_id, host_name) = one("agent").map(top::agent).unwrap_or_default();
-    let sources: Vec<_> = entries(ctx, files, "sources", parts("sources"))
+    let sources: Vec<_> = entries(ctx, own, "sources", parts("sources"))
         .into_iter()
         .map(|(key, field)| (key.text.clone(), sources::source(ctx, &key.text, key.pos, &field)))
         .collect();
-    let sinks: Vec<_> = entries(ctx, files, "sinks", parts("sinks"))
+    let sinks: Vec<_> = entries(ctx, own, "sinks", parts("sinks"))
         .into_iter()
         .map(|(key, field)| (key.text.clone(), sinks::sink(ctx, &key.text, key.pos, &field, &chains)))
         .collect();
@@ -211,7 +233,11 @@ fn decode<'a>(ctx: &'a Ctx<'a>, files: &[SourceFile], roots: &'a [Node]) -> Conf
     misspelt.extend(
         [("sources", sources.len()), ("sinks", sinks.len())].into_iter().filter(|(name, good)| refused(name, *good)).map(|(name, _)| name),
     );
-    whole::check(ctx, &sources, &sinks, &options, &misspelt);
+    if !ctx.tests_only {
+        whole::check(ctx, &sources, &sinks, &options, &misspelt);
+    }
+    let subjects = super::examples::Subjects { chains: &chains, sinks: &sinks, only: None };
+    let tests = parts("tests").iter().flat_map(|field| super::examples::examples(field, &subjects, own)).collect();
     let (mut files, mut inputs) = (Vec::new(), Vec::new());
     for options in sources.into_iter().filter(|(_, c)| c.enabled).filter_map(|(_, c)| c.options) {
         match options {
@@ -227,6 +253,7 @@ fn decode<'a>(ctx: &'a Ctx<'a>, files: &[SourceFile], roots: &'a [Node]) -> Conf
         inputs,
         sinks: sinks.into_iter().filter(|(_, c)| c.enabled).filter_map(|(_, c)| c.options).collect(),
         process: chains.into_iter().filter_map(|(name, chain)| Some((name, chain?))).collect(),
+        tests,
         admin,
         drain,
         warnings: Vec::new(),

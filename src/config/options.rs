@@ -1,6 +1,7 @@
 //! The whole configuration, checked.
 
 use crate::process::chain::Chain;
+use crate::process::example::Example;
 use crate::queue::QueueOptions;
 use crate::sink::SinkOptions;
 use crate::source::file::FileOptions;
@@ -45,6 +46,8 @@ pub struct Config {
     pub sinks: Vec<SinkOptions>,
     /// `process:`: the chains that sinks may name.
     pub process: BTreeMap<String, Chain>,
+    /// `tests:` of the chains.
+    pub tests: Vec<Example>,
     /// `admin:`.
     pub admin: AdminOptions,
     /// `shutdown.drain`: how long to go on shipping after SIGTERM.

@@ -8,6 +8,7 @@ use super::yaml::{Key, Kind, Node, Pos};
 use crate::process::chain::{Chain, OnError, Step};
 use crate::process::condition::Condition;
 use crate::process::event::{Constant, Path};
+use crate::process::presets::{section, text as text_of_preset};
 use crate::process::steps;
 use std::collections::BTreeMap;
 
@@ -84,7 +85,9 @@ fn step(item: &Field<'_>, number: usize) -> Option<Step> {
         );
         return None;
     };
-    let mut map = item.child(key, node).map()?;
+    // `parse: NAME` has its name where others have a map of options.
+    let short = *name == "parse" && matches!(node.kind, Kind::Scalar { .. } | Kind::Seq(_));
+    let mut map = if short { item.map() } else { item.child(key, node).map() }?;
     let when = map.get("when").map(|f| condition(&f));
     let on_error = map.get("on_error").and_then(|f| f.one_of(&ON_ERROR)).unwrap_or_default();
     let processor = decode(&mut map);
@@ -144,10 +147,23 @@ fn canonical(field: &Field<'_>, node: &Node, out: &mut String) {
             for (key, node) in entries {
                 out.push_str(&format!("{:?}:", key.text));
                 canonical(field, node, out);
+                if key.text == "parse" {
+                    presets(node, out);
+                }
                 out.push(',');
             }
             out.push('}');
         }
+    }
+}
+
+/// What the presets that are named stand for: it may change from version to version.
+fn presets(node: &Node, out: &mut String) {
+    match &node.kind {
+        Kind::Null => {}
+        Kind::Scalar { text, .. } => out.extend(text_of_preset(text).map(|text| section(text, "process"))),
+        Kind::Seq(items) => items.iter().for_each(|item| presets(item, out)),
+        Kind::Map(entries) => entries.iter().for_each(|(_, node)| presets(node, out)),
     }
 }
 

@@ -102,7 +102,7 @@ pub(crate) fn source(ctx: &Ctx<'_>, name: &str, pos: Pos, field: &Field<'_>) -> 
     let Some(mut map) = field.map() else { return component };
     let kind = map.get("type");
     component.enabled = enabled(&mut map);
-    ctx.lenient.set(!component.enabled);
+    ctx.begin(component.enabled);
     let kind = match kind {
         Some(field) => field.one_of(&KINDS),
         None => {

@@ -161,6 +161,22 @@ impl Chain {
         }
     }
 
+    /// Sends an event through as if the chain were one processor: it fails with the first step that fails, here with the
+    /// number of that step, unless that step drops what it fails at. What was changed before is not put back.
+    pub(crate) fn attempt(&mut self, event: &mut Document) -> Result<Flow, (usize, Failure)> {
+        for (number, step) in self.steps.iter_mut().enumerate() {
+            if step.when.as_ref().is_some_and(|when| !when.holds(event)) {
+                continue;
+            }
+            match (step.processor.apply(event), step.on_error) {
+                (Ok(Flow::On), _) => {}
+                (Ok(Flow::Drop), _) | (Err(_), OnError::Drop) => return Ok(Flow::Drop),
+                (Err(failure), _) => return Err((number, failure)),
+            }
+        }
+        Ok(Flow::On)
+    }
+
     /// The name of a step, for a message.
     pub(crate) fn step(&self, number: usize) -> &str {
         self.steps.get(number).map_or("when", |step| &step.name)

@@ -2,6 +2,7 @@
 
 mod connections;
 mod events;
+mod examples;
 mod inputs;
 mod keys;
 mod secrets;

@@ -39,7 +39,7 @@ fn what_stands_below_a_misspelt_section_is_judged_too() {
        |
      1 | souces:
        | ^^^^^^
-       = expected one of: data_dir, agent, sources, queue, sinks, process, admin, shutdown
+       = expected one of: data_dir, agent, sources, queue, sinks, process, tests, admin, shutdown
        = help: did you mean `sources`?
 
     error: unknown key `includ` in sources.app
@@ -55,7 +55,7 @@ fn what_stands_below_a_misspelt_section_is_judged_too() {
        |
      3 | sink:
        | ^^^^
-       = expected one of: data_dir, agent, sources, queue, sinks, process, admin, shutdown
+       = expected one of: data_dir, agent, sources, queue, sinks, process, tests, admin, shutdown
        = help: did you mean `sinks`?
 
     error: `sinks.out` has no `type`
@@ -231,7 +231,7 @@ fn defined_in_two_files() {
      1 | data_dir: b
        | ^^^^^^^^
        = note: it is defined first at 1.yaml:1:1
-       = help: keep it in one of them; only `sources` and `sinks` unite
+       = help: keep it in one of them; only `sources`, `sinks` and `tests` unite
 
     error: `sources.a` is defined twice
       --> 2.yaml:2:11

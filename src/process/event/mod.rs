@@ -108,6 +108,12 @@ pub(crate) struct Document {
     pub(crate) origin: u64,
 }
 
+/// What a document was, to which it can be put back.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Saved {
+    nodes: Vec<Node>,
+}
+
 impl Default for Document {
     fn default() -> Document {
         let root = Node { name: Span::default(), value: Value::Object(List::EMPTY), next: NONE };
@@ -129,6 +135,18 @@ impl Document {
         self.nodes.clear();
         self.nodes.extend_from_slice(&base.nodes);
         self.append_ms = base.append_ms;
+    }
+
+    /// Remembers what it is now.
+    pub(crate) fn save(&self, saved: &mut Saved) {
+        saved.nodes.clear();
+        saved.nodes.extend_from_slice(&self.nodes);
+    }
+
+    /// Makes it what it was when `saved` was made of it. Text is only ever added, so what the nodes name is there still.
+    pub(crate) fn restore(&mut self, saved: &Saved) {
+        self.nodes.clear();
+        self.nodes.extend_from_slice(&saved.nodes);
     }
 
     /// Makes it what `json`, an object, says.

@@ -11,9 +11,60 @@ const LIMIT: Duration = if cfg!(debug_assertions) { Duration::from_secs(20) } el
 
 /// What is repeated until the line is long.
 const UNITS: &[&str] = &[
-    "a", "0", " ", "\"", "\\", "'", ",", ",\"", "\"\"", "=", "a=", "a= ", "a=\"", "/", "/a", "?a=", ":", "::", "1:", "1.", "1.1.1.1 ", "1.1.1.1:", "a.", "a-", "a@",
-    "a@a.", "(", "[", "{", "{\"a\":", "[{", "%{", "%", "é", "😀", "\n", "\n at a.b(c.d:1)", "\t", "1\t", "-", "- ", "- - [", "Jan ", "Jan 1 ", "bearer ", "4111 ", "bot",
-    "Mozilla/5.0 (", "Android;", "<1>1 ", "a: ", "] ", "0-0-0", "0:0:0",
+    "a",
+    "0",
+    " ",
+    "\"",
+    "\\",
+    "'",
+    ",",
+    ",\"",
+    "\"\"",
+    "=",
+    "a=",
+    "a= ",
+    "a=\"",
+    "/",
+    "/a",
+    "?a=",
+    ":",
+    "::",
+    "1:",
+    "1.",
+    "1.1.1.1 ",
+    "1.1.1.1:",
+    "a.",
+    "a-",
+    "a@",
+    "a@a.",
+    "(",
+    "[",
+    "{",
+    "{\"a\":",
+    "[{",
+    "%{",
+    "%",
+    "é",
+    "😀",
+    "\n",
+    "\n at a.b(c.d:1)",
+    "\t",
+    "1\t",
+    "-",
+    "- ",
+    "- - [",
+    "Jan ",
+    "Jan 1 ",
+    "bearer ",
+    "4111 ",
+    "bot",
+    "Mozilla/5.0 (",
+    "Android;",
+    "<1>1 ",
+    "a: ",
+    "] ",
+    "0-0-0",
+    "0:0:0",
 ];
 
 /// A chain with each processor.
@@ -77,7 +128,14 @@ fn a_hostile_line_ends_soon() {
                 lines.chain_only(&line, (m * 3 + go) as u64);
                 begun.elapsed()
             });
-            let best = took.scan(Duration::MAX, |best, took| { let go = *best > LIMIT; *best = took.min(*best); go.then_some(*best) }).last().unwrap_or_default();
+            let best = took
+                .scan(Duration::MAX, |best, took| {
+                    let go = *best > LIMIT;
+                    *best = took.min(*best);
+                    go.then_some(*best)
+                })
+                .last()
+                .unwrap_or_default();
             if best > LIMIT {
                 slow.push(format!("{best:?} {unit:?} {chain}"));
             }

@@ -14,6 +14,7 @@ mod json;
 mod keep;
 mod keyed;
 mod kv;
+mod parse;
 mod recent;
 mod redact;
 mod regex;
@@ -32,6 +33,7 @@ use super::event::Path;
 use crate::config::decode::{Field, Map};
 use crate::config::diagnostic::Problem;
 use crate::config::yaml::{Key, Kind};
+use jiff::tz::TimeZone;
 
 /// Reads the options of a processor; `None` with a mistake noted.
 type Decode = fn(&mut Map<'_>) -> Option<Box<dyn Processor>>;
@@ -51,6 +53,7 @@ pub(crate) const ALL: &[(&str, Decode)] = &[
     ("keep", keep::decode),
     ("kv", kv::decode),
     ("lowercase", case::lower),
+    ("parse", parse::decode),
     ("redact", redact::decode),
     ("regex", regex::decode),
     ("remove", remove::decode),
@@ -74,6 +77,16 @@ fn fields_of(map: &mut Map<'_>) -> Option<Vec<Path>> {
     }
     let fields = field.event_fields();
     (!fields.is_empty()).then_some(fields)
+}
+
+/// A time zone.
+fn zone_of(field: &Field<'_>) -> Option<TimeZone> {
+    let value = field.value("the name of a time zone, such as `Europe/Berlin`")?;
+    let zone = TimeZone::get(&value.text).ok();
+    if zone.is_none() {
+        field.report(field.is(&value).expected("the name of a time zone, such as `Europe/Berlin` or `UTC`"));
+    }
+    zone
 }
 
 /// The name of a field of events that is a key.

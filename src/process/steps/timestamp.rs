@@ -33,7 +33,7 @@ struct Time {
 }
 
 /// Nanoseconds of a decimal number of seconds, or of parts of it with so many digits.
-fn epoch(text: &str, digits: u32) -> Option<i64> {
+pub(super) fn epoch(text: &str, digits: u32) -> Option<i64> {
     let (negative, text) = text.strip_prefix('-').map_or((false, text), |text| (true, text));
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let right = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
@@ -136,17 +136,8 @@ pub(super) fn decode(map: &mut Map<'_>) -> Option<Box<dyn Processor>> {
     let (zone, remove_source) = (map.get("zone"), map.flag("remove_source"));
     let formats = map.require("formats", "a format of time, or a list of them");
     let zone = match zone {
-        None => TimeZone::UTC,
-        Some(field) => {
-            let value = field.value("the name of a time zone, such as `Europe/Berlin`")?;
-            match TimeZone::get(&value.text) {
-                Ok(zone) => zone,
-                Err(_) => {
-                    field.report(field.is(&value).expected("the name of a time zone, such as `Europe/Berlin` or `UTC`"));
-                    return None;
-                }
-            }
-        }
+        None => map.zone(),
+        Some(field) => super::zone_of(&field)?,
     };
     let formats = formats?.list("a format of time, or a list of them");
     let read: Vec<Format> = formats.iter().filter_map(format).collect();

@@ -94,21 +94,7 @@ impl BulkEncoder {
     pub fn new(scope: &str, host_name: &str, options: &ElasticsearchOptions) -> Result<BulkEncoder, String> {
         let target = Target::of(options)?;
         let routing = options.routing.as_deref().map(|r| Pattern::parse(r, false).map_err(|why| format!("routing: {why}"))).transpose()?;
-        let (named, host, batch_id) = (target.clone(), host_name.to_string(), options.include_batch_id);
-        let documents = match target {
-            Target::Index(_) if !batch_id => Documents::new(host_name),
-            _ => Documents::adding(
-                host_name,
-                Box::new(move |spec, root| {
-                    if let Some(parts) = named.data_stream(&Facts::new(spec, &host)) {
-                        put_data_stream(root, parts);
-                    }
-                    if batch_id {
-                        root.remove(OWN);
-                    }
-                }),
-            ),
-        };
+        let documents = documents(&target, host_name, options.include_batch_id);
         let heads = Heads {
             in_url: target.constant().is_some(),
             by_stream: target.names_fields() || routing.as_ref().is_some_and(Pattern::names_fields),
@@ -122,8 +108,31 @@ impl BulkEncoder {
             documents,
             shaping: Shaping::default(),
             heads,
-            batch_id,
+            batch_id: options.include_batch_id,
         })
+    }
+}
+
+/// The documents of what `options` say, for those who send nothing. The error says what is wrong with the target.
+pub(crate) fn documents_of(options: &ElasticsearchOptions, host_name: &str) -> Result<Documents, String> {
+    Ok(documents(&Target::of(options)?, host_name, options.include_batch_id))
+}
+
+fn documents(target: &Target, host_name: &str, batch_id: bool) -> Documents {
+    let (named, host) = (target.clone(), host_name.to_string());
+    match target {
+        Target::Index(_) if !batch_id => Documents::new(host_name),
+        _ => Documents::adding(
+            host_name,
+            Box::new(move |spec, root| {
+                if let Some(parts) = named.data_stream(&Facts::new(spec, &host)) {
+                    put_data_stream(root, parts);
+                }
+                if batch_id {
+                    root.remove(OWN);
+                }
+            }),
+        ),
     }
 }
 

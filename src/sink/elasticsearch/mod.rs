@@ -10,5 +10,5 @@ pub(crate) mod pattern;
 mod rollover;
 
 pub(crate) use bulk::BulkClient;
-pub(crate) use encode::BulkEncoder;
+pub(crate) use encode::{BulkEncoder, documents_of};
 pub use options::{DataStreamOptions, ElasticsearchOptions};

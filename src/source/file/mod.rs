@@ -40,6 +40,7 @@ mod read;
 mod records;
 mod renumbered;
 mod resume;
+pub(crate) mod sample;
 pub(crate) mod survey;
 mod tailer;
 #[cfg(test)]

@@ -1,0 +1,154 @@
+use super::*;
+use crate::config::presets::{Preset, preset};
+use crate::process::example::{Example, Input};
+use crate::process::trial::{self, Outcome, Trial};
+use std::time::Instant;
+
+fn all() -> impl Iterator<Item = Preset> {
+    ALL.iter().map(|(name, text)| preset(name, text).unwrap_or_else(|errors| panic!("{errors}")))
+}
+
+fn lines(preset: &Preset) -> Vec<String> {
+    let lines = |example: &Example| match &example.input {
+        Input::Events(events) => events.clone(),
+        Input::File(_) => panic!("{}: the input of a preset stands in it", preset.name),
+    };
+    preset.examples.iter().flat_map(lines).collect()
+}
+
+#[test]
+fn each_gives_the_documents_of_its_own_tests() {
+    let mut wrong = Vec::new();
+    for preset in all() {
+        assert!(preset.examples.iter().map(|e| e.expect.len()).sum::<usize>() >= 5, "{} has fewer than five lines", preset.name);
+        for example in &preset.examples {
+            for case in example.run("h").unwrap() {
+                if !case.differences.is_empty() {
+                    wrong.push(format!(
+                        "{} {}: {}\n  {:#?}\n  {:?}\n  {:?}",
+                        preset.name, example.place, case.input, case.differences, case.failure, case.outcome
+                    ));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(ALL.is_sorted_by(|a, b| a.0 < b.0));
+}
+
+#[test]
+fn a_pasted_chain_gives_the_same_documents() {
+    for preset in all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("p.yaml");
+        std::fs::write(&path, crate::config::presets::pasted(&preset.name).unwrap()).unwrap();
+        let config = crate::config::load_for_tests(&[path], &|_| None).unwrap_or_else(|errors| panic!("{errors}"));
+        let pasted = config.process[preset.name.as_str()].clone();
+        for example in &preset.examples {
+            let example = Example { chain: pasted.clone(), ..example.clone() };
+            for case in example.run("h").unwrap() {
+                let told = matches!(case.outcome, Outcome::Document(_)) && case.failure.is_some();
+                assert!(case.differences.is_empty() || told, "{}: {:?}", preset.name, case);
+            }
+        }
+    }
+}
+
+/// What becomes of lines that are sent through `parse: NAME`; how long the slowest took.
+fn through(name: &str, lines: &[String]) -> (Vec<serde_json::Value>, f64) {
+    let chain = crate::process::steps::testing::chain(&format!("[{{parse: {name}}}]"));
+    let (mut trial, stream, mut slowest) = (Trial::new(Some(chain), "h"), trial::stream(""), 0f64);
+    let documents = lines.iter().map(|line| {
+        let line = format!("{line}\n");
+        let began = Instant::now();
+        let outcome = trial.one(&stream, line.as_bytes(), 100, 1_767_225_600_000);
+        slowest = slowest.max(began.elapsed().as_secs_f64());
+        match outcome {
+            Outcome::Document(text) => serde_json::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}: {text}")),
+            // Headers of IIS.
+            Outcome::Filtered(_) if name == "iis" && line.starts_with('#') => serde_json::Value::Null,
+            other => panic!("{name}: {other:?}"),
+        }
+    });
+    let documents = documents.collect();
+    (documents, slowest)
+}
+
+/// What a line must keep: a failed preset leaves it as it was, tagged.
+fn kept(document: &serde_json::Value, line: &str) -> bool {
+    let tagged = document["tags"].as_array().is_some_and(|tags| tags.iter().any(|tag| tag == crate::process::chain::FAILED));
+    !tagged || document["message"] == line
+}
+
+#[test]
+fn lines_of_others_and_broken_ones_are_kept() {
+    let mut random = 0x9e37_79b9_7f4a_7c15u64;
+    let mut next = |below: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random % below.max(1) as u64) as usize
+    };
+    let own: Vec<(String, Vec<String>)> = all().map(|preset| (preset.name.clone(), lines(&preset))).collect();
+    let foreign: Vec<String> = own.iter().flat_map(|(_, lines)| lines.iter().take(2).cloned()).collect();
+    for (name, lines) in &own {
+        let mut hostile: Vec<String> =
+            ["", " ", "-", "{", "{}", "[]", "null", "\"", "\u{feff}", "é", "\n\n", "\u{0}", "%%", "<0>", "<999>1"]
+                .map(str::to_string)
+                .into();
+        hostile.extend(foreign.iter().cloned());
+        for line in lines {
+            let chars: Vec<char> = line.chars().collect();
+            for _ in 0..12 {
+                let mut broken = chars.clone();
+                match next(4) {
+                    0 => broken.truncate(next(chars.len())),
+                    1 => drop(broken.remove(next(chars.len()))),
+                    2 => broken.swap(next(chars.len()), next(chars.len())),
+                    _ => broken.insert(next(chars.len()), ['"', '\\', 'é', '9', '{', '\n', '-', ' '][next(8)]),
+                }
+                hostile.push(broken.into_iter().collect());
+            }
+            // Words of the line in another order.
+            let mut words: Vec<&str> = line.split(' ').collect();
+            for at in (1..words.len()).rev() {
+                words.swap(at, next(at + 1));
+            }
+            hostile.push(words.join(" "));
+        }
+        let (documents, _) = through(name, &hostile);
+        for (line, document) in hostile.iter().zip(&documents) {
+            assert!(kept(document, line), "{name}: {line:?}: {document}");
+        }
+    }
+}
+
+/// A mebibyte made of the parts of which a preset's lines are made; less where the build is slow.
+fn endless(line: &str) -> Vec<String> {
+    const SIZE: usize = if cfg!(debug_assertions) { 1 << 16 } else { 1 << 20 };
+    let fill = |head: &str, part: &str, tail: &str| {
+        format!("{head}{}{tail}", part.repeat((SIZE.saturating_sub(head.len() + tail.len())) / part.len().max(1)))
+    };
+    let middle = line.char_indices().nth(line.chars().count() / 2).map_or(0, |(at, _)| at);
+    let (head, tail) = line.split_at(middle);
+    let mut all: Vec<String> = ["a", " ", "\"", "1", "[", "a=", "\\", "é", "\n\tat x"].iter().map(|part| fill(line, part, "")).collect();
+    all.extend(["a", " ", "0", "\""].iter().map(|part| fill(head, part, tail)));
+    all.push(fill("", &format!("{line} "), ""));
+    all
+}
+
+#[test]
+fn a_line_without_end_takes_bounded_time() {
+    // Debug builds are some thirty times slower, and the machine may be busy.
+    let most = if cfg!(debug_assertions) { 10.0 } else { 0.1 };
+    let mut told = Vec::new();
+    for preset in all() {
+        let own = lines(&preset);
+        let hostile: Vec<String> =
+            own.iter().take(if cfg!(debug_assertions) { 1 } else { own.len() }).flat_map(|line| endless(line)).collect();
+        let slowest = through(&preset.name, &hostile).1;
+        told.push(format!("{}: {:.1} ms", preset.name, slowest * 1e3));
+        assert!(slowest < most, "{} took {slowest} s for one line", preset.name);
+    }
+    println!("{}", told.join("\n"));
+}
