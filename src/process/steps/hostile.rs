@@ -93,6 +93,7 @@ const CHAINS: &[&str] = &[
     "[{keep: {fields: message}}]",
     "[{kv: {}}]",
     "[{lowercase: {fields: message}}]",
+    "[{parse: [nginx.access, syslog]}]",
     "[{redact: {what: [email, ipv4, ipv6, card, bearer], patterns: 'k-\\d+'}}]",
     "[{redact: {what: [email, ipv4, card], secret: 0123456789abcdef}}]",
     "[{regex: {patterns: '^(?<a>(a|aa)+)(?<b>.*)$'}}]",
