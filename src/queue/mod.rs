@@ -43,6 +43,7 @@ mod manage;
 mod meta;
 mod open;
 mod options;
+mod packed;
 mod partition;
 mod patient;
 mod ranges;
