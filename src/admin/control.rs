@@ -5,7 +5,7 @@
 //! holds the lock, so a socket that stands there already is a leftover; a clean stop removes it.
 
 use crate::agent::Draining;
-use crate::audit::{Audit, Why};
+use crate::audit::{Audit, AuditedFile, Why};
 use crate::queue::{GroupInfo, Inventory, ManageError, Managed, Moved, Overwriting, Redriven, Reset};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 /// A request is no longer than this many bytes.
 const MAX_REQUEST: u64 = 1 << 20;
@@ -117,8 +117,69 @@ pub fn handle(queue: &Managed<'_>, request: &Request, target: &dyn Fn(&str) -> O
     done().unwrap_or_else(|e| Answer::Error(e.to_string()))
 }
 
+/// Writes an [`Answer`] as JSON, in parts, since it may be too large to be in memory as a whole.
+pub type Parts = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + Send>;
+
+/// What a request is answered with.
+#[allow(missing_debug_implementations)]
+pub enum Reply {
+    /// This.
+    Whole(Answer),
+    /// What is written when it is called.
+    Parts(Parts),
+}
+
 /// Answers a request. It may block shortly: it runs on a thread where that is allowed.
-pub type Handler = Arc<dyn Fn(&Request) -> Answer + Send + Sync>;
+pub type Handler = Arc<dyn Fn(&Request) -> Reply + Send + Sync>;
+
+/// So much of an answer is handed on at once, bytes.
+const PART: usize = 64 << 10;
+
+/// Hands what is written to the connection, and waits while it is slower.
+struct Outgoing(mpsc::Sender<Vec<u8>>);
+
+impl Write for Outgoing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.blocking_send(bytes.to_vec()).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An audit as [`Answer::Audit`], written as it is made.
+///
+/// # Errors
+/// Those of `out`. What goes wrong with the audit itself is the answer.
+pub(crate) fn write_audit<E: std::fmt::Display>(
+    out: &mut dyn Write,
+    audit: impl FnOnce(&mut dyn FnMut(AuditedFile)) -> Result<Audit, E>,
+) -> io::Result<()> {
+    let (mut rows, mut failed) = (0usize, Ok(()));
+    let audited = audit(&mut |row| {
+        if failed.is_ok() {
+            let before: &[u8] = if rows == 0 { b"{\"audit\":{\"files\":[" } else { b"," };
+            rows += 1;
+            failed = out.write_all(before).and_then(|()| Ok(serde_json::to_writer(&mut *out, &row)?));
+        }
+    });
+    failed?;
+    match audited {
+        Err(e) => Ok(serde_json::to_writer(out, &Answer::Error(e.to_string()))?),
+        Ok(audit) if rows == 0 => Ok(serde_json::to_writer(out, &Answer::Audit(Box::new(audit)))?),
+        Ok(audit) => {
+            let mut rest = serde_json::to_value(audit)?;
+            if let Some(rest) = rest.as_object_mut() {
+                rest.remove("files");
+            }
+            // Its members follow those that are written.
+            let rest = rest.to_string();
+            write!(out, "],{}}}", rest.strip_prefix('{').unwrap_or_default())
+        }
+    }
+}
 
 /// A listening control socket; dropping it removes it.
 #[derive(Debug)]
@@ -193,22 +254,41 @@ async fn serve_one(mut stream: tokio::net::UnixStream, handler: Handler) -> io::
     }
     let mut line = String::new();
     BufReader::new((&mut stream).take(MAX_REQUEST)).read_line(&mut line).await?;
-    let answer = match serde_json::from_str::<Request>(&line) {
-        Ok(request) => {
-            let done = tokio::task::spawn_blocking(move || {
-                let answer = handler(&request);
-                if request.changes() {
-                    tell(&request, &answer);
+    let (parts, mut outgoing) = mpsc::channel(2);
+    let answering = tokio::task::spawn_blocking(move || -> io::Result<()> {
+        let mut out = io::BufWriter::with_capacity(PART, Outgoing(parts));
+        match serde_json::from_str::<Request>(&line) {
+            Ok(request) => match handler(&request) {
+                Reply::Parts(write) => write(&mut out)?,
+                Reply::Whole(answer) => {
+                    if request.changes() {
+                        tell(&request, &answer);
+                    }
+                    serde_json::to_writer(&mut out, &answer)?;
                 }
-                answer
-            });
-            done.await.unwrap_or_else(|e| Answer::Error(format!("the agent failed at this request: {e}")))
+            },
+            Err(e) => {
+                let text = format!("the agent does not understand the request ({e}): is it another version of forebay?");
+                serde_json::to_writer(&mut out, &Answer::Error(text))?;
+            }
         }
-        Err(e) => Answer::Error(format!("the agent does not understand the request ({e}): is it another version of forebay?")),
-    };
-    let mut text = serde_json::to_vec(&answer).map_err(io::Error::other)?;
-    text.push(b'\n');
-    stream.write_all(&text).await?;
+        out.write_all(b"\n")?;
+        out.flush()
+    });
+    let mut begun = false;
+    while let Some(part) = outgoing.recv().await {
+        begun = true;
+        stream.write_all(&part).await?;
+    }
+    match answering.await {
+        Err(e) if !begun => {
+            let mut text =
+                serde_json::to_vec(&Answer::Error(format!("the agent failed at this request: {e}"))).map_err(io::Error::other)?;
+            text.push(b'\n');
+            stream.write_all(&text).await?;
+        }
+        answered => answered.map_err(io::Error::other)??,
+    }
     stream.shutdown().await
 }
 
@@ -289,7 +369,7 @@ mod tests {
     }
 
     fn echo() -> Handler {
-        Arc::new(|request| Answer::Error(format!("asked for {request:?}")))
+        Arc::new(|request| Reply::Whole(Answer::Error(format!("asked for {request:?}"))))
     }
 
     #[test]
@@ -322,6 +402,41 @@ mod tests {
             stream.read_to_string(&mut answer).unwrap();
             assert!(answer.contains("does not understand the request"), "{line:?}: {answer}");
         }
+    }
+
+    #[test]
+    fn an_audit_in_parts_is_an_audit() {
+        let (runtime, dir) = (runtime(), tempfile::tempdir().unwrap());
+        let rows = |n: u64| (0..n).map(|n| AuditedFile { path: format!("/logs/{n}\""), written: n, ..AuditedFile::default() });
+        let handler: Handler = Arc::new(move |request| {
+            let Request::Audit { files } = request else { return Reply::Whole(Answer::Error("?".into())) };
+            let count = files.len() as u64 * 5000;
+            Reply::Parts(Box::new(move |out| {
+                write_audit(out, |take| match count {
+                    10_000 => Err("no"),
+                    _ => {
+                        rows(count).for_each(take);
+                        Ok(Audit { running: true, notes: vec!["}".into()], ..Audit::default() })
+                    }
+                })
+            }))
+        });
+        let _control = serve(dir.path(), handler, runtime.handle()).unwrap();
+        let ask = |files: usize| ask(dir.path(), &Request::Audit { files: vec![String::new(); files] });
+        for n in [0, 1] {
+            let files = rows(n as u64 * 5000).collect();
+            let audit = Audit { running: true, notes: vec!["}".into()], files, ..Audit::default() };
+            assert_eq!(ask(n), Ok(Answer::Audit(Box::new(audit))));
+        }
+        assert_eq!(ask(2), Ok(Answer::Error("no".into())));
+    }
+
+    #[test]
+    fn a_handler_that_fails_is_an_answer_too() {
+        let (runtime, dir) = (runtime(), tempfile::tempdir().unwrap());
+        let _control = serve(dir.path(), Arc::new(|_| panic!("on purpose")), runtime.handle()).unwrap();
+        let answer = ask(dir.path(), &Request::Inventory);
+        assert!(matches!(&answer, Ok(Answer::Error(e)) if e.contains("failed at this request")), "{answer:?}");
     }
 
     #[test]

@@ -18,13 +18,15 @@ pub(super) struct Progress {
     started: Instant,
     said: Instant,
     found: bool,
+    /// Files at the last look: as long as they become more, the first listing goes on.
+    files: u64,
     read: u64,
     delivered: BTreeMap<String, u64>,
 }
 
 impl Progress {
     pub(super) fn new(now: Instant) -> Progress {
-        Progress { started: now, said: now, found: false, read: 0, delivered: BTreeMap::new() }
+        Progress { started: now, said: now, found: false, files: 0, read: 0, delivered: BTreeMap::new() }
     }
 
     /// How long until the next look.
@@ -35,7 +37,9 @@ impl Progress {
     /// The lines that are due.
     pub(super) fn look(&mut self, status: &Status, now: Instant) -> Vec<String> {
         let mut lines = Vec::new();
-        if !self.found && now >= self.started + FOUND {
+        let files = status.sources.values().map(|s| s.files).sum();
+        let finding = std::mem::replace(&mut self.files, files) != files && now < self.started + WATCHED;
+        if !self.found && !finding && now >= self.started + FOUND {
             self.found = true;
             for (name, source) in &status.sources {
                 let events = source.read_events;
@@ -44,7 +48,9 @@ impl Progress {
                 }
                 lines.push(match (source.files, events) {
                     (0, 0) => format!("source {name}: no file matches yet; one that appears is read from its first byte"),
-                    (files, 0) => format!("source {name}: {}, nothing new since the last run", plural(files, "file")),
+                    (files, 0) => {
+                        format!("source {name}: {}, nothing new in {}", plural(files, "file"), if files == 1 { "it" } else { "them" })
+                    }
                     (files, _) => format!("source {name}: {}, {} read so far", plural(files, "file"), plural(events, "event")),
                 });
             }
@@ -106,7 +112,7 @@ mod tests {
         let start = Instant::now();
         let mut progress = Progress::new(start);
         let mut at = |seconds, files, read, delivered| progress.look(&status(files, read, delivered), start + Duration::from_secs(seconds));
-        assert!(at(0, 0, 0, 0).is_empty());
+        assert!(at(0, 3, 0, 0).is_empty());
         assert_eq!(at(1, 3, 121, 0), ["source app: 3 files, 121 events read so far"]);
         assert_eq!(at(2, 3, 121, 100), ["sink search: delivery works, 100 events so far"]);
         assert!(at(3, 3, 121, 121).is_empty());
@@ -124,7 +130,23 @@ mod tests {
             Progress::new(start).look(&status(0, 0, 0), one),
             ["source app: no file matches yet; one that appears is read from its first byte"]
         );
-        assert_eq!(Progress::new(start).look(&status(1, 0, 0), one), ["source app: 1 file, nothing new since the last run"]);
+        let mut quiet = Progress::new(start);
+        quiet.look(&status(1, 0, 0), start);
+        assert_eq!(quiet.look(&status(1, 0, 0), one), ["source app: 1 file, nothing new in it"]);
+    }
+
+    #[test]
+    fn files_are_counted_when_the_first_listing_is_over_or_takes_long() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut progress = Progress::new(start);
+        assert!(progress.look(&status(10, 0, 0), at(750)).is_empty());
+        assert!(progress.look(&status(20, 0, 0), at(1000)).is_empty());
+        assert!(progress.look(&status(30, 0, 0), at(1250)).is_empty());
+        assert_eq!(progress.look(&status(30, 0, 0), at(1500)), ["source app: 30 files, nothing new in them"]);
+        let mut long = Progress::new(start);
+        assert!(long.look(&status(10, 0, 0), at(4750)).is_empty());
+        assert_eq!(long.look(&status(20, 0, 0), at(5000)).len(), 1);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::AgentError;
 use super::catch_up::Wishes;
 use super::identity::agent_id;
 use super::signals::Signal;
-use crate::admin::control::{self, Answer, Control, Request};
+use crate::admin::control::{self, Answer, Control, Reply, Request};
 use crate::admin::{self, Admin, SinkStatus, Status, StatusFn};
 use crate::config::Config;
 use crate::queue::{DeadLetterWriter, Overwriting, Queue, Subscription};
@@ -143,10 +143,14 @@ fn serve_control(dir: &Path, parts: &Arc<Parts>, runtime: &Handle) -> Option<Con
                 None => Overwriting::Unknown("no sink of this name runs; if its target is a data stream, nothing is replaced".into()),
             }
         };
-        match request {
+        Reply::Whole(match request {
             Request::Audit { files } => {
-                let audited = crate::audit::audit(&parts.queue.manage(), Some(&parts.options), true, files);
-                audited.map_or_else(|e| Answer::Error(e.to_string()), |audit| Answer::Audit(Box::new(audit)))
+                let (parts, files) = (parts.clone(), files.clone());
+                return Reply::Parts(Box::new(move |out| {
+                    control::write_audit(out, |take| {
+                        crate::audit::audit_each(&parts.queue.manage(), Some(&parts.options), true, &files, take)
+                    })
+                }));
             }
             Request::Why { file } => {
                 let sinks = parts.status().sinks;
@@ -155,7 +159,7 @@ fn serve_control(dir: &Path, parts: &Arc<Parts>, runtime: &Handle) -> Option<Con
             }
             Request::Drain { ticket } => parts.drain(*ticket).map_or_else(Answer::Error, Answer::Draining),
             _ => control::handle(&parts.queue.manage(), request, &target),
-        }
+        })
     });
     match control::serve(dir, handler, runtime) {
         Ok(control) => Some(control),

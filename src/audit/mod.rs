@@ -11,7 +11,7 @@ mod why;
 pub use text::text;
 pub use why::{Why, explain};
 
-use crate::queue::{Books, ManageError, Managed, MissingEvents, SinkBooks, StreamBooks, UnplacedLoss};
+use crate::queue::{Head, ManageError, Managed, MissingEvents, SinkBooks, StreamBooks, UnplacedLoss};
 use crate::source::file::survey::{Finder, There, base_paths, followed, head_of, is_packed};
 use crate::source::file::{FileOptions, StartAt};
 use globset::GlobBuilder;
@@ -133,77 +133,116 @@ impl Filter {
 /// # Errors
 /// [`ManageError`] where the queue cannot be read.
 pub fn audit(queue: &Managed<'_>, sources: Option<&[FileOptions]>, running: bool, files: &[String]) -> Result<Audit, ManageError> {
-    let books = queue.books()?;
-    let mut notes = Vec::new();
-    let unread = match sources.map(followed) {
-        Some(Ok(unread)) => unread,
-        Some(Err(error)) => {
-            notes.push(error.to_string());
-            Vec::new()
-        }
-        None => {
-            notes.push("files of which nothing was read yet are not known: name the pipeline with --config".into());
-            Vec::new()
-        }
-    };
-    let filter = Filter::new(files);
-    let named = |f: &AuditedFile| filter.takes(&f.path) || f.now.as_deref().is_some_and(|now| filter.takes(now));
-    let mut rows = rows(&books);
-    rows.extend(sources.map(|sources| unread_files(&books, sources, unread)).unwrap_or_default());
-    rows.retain(named);
-    rows.sort_by(|a, b| (&a.path, a.stream.unwrap_or(u64::MAX), &a.now).cmp(&(&b.path, b.stream.unwrap_or(u64::MAX), &b.now)));
+    let mut rows = Vec::new();
+    let mut audit = audit_each(queue, sources, running, files, &mut |row| rows.push(row))?;
+    audit.files = rows;
+    audit.sort();
+    Ok(audit)
+}
+
+/// Like [`audit`], with the generations handed over one by one, in no order: there may be a hundred thousand files, and the
+/// agent is to stay small. [`Audit::files`] is empty then. After an error nothing was handed over.
+///
+/// # Errors
+/// [`ManageError`] where the queue cannot be read.
+pub(crate) fn audit_each(
+    queue: &Managed<'_>,
+    sources: Option<&[FileOptions]>,
+    running: bool,
+    files: &[String],
+    take: &mut dyn FnMut(AuditedFile),
+) -> Result<Audit, ManageError> {
+    let mut account = queue.account()?;
+    let mut audit = Audit { running, ..Audit::default() };
     // A stopped agent's sinks are those that have a place.
-    let absent: Vec<String> = books.groups.iter().filter(|(_, joined)| running && !**joined).map(|(name, _)| name.clone()).collect();
-    let counts = |name: &str| !absent.iter().any(|a| a == name);
-    let missed = books.missing.iter().any(|m| counts(&m.sink));
-    let unplaced = files.is_empty() && books.unplaced.iter().any(|u| books.groups.keys().any(|g| counts(g) && !u.had.contains(g)));
-    let verdict = if rows.iter().any(|f| f.is_lost(counts)) || missed || unplaced {
-        Verdict::Missing
-    } else if rows.iter().any(|f| f.is_under_way(counts)) {
-        Verdict::UnderWay
-    } else {
-        Verdict::Complete
-    };
-    let total = total(&rows);
-    Ok(Audit { verdict, running, files: rows, total, absent, missing_events: books.missing, unplaced: books.unplaced, notes })
-}
-
-fn total(rows: &[AuditedFile]) -> AuditedFile {
-    let mut total = AuditedFile::default();
-    for row in rows {
-        total.written += row.written;
-        total.read += row.read;
-        total.queued += row.queued;
-        total.waiting += row.waiting;
-        total.unexplained += row.unexplained;
-        row.lost.iter().for_each(|(cause, n)| *total.lost.entry(cause.clone()).or_default() += n);
-        for (name, sink) in &row.sinks {
-            let sum = total.sinks.entry(name.clone()).or_default();
-            sum.acknowledged += sink.acknowledged;
-            sum.filtered += sink.filtered;
-            sum.dead_lettered += sink.dead_lettered;
-            sum.dead_letters += sink.dead_letters;
-            sum.pending += sink.pending;
-            sum.in_flight += sink.in_flight;
-            sum.to_be_read_again += sink.to_be_read_again;
-            sink.lost.iter().for_each(|(cause, n)| *sum.lost.entry(cause.clone()).or_default() += n);
-        }
-    }
-    total
-}
-
-fn rows(books: &Books) -> Vec<AuditedFile> {
-    let mut finder = Finder::default();
+    audit.absent = account.groups().iter().filter(|(_, joined)| running && !**joined).map(|(name, _)| name.clone()).collect();
     // The file itself belongs to its newest generation.
     let mut newest: HashMap<(u64, i64), (u32, u64)> = HashMap::new();
-    for stream in &books.streams {
-        if let Some(file) = &stream.file {
-            let of = newest.entry((file.inode, file.born_ns)).or_default();
-            *of = (*of).max((stream.generation, stream.number));
-        }
+    for (file, generation, number) in account.files() {
+        let of = newest.entry((file.inode, file.born_ns)).or_default();
+        *of = (*of).max((generation, number));
     }
-    let is_newest = |s: &StreamBooks| s.file.as_ref().is_some_and(|f| newest.get(&(f.inode, f.born_ns)) == Some(&(s.generation, s.number)));
-    books.streams.iter().map(|s| row(s, is_newest(s), &mut finder)).collect()
+    let mut unread = Vec::new();
+    match sources {
+        Some(sources) => {
+            // Begun at its end, it may have nothing to read for ever.
+            let is_new = |source: usize, there: &There| {
+                let file = &there.identity;
+                there.size > 0 && sources[source].start_at == StartAt::Beginning && !newest.contains_key(&(file.inode, file.born_ns))
+            };
+            let found = followed(sources, &mut |source, there| {
+                if is_new(source, &there) {
+                    unread.push((source, there));
+                }
+            });
+            if let Err(error) = found {
+                unread.clear();
+                audit.notes.push(error.to_string());
+            }
+        }
+        None => audit.notes.push("files of which nothing was read yet are not known: name the pipeline with --config".into()),
+    }
+    let bases: HashSet<PathBuf> = unread.iter().flat_map(|(_, there)| base_paths(&there.path)).collect();
+    let mut heads: HashMap<PathBuf, Vec<Head>> = HashMap::new();
+    let filter = Filter::new(files);
+    let counts = |name: &str| !audit.absent.iter().any(|a| a == name);
+    let (mut lost, mut under_way, mut total) = (false, false, AuditedFile::default());
+    let mut enter = |row: AuditedFile| {
+        if filter.takes(&row.path) || row.now.as_deref().is_some_and(|now| filter.takes(now)) {
+            lost |= row.is_lost(counts);
+            under_way |= row.is_under_way(counts);
+            add(&mut total, &row);
+            take(row);
+        }
+    };
+    let mut finder = Finder::default();
+    account.each(|stream| {
+        if stream.head.len > 0 && bases.contains(&stream.path) {
+            heads.entry(stream.path.clone()).or_default().push(stream.head);
+        }
+        let is_newest = stream.file.is_some_and(|f| newest.get(&(f.inode, f.born_ns)) == Some(&(stream.generation, stream.number)));
+        enter(row(&stream, is_newest, &mut finder));
+    });
+    let sources = sources.unwrap_or_default();
+    unread.into_iter().filter(|(_, there)| !is_copy(there, &heads)).for_each(|(source, there)| enter(unread_row(&sources[source], &there)));
+    let books = account.rest();
+    let missed = books.missing.iter().any(|m| counts(&m.sink));
+    let unplaced = files.is_empty() && books.unplaced.iter().any(|u| books.groups.keys().any(|g| counts(g) && !u.had.contains(g)));
+    let verdict = match (lost || missed || unplaced, under_way) {
+        (true, _) => Verdict::Missing,
+        (false, true) => Verdict::UnderWay,
+        (false, false) => Verdict::Complete,
+    };
+    Ok(Audit { verdict, total, missing_events: books.missing, unplaced: books.unplaced, ..audit })
+}
+
+impl Audit {
+    /// Puts the generations in order, by path and age.
+    pub(crate) fn sort(&mut self) {
+        let order = |f: &AuditedFile| f.stream.unwrap_or(u64::MAX);
+        self.files.sort_by(|a, b| (&a.path, order(a), &a.now).cmp(&(&b.path, order(b), &b.now)));
+    }
+}
+
+/// Adds the figures of a row to their sum.
+fn add(total: &mut AuditedFile, row: &AuditedFile) {
+    total.written += row.written;
+    total.read += row.read;
+    total.queued += row.queued;
+    total.waiting += row.waiting;
+    total.unexplained += row.unexplained;
+    row.lost.iter().for_each(|(cause, n)| *total.lost.entry(cause.clone()).or_default() += n);
+    for (name, sink) in &row.sinks {
+        let sum = total.sinks.entry(name.clone()).or_default();
+        sum.acknowledged += sink.acknowledged;
+        sum.filtered += sink.filtered;
+        sum.dead_lettered += sink.dead_lettered;
+        sum.dead_letters += sink.dead_letters;
+        sum.pending += sink.pending;
+        sum.in_flight += sink.in_flight;
+        sum.to_be_read_again += sink.to_be_read_again;
+        sink.lost.iter().for_each(|(cause, n)| *sum.lost.entry(cause.clone()).or_default() += n);
+    }
 }
 
 fn row(stream: &StreamBooks, newest: bool, finder: &mut Finder) -> AuditedFile {
@@ -255,30 +294,23 @@ fn row(stream: &StreamBooks, newest: bool, finder: &mut Finder) -> AuditedFile {
     file
 }
 
-/// Files that are followed, and of which nothing was read yet.
-fn unread_files(books: &Books, sources: &[FileOptions], found: Vec<(usize, There)>) -> Vec<AuditedFile> {
-    let known: HashSet<(u64, i64)> = books.streams.iter().filter_map(|s| s.file).map(|f| (f.inode, f.born_ns)).collect();
-    let mut by_path: HashMap<&Path, Vec<&StreamBooks>> = HashMap::new();
-    books.streams.iter().for_each(|s| by_path.entry(&s.path).or_default().push(s));
-    let is_copy = |there: &There| {
-        let related = base_paths(&there.path).into_iter().filter_map(|base| by_path.get(base.as_path()).cloned()).flatten();
-        let mut originals = related.filter(|s| s.head.len > 0).peekable();
-        originals.peek().is_some() && head_of(&there.path).is_ok_and(|head| originals.any(|s| s.head.matches(&head)))
-    };
-    let is_new = |(source, there): &(usize, There)| {
-        let file = &there.identity;
-        // Begun at its end, it may have nothing to read for ever.
-        there.size > 0 && sources[*source].start_at == StartAt::Beginning && !known.contains(&(file.inode, file.born_ns)) && !is_copy(there)
-    };
-    let row = |(source, there): (usize, There)| AuditedFile {
-        source: sources[source].name.clone(),
-        topic: sources[source].topic.clone(),
+/// Whether a file of which nothing was read yet begins like a stream of which it may be a generation.
+fn is_copy(there: &There, heads: &HashMap<PathBuf, Vec<Head>>) -> bool {
+    let paths = base_paths(&there.path);
+    let mut originals = paths.iter().filter_map(|base| heads.get(base)).flatten().peekable();
+    originals.peek().is_some() && head_of(&there.path).is_ok_and(|head| originals.any(|original| original.matches(&head)))
+}
+
+/// A file that is followed, and of which nothing was read yet.
+fn unread_row(source: &FileOptions, there: &There) -> AuditedFile {
+    AuditedFile {
+        source: source.name.clone(),
+        topic: source.topic.clone(),
         path: there.path.to_string_lossy().into_owned(),
         now: Some(there.path.to_string_lossy().into_owned()),
         state: "there".into(),
         written: there.size,
         waiting: there.size,
         ..AuditedFile::default()
-    };
-    found.into_iter().filter(is_new).map(row).collect()
+    }
 }

@@ -32,7 +32,6 @@ use super::timestamp::{TIMESTAMP_LEN, rfc3339};
 use crate::queue::{Encoding, Event, Format, RunFlags, RunSlice, StreamSpec};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
-use std::sync::Arc;
 
 const HEAD: &[u8] = br#"{"@timestamp":""#;
 /// Templates kept; beyond it all are dropped, so that a churn of streams cannot grow the cache.
@@ -215,7 +214,7 @@ fn put_tail(mut root: Map<String, Value>, object: &str, name: &str) -> Vec<u8> {
 }
 
 struct Cached {
-    spec: Arc<StreamSpec>,
+    version: u32,
     append_ms: u64,
     template: Template,
 }
@@ -243,15 +242,15 @@ impl Documents {
 
     /// The template for the events of `slice`.
     pub fn template(&mut self, slice: &RunSlice<'_>) -> &Template {
-        let (spec, flags) = (slice.run.stream.spec(), slice.run.flags);
+        let (version, flags) = (slice.run.stream.version(), slice.run.flags);
         let key = (slice.run.stream.id, flags.0 & (SHAPING | RunFlags::PART | RunFlags::FORMAT));
         if self.cached.len() >= MOST_TEMPLATES && !self.cached.contains_key(&key) {
             self.cached.clear();
         }
         let (host_name, more) = (&self.host_name, self.more.as_ref());
-        let fresh = || Cached { template: Template::new(&spec, flags, host_name, more), spec: spec.clone(), append_ms: 0 };
+        let fresh = || Cached { template: Template::new(&slice.run.stream.spec(), flags, host_name, more), version, append_ms: 0 };
         let cached = self.cached.entry(key).or_insert_with(fresh);
-        if !Arc::ptr_eq(&cached.spec, &spec) {
+        if cached.version != version {
             *cached = fresh();
         }
         if cached.append_ms != slice.append_ms {

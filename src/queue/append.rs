@@ -5,13 +5,12 @@ use super::compression::Compressor;
 use super::disk::DiskFile;
 use super::format::{BATCH_HEADER, BatchHeader, Kind, RUN_ENTRY, RunEntry, padded};
 use super::registry::StreamRecord;
-use super::{Compression, RecordBatch, StreamSpec};
+use super::{Compression, RecordBatch};
 use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
 
-/// Streams whose record stands in a segment, as it was then.
-pub(crate) type Declared = HashMap<u64, Arc<StreamSpec>>;
+/// Streams whose record stands in a segment, with the version that it has there.
+pub(crate) type Declared = HashMap<u64, u32>;
 
 /// Writes `batch` at `pos` in one write and returns the position after it. On an error `declared` is unchanged.
 pub(crate) fn append(
@@ -23,14 +22,13 @@ pub(crate) fn append(
     declared: &mut Declared,
     (codec, compressor): (Compression, &mut Compressor),
 ) -> io::Result<u64> {
-    let mut fresh: Vec<(u64, Arc<StreamSpec>)> = Vec::new();
+    let mut fresh = Declared::new();
     let mut records = Writer::default();
     for run in &batch.runs {
-        let spec = run.stream.spec();
-        let known = declared.get(&run.stream.id).is_some_and(|s| Arc::ptr_eq(s, &spec));
-        if !known && !fresh.iter().any(|(id, _)| *id == run.stream.id) {
+        let version = run.stream.version();
+        if declared.get(&run.stream.id) != Some(&version) && !fresh.contains_key(&run.stream.id) {
             StreamRecord::of(&run.stream).encode(&mut records);
-            fresh.push((run.stream.id, spec));
+            fresh.insert(run.stream.id, version);
         }
     }
     let template = BatchHeader {

@@ -116,10 +116,10 @@ impl Disk for Ballasted {
         self.disk.read(path)
     }
 
-    fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
-        match self.disk.replace(path, content) {
+    fn replace_with(&self, path: &Path, write: &mut dyn FnMut(&dyn DiskFile) -> io::Result<()>) -> io::Result<()> {
+        match self.disk.replace_with(path, write) {
             // An index is made anew from its segment whenever it is missing.
-            Err(e) if is_full(&e) && path.extension().is_none_or(|x| x != "idx") && self.give_up() => self.disk.replace(path, content),
+            Err(e) if is_full(&e) && path.extension().is_none_or(|x| x != "idx") && self.give_up() => self.disk.replace_with(path, write),
             done => done,
         }
     }

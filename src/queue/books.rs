@@ -5,14 +5,17 @@
 //! right by construction; whether the rest is really there is told by the offsets: those that are neither acknowledged,
 //! nor in a sound batch, nor on record as lost are [`Books::missing`].
 
+mod account;
 mod kinds;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use account::Account;
 pub use kinds::{Books, MissingEvents, SinkBooks, StreamBooks, UnplacedLoss};
 
 use super::disk::{Disk, DiskFile};
 use super::embedded::DEAD_LETTER_TOPIC;
+use super::filtered::Filtered;
 use super::format::{RunEntry, SEGMENT_HEADER};
 use super::group_state::{GroupState, Key};
 use super::letter::Letter;
@@ -23,11 +26,10 @@ use super::reader::{Reader, Start};
 use super::registry::{Registry, StreamRecord};
 use super::segment::{self, Found, Located};
 use super::snapshot::Snapshot;
-use super::{Head, LossEntry, LossState, Losses, Position, RunFlags, Tail};
+use super::{LossState, Losses, Position, RunFlags, Stream, Tail};
 use crate::process::identity::EventIds;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Characters of an event ID that its stream and sink alone decide.
@@ -269,15 +271,32 @@ impl Managed<'_> {
     /// # Errors
     /// [`ManageError::Io`] where segments, dead letters or the ledger cannot be read.
     pub fn books(&self) -> Result<Books, ManageError> {
+        let mut account = self.account()?;
+        let mut streams = Vec::new();
+        account.each(|stream| streams.push(stream));
+        streams.sort_by_key(|s| s.number);
+        Ok(Books { streams, ..account.rest() })
+    }
+
+    /// One pass over the segments, the dead letters and the ledger.
+    ///
+    /// # Errors
+    /// [`ManageError::Io`] where they cannot be read.
+    pub(crate) fn account(&self) -> Result<Account<'_>, ManageError> {
         let failed = |what: &'static str| move |source| ManageError::Io { what, source };
         let scratch = Registry::new(1);
         let opened;
-        let (mut records, ledger, marks) = match self.known {
-            Known::Live(registry, losses) => {
-                // Before the segments are looked at, so that whatever is durable by now is in them.
-                let records: Vec<StreamRecord> = registry.all().iter().map(|s| StreamRecord::of(s)).collect();
-                (records, losses, None)
-            }
+        let with_positions = |registry: &Registry| {
+            let all = registry.all().into_iter().map(|s| (s.durable(), s)).map(|(at, s)| (s, at));
+            let is_file = |s: &Stream| {
+                let spec = s.spec();
+                spec.file.is_some() && spec.topic != DEAD_LETTER_TOPIC
+            };
+            all.filter(|(s, _)| is_file(s)).collect::<Vec<_>>()
+        };
+        let (mut streams, ledger, marks) = match self.known {
+            // Before the segments are looked at, so that whatever is durable by now is in them.
+            Known::Live(registry, losses) => (with_positions(registry), losses, None),
             Known::Files(snapshot, dir) => {
                 opened = Losses::open(self.disk.clone(), dir).map_err(|e| failed("read the ledger of losses")(io::Error::other(e)))?.0;
                 snapshot.iter().flat_map(|s| &s.streams).for_each(|s| scratch.load(s.clone()));
@@ -295,7 +314,7 @@ impl Managed<'_> {
             reach: HashMap::new(),
             gone: Ranges::new(),
         };
-        let mut books = Books::default();
+        let mut rest = Books::default();
         for partition in self.partitions.iter().filter(|p| *p.topic != *DEAD_LETTER_TOPIC) {
             let here = keys.iter().filter(|(k, _)| *k.1 == *partition.topic && k.2 == partition.number);
             let mut places: Vec<Place<'_>> = here.map(|(k, state)| Place { index: index(&k.0), name: &k.0, state, seen: 0 }).collect();
@@ -308,82 +327,38 @@ impl Managed<'_> {
                 let events = total(&open, u64::MAX).saturating_sub(common(&open, &pass.gone)).saturating_sub(place.seen);
                 if events > 0 {
                     let (sink, topic) = (place.name.into(), partition.topic.to_string());
-                    books.missing.push(MissingEvents { sink, topic, partition: partition.number, events });
+                    rest.missing.push(MissingEvents { sink, topic, partition: partition.number, events });
                 }
             }
         }
+        let (mut found, reach) = (pass.found, pass.reach);
         if marks.is_some() {
-            records = scratch.all().iter().map(|s| StreamRecord::of(s)).collect();
+            streams = with_positions(&scratch);
         }
-        records.retain(|r| r.spec.file.is_some() && r.spec.topic != DEAD_LETTER_TOPIC);
-        self.letters(&records, &keys, &index, &mut pass.found).map_err(failed("read the dead-letter topic"))?;
-        let mut by_stream: HashMap<u64, Vec<&LossEntry>> = HashMap::new();
-        let losses = ledger.all();
-        for entry in losses.iter().filter(|e| e.state != LossState::ReadAgain) {
-            match &entry.stream {
-                Some(stream) => by_stream.entry(stream.number).or_default().push(entry),
-                None => books.unplaced.push(UnplacedLoss {
-                    cause: entry.cause.name().into(),
-                    topic: entry.topic.clone(),
-                    partition: entry.partition,
-                    events: entry.events,
-                    had: entry.had.clone(),
-                }),
-            }
-        }
-        let mut places: HashMap<(&str, u32), Vec<&str>> = HashMap::new();
-        for (key, _) in &keys {
-            places.entry((&*key.1, key.2)).or_default().push(&*key.0);
-        }
-        for record in records {
-            let entries = by_stream.remove(&record.id).unwrap_or_default();
-            let groups = places.get(&(record.spec.topic.as_str(), record.partition)).map(Vec::as_slice).unwrap_or_default();
-            let filtered = |name: &str| {
-                let here = |(k, _): &&(&Key, &GroupState)| (&*k.0, &*k.1, k.2) == (name, record.spec.topic.as_str(), record.partition);
-                keys.iter().find(here).map_or(0, |(_, state)| state.filtered.of(record.id))
-            };
-            let sinks = groups.iter().map(|name| {
-                let found = pass.found.remove(&(record.id, index(name))).unwrap_or_default();
-                (name.to_string(), account(record.position.end, name, &found, filtered(name), &entries))
-            });
-            let sinks = sinks.collect();
-            let read = record.position.end.max(pass.reach.get(&record.id).copied().unwrap_or(0));
-            let mut stream = of_record(record, sinks);
-            stream.read = read;
-            stream.unread = unread(&entries);
-            books.streams.push(stream);
-        }
-        // Files of which nothing was read, and streams that are known from the ledger alone.
-        for (number, entries) in by_stream {
-            let (Some(first), unread) = (entries.iter().find(|e| e.cause.is_unread()).copied(), unread(&entries)) else { continue };
-            let Some(of) = &first.stream else { continue };
-            let read = unread.values().flatten().map(|(s, _)| *s).min().unwrap_or(0);
-            books.streams.push(StreamBooks {
-                number,
-                key: of.key.clone(),
-                generation: of.generation,
-                source: of.source.clone(),
-                topic: first.topic.clone(),
-                partition: first.partition,
-                path: PathBuf::from(&of.path),
-                file: None,
-                head: Head::default(),
-                tail: Tail::default(),
-                read,
-                queued: read,
-                unread,
-                sinks: BTreeMap::new(),
+        self.letters(&streams, &keys, &index, &mut found).map_err(failed("read the dead-letter topic"))?;
+        let mut losses = ledger.all();
+        losses.retain(|e| e.state != LossState::ReadAgain);
+        for entry in losses.iter().filter(|e| e.stream.is_none()) {
+            rest.unplaced.push(UnplacedLoss {
+                cause: entry.cause.name().into(),
+                topic: entry.topic.clone(),
+                partition: entry.partition,
+                events: entry.events,
+                had: entry.had.clone(),
             });
         }
-        books.streams.sort_by_key(|s| s.number);
-        books.groups = names.iter().map(|n| (n.to_string(), self.joined.contains(*n))).collect();
-        Ok(books)
+        let mut places: HashMap<(&str, u32), Vec<(&str, &Filtered)>> = HashMap::new();
+        for (key, state) in &keys {
+            places.entry((&*key.1, key.2)).or_default().push((&*key.0, &*state.filtered));
+        }
+        rest.groups = names.iter().map(|n| (n.to_string(), self.joined.contains(*n))).collect();
+        Ok(Account { streams, losses, found, reach, names, places, rest })
     }
 
     /// Enters what is in the dead-letter topic and was not handed over by a redrive.
     fn letters(
         &self,
-        records: &[StreamRecord],
+        streams: &[(Arc<Stream>, Position)],
         keys: &[(&Key, &GroupState)],
         index: &impl Fn(&str) -> usize,
         found: &mut HashMap<(u64, usize), AtGroup>,
@@ -417,8 +392,9 @@ impl Managed<'_> {
             scopes.insert(&*key.0);
             scopes.extend(state.earlier.iter().map(|e| &**e));
         }
-        let id = |scope: &str, r: &StreamRecord| EventIds::new(scope, r.spec.key).id(0, 0)[..STREAM_CHARACTERS].to_vec();
-        let streams: HashMap<Vec<u8>, u64> = scopes.iter().flat_map(|s| records.iter().map(|r| (id(s, r), r.id))).collect();
+        let id = |scope: &str, key: u128| EventIds::new(scope, key).id(0, 0)[..STREAM_CHARACTERS].to_vec();
+        let keys: Vec<(u64, u128)> = streams.iter().map(|(s, _)| (s.id, s.brief().key)).collect();
+        let streams: HashMap<Vec<u8>, u64> = scopes.iter().flat_map(|s| keys.iter().map(|(n, key)| (id(s, *key), *n))).collect();
         for ((group, ..), refused) in newest {
             let Some((event_id, start, end)) = refused else { continue };
             if let Some(stream) = event_id.as_bytes().get(..STREAM_CHARACTERS).and_then(|head| streams.get(head)) {
@@ -429,58 +405,4 @@ impl Managed<'_> {
         }
         Ok(())
     }
-}
-
-fn of_record(record: StreamRecord, sinks: BTreeMap<String, SinkBooks>) -> StreamBooks {
-    StreamBooks {
-        number: record.id,
-        key: format!("{:032x}", record.spec.key),
-        generation: record.spec.generation,
-        source: record.spec.source,
-        topic: record.spec.topic,
-        partition: record.partition,
-        path: record.spec.path,
-        file: record.spec.file,
-        head: record.spec.head,
-        tail: record.position.tail,
-        read: record.position.end,
-        queued: record.position.end,
-        unread: BTreeMap::new(),
-        sinks,
-    }
-}
-
-/// The ranges that were gone before they were read.
-fn unread(entries: &[&LossEntry]) -> BTreeMap<String, Ranges> {
-    let mut unread: BTreeMap<String, Ranges> = BTreeMap::new();
-    for entry in entries.iter().filter(|e| e.cause.is_unread()) {
-        let ranges = unread.entry(entry.cause.name().into()).or_default();
-        entry.spans.iter().for_each(|s| insert(ranges, s.start, s.end));
-    }
-    unread
-}
-
-/// What became of the first `queued` bytes of a stream at a group.
-fn account(queued: u64, group: &str, found: &AtGroup, filtered: u64, entries: &[&LossEntry]) -> SinkBooks {
-    let mut taken = Ranges::new();
-    let mut books = SinkBooks {
-        pending: take(&mut taken, &found.pending, queued),
-        in_flight: common(&found.in_flight, &found.pending),
-        dead_lettered: take(&mut taken, &found.dead, queued),
-        dead_letters: found.letters,
-        ..SinkBooks::default()
-    };
-    for entry in entries.iter().filter(|e| !e.cause.is_unread() && !e.had.iter().any(|had| had == group)) {
-        let spans: Ranges = entry.spans.iter().map(|s| (s.start, s.end)).collect();
-        let bytes = take(&mut taken, &spans, queued);
-        match entry.state {
-            LossState::Wanted => books.to_be_read_again += bytes,
-            LossState::Lost if bytes > 0 => *books.lost.entry(entry.cause.name().into()).or_default() += bytes,
-            LossState::Lost | LossState::ReadAgain => {}
-        }
-    }
-    let done = queued - total(&taken, queued);
-    books.filtered = filtered.min(done);
-    books.acknowledged = done - books.filtered;
-    books
 }

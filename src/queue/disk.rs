@@ -140,13 +140,18 @@ pub trait Disk: Send + Sync + Debug {
     /// Replaces a small file so that after a crash it is the old one or the new one, whole:
     /// write aside, sync, rename, sync the folder.
     fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        self.replace_with(path, &mut |file| file.write_all_at(&[content], 0))
+    }
+
+    /// Like [`Disk::replace`], for what need not be in memory as a whole: `write` writes the file, perhaps twice.
+    fn replace_with(&self, path: &Path, write: &mut dyn FnMut(&dyn DiskFile) -> io::Result<()>) -> io::Result<()> {
         let aside = path.with_extension("tmp");
         match self.remove(&aside) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
         }
         let file = self.create(&aside)?;
-        file.write_all_at(&[content], 0)?;
+        write(&*file)?;
         file.sync()?;
         self.rename(&aside, path)?;
         self.sync_dir(path.parent().unwrap_or(Path::new(".")))

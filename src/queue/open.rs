@@ -97,16 +97,16 @@ impl Queue {
         })?;
         let ballast = Arc::new(Ballasted::new(disk, &dir, options.min_free_bytes));
         let disk: Arc<dyn Disk> = ballast.clone();
-        let (snapshots, newest, damaged) = Snapshots::open(&*disk, &dir).map_err(at(&dir))?;
+        let registry = Registry::new(options.partitions);
+        // They go where they stay one by one: as structures, all of them are several times as large.
+        let (snapshots, newest, damaged) = Snapshots::load(&*disk, &dir, &mut |stream| registry.load(stream)).map_err(at(&dir))?;
         let mut report = RecoveryReport::default();
         let meta = open_meta(&*disk, &dir, snapshots_epoch(newest.as_ref()), &mut report)?;
         let uuid = u128::from_str_radix(&meta.queue, 16).unwrap_or(0);
-        let registry = Registry::new(options.partitions);
         let marks = newest.as_ref().map(|n| n.marks.clone()).unwrap_or_default();
         let positions_known = newest.is_some();
-        if let Some(snapshot) = newest {
+        if let Some(snapshot) = &newest {
             registry.reserve(snapshot.next_stream);
-            snapshot.streams.into_iter().for_each(|s| registry.load(s));
         }
         let (losses, unsound) = Losses::open(disk.clone(), &dir).map_err(|e| match e {
             LossesError::Newer { version, .. } => OpenError::Newer { dir: dir.clone(), format: version },

@@ -23,7 +23,7 @@ pub(crate) struct StreamRecord {
 
 impl StreamRecord {
     pub(crate) fn of(stream: &Stream) -> StreamRecord {
-        StreamRecord { id: stream.id, partition: stream.partition, spec: (*stream.spec()).clone(), position: stream.durable() }
+        StreamRecord { id: stream.id, partition: stream.partition, spec: Arc::unwrap_or_clone(stream.spec()), position: stream.durable() }
     }
 
     pub(crate) fn encode(&self, out: &mut Writer) {
@@ -123,12 +123,13 @@ impl Registry {
         match streams.get(&record.id) {
             Some(stream) => {
                 stream.set_spec(record.spec);
+                stream.rest();
                 if record.position.end > stream.durable().end {
                     stream.set_durable(record.position);
                 }
             }
             None => {
-                let stream = Stream::new(record.id, record.partition, record.spec, record.position);
+                let stream = Stream::resting(record.id, record.partition, &record.spec, record.position);
                 streams.insert(record.id, stream);
             }
         }

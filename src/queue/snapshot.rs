@@ -2,6 +2,8 @@
 //! each partition must be read to bring them up to date. A segment is deleted only when both cover it,
 //! so that losing either file loses no position.
 
+mod stored;
+
 use super::codec::{Reader, Writer};
 use super::disk::Disk;
 use super::registry::{Registry, StreamRecord};
@@ -30,16 +32,29 @@ pub(crate) struct Snapshot {
     pub(crate) streams: Vec<StreamRecord>,
 }
 
+/// So much of a snapshot is in memory while it is written, bytes.
+const PART: usize = 64 << 10;
+
 impl Snapshot {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        self.encode_with(self.streams.iter().cloned())
+        let (mut whole, mut crc) = (Vec::new(), 0);
+        let written = self.encode_with(self.streams.iter().cloned(), &mut |part| {
+            crc = crc32c::crc32c_append(crc, part);
+            whole.extend_from_slice(part);
+            Ok(())
+        });
+        debug_assert!(written.is_ok(), "memory takes everything");
+        [&MAGIC[..], &crc.to_le_bytes(), &whole].concat()
     }
 
-    /// With these streams: they are as many as files, and need not all be in memory once more.
-    fn encode_with(&self, streams: impl ExactSizeIterator<Item = StreamRecord>) -> Vec<u8> {
-        let mut w = Writer(Vec::with_capacity(1024 + streams.len() * 256));
-        w.0.extend_from_slice(MAGIC);
-        w.u32(0);
+    /// All behind magic and checksum, in parts, with these streams: they are as many as files, and need not all be in memory
+    /// once more.
+    fn encode_with(
+        &self,
+        streams: impl ExactSizeIterator<Item = StreamRecord>,
+        put: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut w = Writer(Vec::with_capacity(PART + 1024));
         w.u64(self.number);
         w.u64(self.next_stream);
         w.u32(self.marks.len() as u32);
@@ -50,10 +65,14 @@ impl Snapshot {
             w.u64(mark.next_offset);
         }
         w.u32(streams.len() as u32);
-        streams.for_each(|stream| stream.encode(&mut w));
-        let crc = crc32c::crc32c(&w.0[12..]);
-        w.0[8..12].copy_from_slice(&crc.to_le_bytes());
-        w.0
+        for stream in streams {
+            stream.encode(&mut w);
+            if w.0.len() >= PART {
+                put(&w.0)?;
+                w.0.clear();
+            }
+        }
+        put(&w.0)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Snapshot> {
@@ -90,12 +109,23 @@ pub(crate) struct Snapshots {
 impl Snapshots {
     /// Opens the pair; also gives the newest sound snapshot, and the names of damaged files.
     pub(crate) fn open(disk: &dyn Disk, dir: &Path) -> io::Result<(Snapshots, Option<Snapshot>, Vec<PathBuf>)> {
+        let mut streams = Vec::new();
+        let (snapshots, newest, damaged) = Self::load(disk, dir, &mut |stream| streams.push(stream))?;
+        Ok((snapshots, newest.map(|newest| Snapshot { streams, ..newest }), damaged))
+    }
+
+    /// Like [`Snapshots::open`], with the streams of the newest one handed over one by one.
+    pub(crate) fn load(
+        disk: &dyn Disk,
+        dir: &Path,
+        take: &mut dyn FnMut(StreamRecord),
+    ) -> io::Result<(Snapshots, Option<Snapshot>, Vec<PathBuf>)> {
         let paths = [dir.join("streams-0.snap"), dir.join("streams-1.snap")];
         let (mut marks, mut sound, mut damaged) = ([None, None], Vec::new(), Vec::new());
         for (slot, path) in paths.iter().enumerate() {
-            match disk.read(path) {
-                Ok(bytes) => match Snapshot::decode_marks(&bytes) {
-                    Some((snapshot, _)) => {
+            match disk.open(path) {
+                Ok(file) => match stored::head(&*file)? {
+                    Some(snapshot) => {
                         sound.push((snapshot.number, slot));
                         marks[slot] = Some(snapshot.marks);
                     }
@@ -105,11 +135,15 @@ impl Snapshots {
                 Err(e) => return Err(e),
             }
         }
-        // Only one of them is ever in memory: each holds as many streams as there are files.
         sound.sort_unstable();
         let mut newest = None;
         while let (None, Some((_, slot))) = (&newest, sound.pop()) {
-            newest = Snapshot::decode(&disk.read(&paths[slot])?);
+            let file = disk.open(&paths[slot])?;
+            // What is not sound to its end is not taken at all.
+            newest = match stored::streams(&*file, &mut drop)? {
+                Some(_) => stored::streams(&*file, take)?,
+                None => None,
+            };
             if newest.is_none() {
                 marks[slot] = None;
                 damaged.push(paths[slot].clone());
@@ -126,7 +160,16 @@ impl Snapshots {
         let slot = (snapshot.number % 2) as usize;
         // Where that fails the old file stands, or else the new one, which knows no less: either way its old marks hold, so
         // that a full disk can be freed of what they cover.
-        disk.replace(&self.paths[slot], &snapshot.encode_with(streams.iter().map(|s| StreamRecord::of(s))))?;
+        disk.replace_with(&self.paths[slot], &mut |file| {
+            let (mut crc, mut at) = (0, (MAGIC.len() + 4) as u64);
+            snapshot.encode_with(streams.iter().map(|s| StreamRecord::of(s)), &mut |part| {
+                crc = crc32c::crc32c_append(crc, part);
+                file.write_all_at(&[part], at)?;
+                at += part.len() as u64;
+                Ok(())
+            })?;
+            file.write_all_at(&[MAGIC, &crc.to_le_bytes()], 0)
+        })?;
         self.number = snapshot.number;
         self.marks[slot] = Some(snapshot.marks);
         Ok(())

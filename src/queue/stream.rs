@@ -4,10 +4,11 @@
 //! stream is stored in the queue beside its records, so that no second registry
 //! can disagree with the data.
 
+use super::packed::{Brief, pack, unpack, unpack_brief, unpack_path};
 use crate::process::identity::ID_LEN;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// What names a file to the kernel. The device only helps matching: it changes over reboots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -90,45 +91,113 @@ pub struct Stream {
     pub id: u64,
     /// Partition of its topic in which its records stay.
     pub partition: u32,
-    spec: RwLock<Arc<StreamSpec>>,
-    durable: Mutex<Position>,
+    version: AtomicU32,
+    state: Mutex<State>,
     written: AtomicU64,
     /// See [`Stream::event_id`].
-    event_id: Option<[u8; ID_LEN]>,
+    event_id: Option<Box<[u8; ID_LEN]>>,
 }
+
+#[derive(Debug)]
+struct State {
+    spec: Kept,
+    durable: Position,
+}
+
+/// What is known of a stream, as it is kept in memory.
+#[derive(Debug)]
+enum Kept {
+    Whole(Arc<StreamSpec>),
+    /// See [`super::packed`].
+    Packed(Box<[u8]>),
+}
+
+/// Counts what was learned of streams, so that no two of them have the same version.
+static VERSIONS: AtomicU32 = AtomicU32::new(0);
 
 impl Stream {
     pub(crate) fn new(id: u64, partition: u32, spec: StreamSpec, durable: Position) -> Arc<Stream> {
-        Self::with(id, partition, spec, durable, None)
+        Self::with(id, partition, Kept::Whole(Arc::new(spec)), durable, None)
+    }
+
+    /// One that rests, as most of those do that the queue remembers.
+    pub(crate) fn resting(id: u64, partition: u32, spec: &StreamSpec, durable: Position) -> Arc<Stream> {
+        Self::with(id, partition, Kept::Packed(pack(spec)), durable, None)
     }
 
     /// The stream of one event that was made of a dead letter.
     pub(crate) fn of_letter(partition: u32, spec: StreamSpec, event_id: [u8; ID_LEN]) -> Arc<Stream> {
-        Self::with(u64::MAX, partition, spec, Position::default(), Some(event_id))
+        Self::with(u64::MAX, partition, Kept::Whole(Arc::new(spec)), Position::default(), Some(Box::new(event_id)))
     }
 
-    fn with(id: u64, partition: u32, spec: StreamSpec, durable: Position, event_id: Option<[u8; ID_LEN]>) -> Arc<Stream> {
-        let (spec, written) = (RwLock::new(Arc::new(spec)), AtomicU64::new(durable.end));
-        Arc::new(Stream { id, partition, spec, written, durable: Mutex::new(durable), event_id })
+    fn with(id: u64, partition: u32, spec: Kept, durable: Position, event_id: Option<Box<[u8; ID_LEN]>>) -> Arc<Stream> {
+        let (state, written) = (Mutex::new(State { spec, durable }), AtomicU64::new(durable.end));
+        Arc::new(Stream { id, partition, version: AtomicU32::new(next_version()), state, written, event_id })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     /// The ID under which its only event was sent the first time, where it was made of a dead letter.
     pub fn event_id(&self) -> Option<[u8; ID_LEN]> {
-        self.event_id
+        self.event_id.as_deref().copied()
     }
 
-    /// What is known of the stream now.
+    /// What is known of the stream now. Of one that rests, it is made anew each time.
     pub fn spec(&self) -> Arc<StreamSpec> {
-        self.spec.read().unwrap_or_else(|e| e.into_inner()).clone()
+        match &self.state().spec {
+            Kept::Whole(spec) => spec.clone(),
+            Kept::Packed(bytes) => Arc::new(unpacked(bytes)),
+        }
+    }
+
+    /// What tells the stream from others.
+    pub(crate) fn brief(&self) -> Brief {
+        match &self.state().spec {
+            Kept::Whole(spec) => Brief::of(spec),
+            Kept::Packed(bytes) => unpack_brief(bytes).expect(PACKED),
+        }
+    }
+
+    /// Whether [`StreamSpec::path`] is this one.
+    pub(crate) fn is_of(&self, path: &Path) -> bool {
+        match &self.state().spec {
+            Kept::Whole(spec) => spec.path == path,
+            Kept::Packed(bytes) => unpack_path(bytes).expect(PACKED) == path,
+        }
+    }
+
+    /// Changes whenever [`Stream::spec`] does; no two streams have the same one. Ask for it before the spec.
+    pub(crate) fn version(&self) -> u32 {
+        self.version.load(Ordering::Acquire)
     }
 
     pub(crate) fn set_spec(&self, spec: StreamSpec) {
-        *self.spec.write().unwrap_or_else(|e| e.into_inner()) = Arc::new(spec);
+        let mut state = self.state();
+        state.spec = Kept::Whole(Arc::new(spec));
+        self.version.store(next_version(), Ordering::Release);
+    }
+
+    /// Nothing is read of it for now: what is known of it is kept in few bytes.
+    pub(crate) fn rest(&self) {
+        let mut state = self.state();
+        if let Kept::Whole(spec) = &state.spec {
+            state.spec = Kept::Packed(pack(spec));
+        }
+    }
+
+    /// It is read of again: what is known of it is asked for with each block.
+    pub(crate) fn wake(&self) {
+        let mut state = self.state();
+        if let Kept::Packed(bytes) = &state.spec {
+            state.spec = Kept::Whole(Arc::new(unpacked(bytes)));
+        }
     }
 
     /// Where reading goes on after a restart: the end of the last durable record batch.
     pub fn durable(&self) -> Position {
-        *self.durable.lock().unwrap_or_else(|e| e.into_inner())
+        self.state().durable
     }
 
     /// End of the last record batch that is written, durable or not.
@@ -142,9 +211,46 @@ impl Stream {
 
     /// Never goes back: an announcement, or a segment read again, may come behind what follows it.
     pub(crate) fn set_durable(&self, position: Position) {
-        let mut durable = self.durable.lock().unwrap_or_else(|e| e.into_inner());
-        if position.end >= durable.end {
-            *durable = position;
+        let mut state = self.state();
+        if position.end >= state.durable.end {
+            state.durable = position;
         }
+    }
+}
+
+fn next_version() -> u32 {
+    VERSIONS.fetch_add(1, Ordering::Relaxed)
+}
+
+const PACKED: &str = "what was packed here";
+
+fn unpacked(bytes: &[u8]) -> StreamSpec {
+    unpack(bytes).expect(PACKED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_rests_says_what_it_said_before() {
+        let spec = StreamSpec { key: 7, path: "/logs/a.log".into(), resume: vec![1, 2], ..StreamSpec::default() };
+        let stream = Stream::new(1, 0, spec.clone(), Position::default());
+        let version = stream.version();
+        let held = stream.spec();
+        stream.rest();
+        assert_eq!((&*stream.spec(), &*held, stream.version()), (&spec, &spec, version));
+        assert_eq!((stream.brief(), stream.is_of(&spec.path), stream.is_of(Path::new("/"))), (Brief::of(&spec), true, false));
+        stream.wake();
+        assert!(Arc::ptr_eq(&stream.spec(), &stream.spec()), "awake, it is made once");
+        stream.rest();
+        stream.set_spec(StreamSpec { generation: 1, ..spec });
+        assert_eq!(stream.spec().generation, 1);
+        assert_ne!(stream.version(), version);
+    }
+
+    #[test]
+    fn a_hundred_thousand_streams_take_little() {
+        assert!(std::mem::size_of::<Stream>() <= 72, "{}", std::mem::size_of::<Stream>());
     }
 }

@@ -288,6 +288,8 @@ impl PartitionWriter {
     /// Writes the records of announced streams, each with a run without events. On an error it goes on there the next time.
     pub(crate) fn write_announced(&mut self, now_ms: u64) -> io::Result<usize> {
         let mut written = 0;
+        // A full batch does not wait for it: of what was written meanwhile the position must not go back.
+        self.announced.retain(|(stream, begin)| stream.written() <= begin.end);
         while !self.announced.is_empty() {
             let take = self.announced.len().min(MAX_RUNS);
             let run = |(stream, begin): &(Arc<Stream>, Position)| Run {
@@ -435,5 +437,34 @@ impl PartitionWriter {
 
     pub(crate) fn durable(&self) -> u64 {
         self.durable
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::tests::{block, lines, options, sim::SimDisk, spec};
+    use std::path::Path;
+
+    #[test]
+    fn an_announcement_that_comes_late_takes_no_position_back() {
+        let (disk, dir, now) = (SimDisk::new(3), Path::new("/p"), Instant::now());
+        disk.create_dir_all(dir).unwrap();
+        let partition = Arc::new(Partition::new("logs".into(), 0, dir.into(), Vec::new(), 0));
+        let shared =
+            Shared { disk: Arc::new(disk), options: options(dir), queue: 1, epoch: 1, next_segment: AtomicU64::new(1 << 32), cache_cap: 0 };
+        let mut writer = PartitionWriter::new(Arc::new(shared), partition);
+        let [late, early] = [1, 2].map(|n| Stream::new(n, 0, spec(n.into()), Position::default()));
+        let first = block(&late, 0, &lines(0, 10));
+        let end = first.source_end;
+        writer.announce(late.clone(), Position::default());
+        writer.announce(early.clone(), Position::default());
+        writer.push(first, now);
+        writer.flush(1).unwrap();
+        writer.write_announced(2).unwrap();
+        assert!(!writer.has_announced());
+        let mut positions: Vec<_> = writer.begin_sync().positions.into_iter().map(|(s, at)| (s.id, at.end)).collect();
+        positions.sort_unstable();
+        assert_eq!(positions, [(late.id, end), (early.id, 0)]);
     }
 }

@@ -15,7 +15,7 @@ impl RunIds {
     /// IDs for `slice` of the batch `id`, under `scope`: the sink's name, or the `previous_name` it inherits from.
     pub fn new(scope: &str, id: &BatchId, slice: &RunSlice<'_>) -> RunIds {
         let by_offset = slice.run.flags.has(RunFlags::NO_POSITION);
-        let key = if by_offset { queue_key(id.queue, &id.topic, id.partition, slice.epoch) } else { slice.run.stream.spec().key };
+        let key = if by_offset { queue_key(id.queue, &id.topic, id.partition, slice.epoch) } else { slice.run.stream.brief().key };
         RunIds { ids: EventIds::new(scope, key), by_offset, known: slice.run.stream.event_id() }
     }
 

@@ -51,7 +51,9 @@ fn run_audit(args: &AuditArgs) -> Result<u8, Told> {
     let on_files = |queue: &Managed<'_>, sources: Option<&[FileOptions]>| {
         crate::audit::audit(queue, sources, false, &files).map(|audit| Answer::Audit(Box::new(audit)))
     };
-    let Answer::Audit(audit) = answer(&args.place, &request, on_files)? else { return Err(foreign()) };
+    let Answer::Audit(mut audit) = answer(&args.place, &request, on_files)? else { return Err(foreign()) };
+    // An agent tells of them in no order.
+    audit.sort();
     if audit.files.is_empty() && !files.is_empty() {
         return Err(failed(format!(
             "no file that the queue knows is {}: `forebay why FILE` tells whether a source follows it",

@@ -1,3 +1,4 @@
+use super::account::account;
 use super::*;
 use proptest::prelude::*;
 

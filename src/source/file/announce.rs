@@ -17,6 +17,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// hundred thousand files holds up the first lines of all of them.
 const WITH_HEADS: usize = 1000;
 
+/// So many are announced after one round of turns; meanwhile others have their first block, and need it no more.
+const AT_ONCE: usize = 4096;
+
 /// Now, ms since the Unix epoch.
 pub(super) fn wall_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
@@ -41,7 +44,7 @@ impl Tracked {
         StreamSpec {
             source: source.options.name.clone(),
             topic: source.options.topic.clone(),
-            path: self.path.clone(),
+            path: self.path.to_path_buf(),
             file: Some(self.identity),
             generation: self.generation,
             head: self.head,
@@ -53,11 +56,14 @@ impl Tracked {
 }
 
 impl Tailer {
-    /// Announces the files that were found since and have no stream yet.
+    /// Announces files that were found since and have no stream yet: those that wait longest for their turn first.
     pub(super) fn announce(&mut self) {
-        let found = std::mem::take(&mut self.unannounced);
+        let few = self.unannounced.len() <= WITH_HEADS;
+        let found = self.unannounced.split_off(self.unannounced.len().saturating_sub(AT_ONCE));
+        if self.unannounced.is_empty() {
+            self.unannounced = Vec::new();
+        }
         let mut waiting = Vec::new();
-        let few = found.len() <= WITH_HEADS;
         for id in found {
             let Some(file) = self.files.get_mut(&id).filter(|f| f.stream.is_none() && f.packed.is_none()) else { continue };
             if few || file.identity.born_ns == 0 {
@@ -69,6 +75,7 @@ impl Tailer {
             }
             let stream = self.shared.producer.declare(file.unnamed(&self.shared.sources[file.source]));
             (file.stream, file.announced) = (Some(stream.clone()), true);
+            file.rest();
             waiting.push((stream, Position { end: file.pos, tail: file.tail }));
         }
         if !waiting.is_empty() {

@@ -1,6 +1,8 @@
-//! What is known by path, without the paths: with a hundred thousand of them, they would be most of it.
+//! What is known by path, or by name, without the paths: with a hundred thousand of them, they would be most of it.
 
+use super::tracked::FileId;
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use xxhash_rust::xxh3::xxh3_64;
@@ -44,5 +46,115 @@ impl<T> ByPath<T> {
 
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
         self.0.values()
+    }
+}
+
+/// The followed file behind each name in a directory. Two of a million names are taken for one as rarely as paths are.
+#[derive(Debug, Default)]
+pub(crate) struct Names(HashMap<u64, FileId>);
+
+impl Names {
+    pub(crate) fn key(name: &OsStr) -> u64 {
+        xxh3_64(name.as_bytes())
+    }
+
+    pub(crate) fn get(&self, name: &OsStr) -> Option<FileId> {
+        self.0.get(&Self::key(name)).copied()
+    }
+
+    pub(crate) fn insert(&mut self, name: &OsStr, id: FileId) {
+        self.0.insert(Self::key(name), id);
+    }
+
+    pub(crate) fn remove(&mut self, name: &OsStr) {
+        self.forget(Self::key(name));
+    }
+
+    /// Forgets the name with this key.
+    pub(crate) fn forget(&mut self, key: u64) {
+        self.0.remove(&key);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Keys and files.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (u64, FileId)> {
+        self.0.iter().map(|(key, id)| (*key, *id))
+    }
+}
+
+/// Several of a kind, of which there is nearly always one: that takes no memory of its own.
+#[derive(Clone, Debug)]
+pub(crate) enum Few<T> {
+    One(T),
+    #[expect(clippy::box_collection, reason = "two words instead of three, for each of a hundred thousand")]
+    Many(Box<Vec<T>>),
+}
+
+impl<T> Default for Few<T> {
+    fn default() -> Self {
+        Few::Many(Box::default())
+    }
+}
+
+impl<T> Few<T> {
+    pub(crate) fn as_slice(&self) -> &[T] {
+        match self {
+            Few::One(one) => std::slice::from_ref(one),
+            Few::Many(many) => many,
+        }
+    }
+
+    pub(crate) fn push(&mut self, more: T) {
+        *self = match std::mem::take(self) {
+            Few::Many(many) if many.is_empty() => Few::One(more),
+            Few::One(one) => Few::Many(Box::new(vec![one, more])),
+            Few::Many(mut many) => {
+                many.push(more);
+                Few::Many(many)
+            }
+        };
+    }
+
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
+        match self {
+            Few::One(one) if keep(one) => {}
+            Few::One(_) => *self = Few::default(),
+            Few::Many(many) => many.retain(keep),
+        }
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Few<T> {
+    type Item = &'a T;
+    type IntoIter = std::slice::Iter<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.as_slice().iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_are_one_none_or_many() {
+        let mut few = Few::default();
+        assert!(few.as_slice().is_empty());
+        for n in 0..4 {
+            few.push(n);
+            assert_eq!(few.as_slice(), (0..=n).collect::<Vec<_>>());
+        }
+        few.retain(|n| *n == 2);
+        assert_eq!(few.as_slice(), [2]);
+        few.retain(|_| false);
+        few.push(7);
+        assert!(matches!(few, Few::One(7)));
+        few.retain(|_| false);
+        assert!(few.as_slice().is_empty());
+        assert!(std::mem::size_of::<Few<Box<u8>>>() <= 16);
     }
 }

@@ -8,7 +8,6 @@
 use super::discover::Reason;
 use super::globs::{bases, inner_bases, name_shape};
 use super::inflate::{Codec, Inflater, stated_size};
-use super::marks::Marks;
 use super::resume::first_bytes;
 use super::tailer::Tailer;
 use super::tracked::{FileId, Look, Tracked, open_regular, same_file, tail_agrees};
@@ -29,6 +28,8 @@ const TRIES: u32 = 3;
 #[derive(Debug)]
 pub(crate) struct Packed {
     codec: Codec,
+    /// Its size on disk, bytes.
+    pub(super) size: u64,
     pub(crate) inflater: Option<Inflater>,
     /// The bytes before the position were compared with what is remembered of them.
     proved: bool,
@@ -194,9 +195,9 @@ impl Tailer {
                 original.display()
             );
         }
-        let mut file = Tracked::new(source, self.shared.sources[source].counters.clone(), original, path.clone(), &look, now);
-        file.counters.rotations.add(u64::from(file.path != path));
-        file.packed = Some(Box::new(Packed::new(codec)));
+        let mut file = Tracked::new(source, self.shared.sources[source].counters.clone(), &original, &path, &look, now);
+        file.counters.rotations.add(u64::from(*file.path != *path));
+        file.packed = Some(Box::new(Packed::new(codec, look.size)));
         file.moved = Some(now);
         let id = self.insert(file);
         self.name(&path, id);
@@ -209,14 +210,14 @@ impl Tailer {
             .chain(self.files.values().filter_map(|f| f.stream.as_ref()))
             .filter(|s| !self.unlike.contains(&(look.identity.inode, s.id)))
             .filter(|s| {
-                let spec = s.spec();
-                let own = spec.file.is_some_and(|f| same_file(&f, &look.identity));
-                (own || originals.contains(&spec.path)) && spec.head.len > 0 && spec.head.matches(head)
+                let brief = s.brief();
+                let own = || brief.file.is_some_and(|f| same_file(&f, &look.identity));
+                brief.head.len > 0 && (own() || originals.iter().any(|o| s.is_of(o))) && brief.head.matches(head)
             })
             .map(|s| (s.clone(), self.reached(s)))
             .collect();
         // The longest fingerprint says most; of equal ones, the one that was read farthest.
-        fitting.sort_by_key(|(s, position)| (s.spec().head.len, position.end));
+        fitting.sort_by_key(|(s, position)| (s.brief().head.len, position.end));
         fitting.pop()
     }
 
@@ -225,7 +226,7 @@ impl Tailer {
         self.files.values().any(|f| {
             f.pos == 0
                 && f.packed.is_none()
-                && originals.contains(&f.path)
+                && originals.iter().any(|o| **o == *f.path)
                 && f.file.as_ref().is_some_and(|open| first_bytes(open).is_ok_and(|first| first == head))
         })
     }
@@ -238,10 +239,10 @@ impl Tailer {
 
     /// Whether a stream ended with a truncation of its file, so that a copy may hold less of it than was read.
     fn was_truncated(&self, stream: &Stream) -> bool {
-        let spec = stream.spec();
+        let brief = stream.brief();
         let later = |s: &Arc<Stream>| {
-            let other = s.spec();
-            other.generation > spec.generation && other.file.zip(spec.file).is_some_and(|(a, b)| same_file(&a, &b))
+            let other = s.brief();
+            other.generation > brief.generation && other.file.zip(brief.file).is_some_and(|(a, b)| same_file(&a, &b))
         };
         let known = self.remembered.values().chain(self.remembered_paths.values()).flatten();
         self.ended_here.contains(&stream.id) || known.chain(self.files.values().filter_map(|f| f.stream.as_ref())).any(later)
@@ -265,10 +266,9 @@ impl Tailer {
             return;
         }
         let Some(source) = self.source_of(&spec.path) else { return };
-        let mut file = Tracked::new(source, self.shared.sources[source].counters.clone(), spec.path.clone(), path.clone(), &look, now);
+        let mut file = Tracked::new(source, self.shared.sources[source].counters.clone(), &spec.path, &path, &look, now);
         (file.generation, file.head, file.announced, file.stream) = (spec.generation, spec.head, spec.key == 0, Some(stream));
-        file.marks = Marks::decode(&spec.resume);
-        file.packed = Some(Box::new(Packed::new(codec)));
+        file.packed = Some(Box::new(Packed::new(codec, look.size)));
         file.moved = Some(now);
         file.seek(at.end, at.tail);
         tracing::info!("{} holds what was read of {} up to byte {}: reading on from there", path.display(), spec.path.display(), at.end);
@@ -288,8 +288,9 @@ impl Tailer {
     /// A compressed file that was read to its end is not followed any more.
     pub(crate) fn end_compressed(&mut self, id: FileId) {
         let Some(file) = self.files.get(&id) else { return };
-        let look = Look { identity: file.identity, size: file.packed_size, modified_ns: 0 };
-        self.not_followed.insert(&look, Reason::Read { size: file.packed_size });
+        let size = file.packed.as_ref().map_or(file.size, |packed| packed.size);
+        let look = Look { identity: file.identity, size, modified_ns: 0 };
+        self.not_followed.insert(&look, Reason::Read { size });
         self.remember_and_remove(id);
     }
 
@@ -310,7 +311,7 @@ impl Tailer {
 }
 
 impl Packed {
-    fn new(codec: Codec) -> Packed {
-        Packed { codec, inflater: None, proved: false, failures: 0, whole: false }
+    fn new(codec: Codec, size: u64) -> Packed {
+        Packed { codec, size, inflater: None, proved: false, failures: 0, whole: false }
     }
 }

@@ -83,7 +83,7 @@ impl Tracked {
             identity: self.identity,
             generation: self.generation,
             head: self.head,
-            marks: self.marks.clone(),
+            marks: self.known_marks(),
             pos: self.pos,
             tail: self.tail,
             size: self.size,
@@ -97,7 +97,7 @@ impl Tailer {
     pub(crate) fn is_copy(&mut self, path: &Path, look: &Look, now: Instant) -> bool {
         let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return false };
         for base in bases(name) {
-            let Some(&id) = self.dirs.get(dir).and_then(|d| d.names.get(base)) else { continue };
+            let Some(id) = self.dirs.get(dir).and_then(|d| d.names.get(base)) else { continue };
             let Some(file) = self.files.get(&id) else { continue };
             let (a, b) = (file.identity.born_ns, look.identity.born_ns);
             if a != 0 && b != 0 && b < a {
@@ -136,21 +136,21 @@ impl Tailer {
     /// Whether a file beside `base` holds all that was read of a generation of it that is not there any more. What it
     /// holds beyond that is read from it, as part of the same stream.
     pub(super) fn is_copy_of_read(&mut self, path: &Path, base: &Path, look: &Look, now: Instant) -> bool {
-        let mut streams = self.remembered_paths.get(base).cloned().unwrap_or_default();
+        let mut streams: Vec<_> = self.remembered_paths.get(base).into_iter().flatten().cloned().collect();
         // One whose name has just come to mean this file is over, if it is read to its end.
-        let over = |f: &Tracked| f.at.is_none() && f.path == base && f.size == f.pos;
+        let over = |f: &Tracked| f.at.is_none() && *f.path == *base && f.size == f.pos;
         let over = |f: &Tracked| over(f) && f.file.as_ref().is_none_or(|o| o.metadata().is_ok_and(|m| m.len() == f.pos));
         let vanished: Vec<(FileId, Former)> =
             self.vanishing.iter().filter_map(|id| Some((*id, self.files.get(id).filter(|f| over(f))?.as_former()))).collect();
         streams.extend(vanished.iter().filter_map(|(_, former)| former.stream.clone()));
-        if streams.iter().all(|s| s.spec().head.len < PROOF) {
+        if streams.iter().all(|s| s.brief().head.len < PROOF) {
             return false;
         }
         let Ok(first) = open_regular(path).and_then(|f| first_bytes(&f)) else { return false };
         if !tells(&first) {
             return false;
         }
-        streams.retain(|s| s.spec().head.matches(&first));
+        streams.retain(|s| s.brief().head.matches(&first));
         for stream in streams {
             let (spec, mut at) = (stream.spec(), self.reached(&stream));
             let was = vanished.iter().find(|(_, former)| former.stream.as_ref().is_some_and(|s| s.id == stream.id));
@@ -199,12 +199,11 @@ impl Tailer {
     /// How much of a new file at `path` was read before, as part of a generation of `base` that held more or something else
     /// behind it: then an older copy of it was put back.
     pub(super) fn kept_of_read(&self, path: &Path, base: &Path, look: &Look) -> io::Result<(u64, Tail)> {
-        let vanished = self.vanishing.iter().filter_map(|id| self.files.get(id)).filter(|f| f.path == base);
-        let vanished = vanished.filter_map(|f| Some((f.head, &f.marks, f.pos, f.stream.as_ref()?.id)));
+        let vanished = self.vanishing.iter().filter_map(|id| self.files.get(id)).filter(|f| *f.path == *base);
+        let vanished = vanished.filter_map(|f| Some((f.head, f.known_marks(), f.pos, f.stream.as_ref()?.id)));
         let known = self.remembered_paths.get(base).into_iter().flatten();
         let known: Vec<_> = known.map(|s| (s.spec(), self.reached(s).end, s.id)).filter(|k| k.0.head.len as usize == Head::MAX).collect();
-        let known: Vec<_> = known.iter().map(|(spec, pos, id)| (spec.head, Marks::decode(&spec.resume), *pos, *id)).collect();
-        let known = known.iter().map(|(head, marks, pos, id)| (*head, marks, *pos, *id)).chain(vanished);
+        let known = known.iter().map(|(spec, pos, id)| (spec.head, Marks::decode(&spec.resume), *pos, *id)).chain(vanished);
         let known: Vec<_> = known.filter(|k| k.0.len as usize == Head::MAX).collect();
         let mut most = (0, Tail::default());
         if known.is_empty() {
@@ -226,7 +225,7 @@ impl Tailer {
     /// A copy of an earlier generation of the file `id`: what the queue does not have of it yet is read from the copy.
     fn continue_in_copy(&mut self, path: &Path, look: &Look, id: FileId, now: Instant) -> bool {
         let Some(file) = self.files.get(&id) else { return false };
-        let streams = self.remembered_paths.get(&file.path).cloned().unwrap_or_default();
+        let streams: Vec<_> = self.remembered_paths.get(&file.path).into_iter().flatten().cloned().collect();
         for stream in streams {
             let spec = stream.spec();
             let of_this_file = spec.file.is_some_and(|f| super::tracked::same_file(&f, &file.identity));
@@ -296,7 +295,7 @@ impl Tailer {
             && let Some(shape) = shape(file.place(), path)
         {
             let born = file.copies.as_ref().map_or(i64::MAX, |c| c.1).min(look.identity.born_ns);
-            file.copies = Some((shape, born));
+            file.copies = Some(Box::new((shape, born)));
         }
     }
 
@@ -304,9 +303,9 @@ impl Tailer {
     /// oldest copy that is known, with a name of the same shape, and like nothing that was read.
     pub(crate) fn is_unseen_copy(&mut self, path: &Path, base: &Path, look: &Look) -> bool {
         let (Some(dir), Some(name)) = (base.parent(), base.file_name()) else { return false };
-        let Some(id) = self.dirs.get(dir).and_then(|d| d.names.get(name)).copied() else { return false };
+        let Some(id) = self.dirs.get(dir).and_then(|d| d.names.get(name)) else { return false };
         let known = self.files.get(&id).and_then(|f| f.copies.clone());
-        let unseen = known.is_some_and(|(known, born)| look.identity.born_ns >= born && shape(base, path) == Some(known));
+        let unseen = known.is_some_and(|known| look.identity.born_ns >= known.1 && shape(base, path).as_ref() == Some(&known.0));
         if unseen {
             self.note_copy(id, path, look);
         }
@@ -322,12 +321,11 @@ impl Tailer {
 
     fn go_on_in(&mut self, path: &Path, look: &Look, source: usize, first_path: &Path, former: &Former, now: Instant) {
         let counters = self.shared.sources[source].counters.clone();
-        let mut copy = Tracked::new(source, counters, first_path.to_owned(), path.to_owned(), look, now);
+        let mut copy = Tracked::new(source, counters, first_path, path, look, now);
         copy.stream = former.stream.clone();
-        copy.announced = former.stream.as_ref().is_some_and(|stream| stream.spec().key == 0);
+        copy.announced = former.stream.as_ref().is_some_and(|stream| stream.brief().key == 0);
         copy.generation = former.generation;
         copy.head = former.head;
-        copy.marks = former.marks.clone();
         copy.seek(former.pos, former.tail);
         copy.moved = (path != first_path).then_some(now);
         tracing::info!(

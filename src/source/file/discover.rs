@@ -1,5 +1,6 @@
 //! Which file a name means: hints, renames, and files that came and went between two looks.
 
+use super::by_path::Few;
 use super::globs::{bases, is_unreadable};
 use super::inflate::Codec;
 use super::listing::Found;
@@ -196,15 +197,15 @@ impl Tailer {
     /// Takes a hint about a name in `dir`. Where it only says that a followed file has grown: whether that was news.
     fn take_hint(&mut self, dir: &Arc<Path>, hint: &Hint, touched: &mut Touched) -> Option<bool> {
         if hint.kind == HintKind::Changed
-            && let Some(&id) = self.dirs.get(&**dir).and_then(|d| d.names.get(&hint.name))
+            && let Some(id) = self.dirs.get(&**dir).and_then(|d| d.names.get(&hint.name))
         {
             return Some(self.activate(id));
         }
         let path = dir.join(&hint.name);
         match hint.kind {
             HintKind::MovedFrom(cookie) => {
-                let known = self.dirs.get(&**dir).and_then(|d| d.names.get(&hint.name)).and_then(|id| self.files.get(id));
-                let known = known.map(|f| f.path.clone());
+                let known = self.dirs.get(&**dir).and_then(|d| d.names.get(&hint.name)).and_then(|id| self.files.get(&id));
+                let known = known.map(|f| f.path.to_path_buf());
                 let own = || self.source_of(&path).is_some().then(|| path.clone());
                 let base = known.or_else(own).or_else(|| self.base_of(&path).map(|b| b.1));
                 if let Some(base) = base {
@@ -222,7 +223,7 @@ impl Tailer {
             }
             _ => {}
         }
-        let followed = self.dirs.get(&**dir).is_some_and(|d| d.names.contains_key(&hint.name));
+        let followed = self.dirs.get(&**dir).is_some_and(|d| d.names.get(&hint.name).is_some());
         if followed || touched.moved.contains_key(&path) || self.may_matter(&path) {
             // What happened to a link's file happened to the link.
             for link in self.links_to(&path) {
@@ -247,7 +248,7 @@ impl Tailer {
         // As long as nobody can tell, it means what it meant.
         let Ok(look) = look else { return false };
         let state: &mut Dir = self.dirs.entry(dir.to_owned()).or_default();
-        let Some(&id) = state.names.get(name) else { return look.is_some() };
+        let Some(id) = state.names.get(name) else { return look.is_some() };
         let Some(file) = self.files.get_mut(&id) else {
             state.names.remove(name);
             return look.is_some();
@@ -280,9 +281,10 @@ impl Tailer {
             match id {
                 Some(id) => {
                     if let Some(file) = self.files.get_mut(&id).filter(|f| f.at.is_none()) {
-                        file.at = Some(path.clone());
-                        file.moved = (path != file.path).then_some(now);
-                        file.counters.rotations.add(u64::from(path != file.path));
+                        let renamed = *path != *file.path;
+                        file.at = Some(if renamed { path.as_path().into() } else { file.path.clone() });
+                        file.moved = renamed.then_some(now);
+                        file.counters.rotations.add(u64::from(renamed));
                         self.horizon.moved(id);
                     }
                     self.name(&path, id);
@@ -306,7 +308,7 @@ impl Tailer {
     /// Notes that `path` means the file `id`.
     pub(crate) fn name(&mut self, path: &Path, id: FileId) {
         if let (Some(dir), Some(name)) = (path.parent(), path.file_name()) {
-            self.dirs.entry(dir.to_owned()).or_default().names.insert(name.to_owned(), id);
+            self.dirs.entry(dir.to_owned()).or_default().names.insert(name, id);
         }
         if !std::fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink()) {
             return;
@@ -394,7 +396,7 @@ impl Tailer {
                 return;
             }
         }
-        let mut file = Tracked::new(source, self.shared.sources[source].counters.clone(), first_path, path.clone(), &look, now);
+        let mut file = Tracked::new(source, self.shared.sources[source].counters.clone(), &first_path, &path, &look, now);
         if rotated {
             tracing::info!(
                 "{} is a generation of {} that was not seen under that name: reading it from byte 0",
@@ -441,7 +443,7 @@ impl Tailer {
             self.activate(id);
             return;
         }
-        let lost = if file.packed.is_some() { file.packed_size } else { file.size.saturating_sub(file.pos) };
+        let lost = file.packed.as_ref().map_or(file.size.saturating_sub(file.pos), |packed| packed.size);
         if lost > 0 && self.is_held_compressed(id) {
             // What is left of it is read from there.
             self.scan_soon(now);
@@ -487,7 +489,7 @@ impl Tailer {
             _ => "deleted before it was read to its end",
         };
         let (source, topic) = (options.name.clone(), options.topic.clone());
-        LostUnread { cause, stream, file: identity, generation, source, topic, path: file.path.clone(), bytes, why: why.into() }
+        LostUnread { cause, stream, file: identity, generation, source, topic, path: file.path.to_path_buf(), bytes, why: why.into() }
     }
 
     /// Has what was lost put on record; what is not is asked for again at the next step.
@@ -501,12 +503,12 @@ impl Tailer {
     pub(crate) fn remember_and_remove(&mut self, id: FileId) {
         if let Some(tracked) = self.files.get(&id)
             && let Some(stream) = tracked.stream.clone()
-            && let Some(file) = stream.spec().file
+            && let Some(file) = stream.brief().file
         {
             if tracked.pos > stream.durable().end {
                 self.handed_over.insert(stream.id, Position { end: tracked.pos, tail: tracked.tail });
             }
-            let by_path = self.remembered_paths.get_or_insert_with(&tracked.path, Vec::new);
+            let by_path = self.remembered_paths.get_or_insert_with(&tracked.path, Few::default);
             for streams in [self.remembered.entry(file.inode).or_default(), by_path] {
                 streams.retain(|s| s.id != stream.id);
                 streams.push(stream.clone());
@@ -524,7 +526,7 @@ impl Tailer {
             // Its copies are to be recognised whenever they are looked at.
             self.ended_here.insert(stream.id);
             self.handed_over.insert(stream.id, Position { end: former.pos, tail: former.tail });
-            self.remembered_paths.get_or_insert_with(&file.path, Vec::new).push(stream.clone());
+            self.remembered_paths.get_or_insert_with(&file.path, Few::default).push(stream.clone());
         }
         let unread = former.size.saturating_sub(former.pos);
         if !self.adopt_copy(id, &former, now) && unread > 0 {

@@ -62,6 +62,7 @@ impl Tailer {
             if gone != (spec.gone_ms > 0) {
                 let gone_ms = if gone { now_ms } else { 0 };
                 self.shared.producer.amend(&stream, StreamSpec { gone_ms, ..(*spec).clone() });
+                stream.rest();
                 stamped.push((stream, durable));
             } else if gone && now_ms >= spec.gone_ms.saturating_add(self.forget_after(&spec.path)) && !self.has_sibling(&spec) {
                 self.forget(&stream, &spec);
@@ -129,7 +130,7 @@ impl Tailer {
             let codec = Codec::of(&path);
             let unpacked = if codec.is_some() { path.with_extension("") } else { path.clone() };
             let rotated = codec.is_some() || bases(&name).any(|base| is_rotated_name(&dir.join(base), &path));
-            if !rotated || self.dirs.get(dir).is_some_and(|d| d.names.contains_key(&name)) {
+            if !rotated || self.dirs.get(dir).is_some_and(|d| d.names.get(&name).is_some()) {
                 continue;
             }
             if siblings.len() == MOST_SIBLINGS {
@@ -150,13 +151,13 @@ impl Tailer {
             && let Some(streams) = self.remembered.get_mut(&file.inode)
         {
             streams.retain(|s| s.id != stream.id);
-            if streams.is_empty() {
+            if streams.as_slice().is_empty() {
                 self.remembered.remove(&file.inode);
             }
         }
         let none_left = self.remembered_paths.get_mut(&spec.path).is_none_or(|streams| {
             streams.retain(|s| s.id != stream.id);
-            streams.is_empty()
+            streams.as_slice().is_empty()
         });
         if none_left {
             self.remembered_paths.remove(&spec.path);
@@ -164,7 +165,7 @@ impl Tailer {
                 .path
                 .parent()
                 .zip(spec.path.file_name())
-                .is_some_and(|(dir, name)| self.dirs.get(dir).is_some_and(|d| d.names.contains_key(name)));
+                .is_some_and(|(dir, name)| self.dirs.get(dir).is_some_and(|d| d.names.get(name).is_some()));
             if !followed {
                 self.seen_since.remove(&spec.path);
             }

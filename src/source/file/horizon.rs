@@ -173,19 +173,19 @@ impl Tailer {
         let mut said = Vec::new();
         for (id, file) in moved.iter().filter_map(|id| Some((id, self.files.get(id)?))) {
             let rotated = is_rotated(file);
-            let foreseen = || self.horizon.rotations.get(&file.path).is_some_and(|r| r.lasts.is_some());
+            let foreseen = || self.horizon.rotations.get(&*file.path).is_some_and(|r| r.lasts.is_some());
             let wanted = rotated || self.horizon.paces.contains_key(id) || (file.size > file.pos && foreseen());
             if file.packed.is_some() || !wanted {
                 continue;
             }
             let unread_before = file.size > file.pos;
             let size = if unread_before { size(file) } else { file.size };
-            let (_, pace) = self.horizon.paces.entry(*id).or_insert_with(|| (file.path.clone(), Pace::new(file, size, now)));
+            let (_, pace) = self.horizon.paces.entry(*id).or_insert_with(|| (file.path.to_path_buf(), Pace::new(file, size, now)));
             pace.look(file, size, now);
             if rotated && pace.rotated.is_none() {
                 pace.rotated = Some(file.moved.unwrap_or(now));
             }
-            let ends = self.horizon.rotations.get(&file.path).and_then(|r| r.ends(pace.rotated, now));
+            let ends = self.horizon.rotations.get(&*file.path).and_then(|r| r.ends(pace.rotated, now));
             let outlook = ends.map(|(to_rotation, to_end)| Outlook {
                 unread: size.saturating_sub(file.pos),
                 written: if rotated { 0.0 } else { pace.written },
@@ -231,7 +231,7 @@ impl Tailer {
         }
         for (id, file) in moved.iter().filter_map(|id| Some((id, files.get(id)?))).filter(|(_, f)| !is_rotated(f)) {
             let room = rotations.len() < MOST_PATHS;
-            match rotations.get_mut(&file.path) {
+            match rotations.get_mut(&*file.path) {
                 Some(rotation) if rotation.current == Some(*id) => {}
                 Some(rotation) => {
                     let since = |then: Instant| now.saturating_duration_since(then).as_secs_f64();
@@ -240,7 +240,7 @@ impl Tailer {
                 }
                 // Its first file: when that came, nobody saw.
                 None if room => {
-                    rotations.insert(file.path.clone(), Rotation { current: Some(*id), ..Rotation::default() });
+                    rotations.insert(file.path.to_path_buf(), Rotation { current: Some(*id), ..Rotation::default() });
                 }
                 None => {}
             }

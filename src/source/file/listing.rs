@@ -1,5 +1,6 @@
 //! Listing of directories: the truth behind the hints.
 
+use super::by_path::Names;
 use super::discover::{Fresh, see};
 use super::filesystem::Hints;
 use super::options::Watch;
@@ -99,9 +100,9 @@ impl Tailer {
         };
         let mut seen = HashSet::new();
         for (name, inode) in entries {
-            let known = self.dirs.get(dir).and_then(|d| d.names.get(name)).and_then(|id| self.files.get(id));
+            let known = self.dirs.get(dir).and_then(|d| d.names.get(name)).and_then(|id| self.files.get(&id));
             if known.is_some() {
-                seen.insert(name);
+                seen.insert(Names::key(name));
                 let trusted = hinted && !full && *inode != 0;
                 if trusted && known.is_some_and(|f| f.identity.inode == *inode && f.identity.device == device) {
                     // The kernel would have hinted at a change.
@@ -115,11 +116,26 @@ impl Tailer {
             }
             self.note(dir, name, path, found);
         }
-        let names = self.dirs.get(dir).map(|d| d.names.keys().filter(|n| !seen.contains(n)).cloned().collect::<Vec<_>>());
-        for name in names.unwrap_or_default() {
-            // Gone, or seen only now: a look tells.
-            self.note(dir, &name, dir.join(&name), found);
+        let unseen = self.dirs.get(dir).map(|d| d.names.all().filter(|(key, _)| !seen.contains(key)).collect::<Vec<_>>());
+        for (key, id) in unseen.unwrap_or_default() {
+            match self.name_of(dir, key, id) {
+                // Gone, or seen only now: a look tells.
+                Some(name) => self.note(dir, &name, dir.join(&name), found),
+                // Another name of a file that is elsewhere: if it is there still, the next listing sees it.
+                None => {
+                    if let Some(state) = self.dirs.get_mut(dir) {
+                        state.names.forget(key);
+                        state.unchanged_since = None;
+                    }
+                }
+            }
         }
+    }
+
+    /// The name with this key under which a file is followed in a directory.
+    fn name_of(&self, dir: &Path, key: u64, id: FileId) -> Option<OsString> {
+        let at = self.files.get(&id)?.at.as_deref().filter(|at| at.parent() == Some(dir))?;
+        at.file_name().filter(|name| Names::key(name) == key).map(ToOwned::to_owned)
     }
 
     fn note(&mut self, dir: &Path, name: &OsString, path: PathBuf, found: &mut Found) {
@@ -135,7 +151,7 @@ impl Tailer {
         for path in paths.drain(..) {
             if let (Some(dir), Some(name)) = (path.parent(), path.file_name())
                 && let Some(state) = self.dirs.get_mut(dir)
-                && !state.names.contains_key(name)
+                && state.names.get(name).is_none()
             {
                 state.unchanged_since = None;
             }
@@ -221,6 +237,9 @@ impl Tailer {
             }
             Ok(())
         });
+        // Where it cannot be listed, what is followed there already is still read.
+        let known = self.dirs.get(dir).filter(|_| result.is_err()).into_iter().flat_map(|d| d.names.all());
+        let known: Vec<_> = known.filter_map(|(key, id)| Some((self.name_of(dir, key, id)?, 0))).collect();
         let state = self.dirs.entry(dir.to_owned()).or_default();
         state.unchanged_since = None;
         match result {
@@ -242,8 +261,6 @@ impl Tailer {
                         source.counters.set_error(&text);
                     }
                 }
-                // What is followed there already is still read.
-                let known = state.names.keys().map(|n| (n.clone(), 0)).collect();
                 Some(Listing { files: Some(known), dirs: Vec::new() })
             }
         }

@@ -423,7 +423,7 @@ impl Tracked {
                     key: stream_key(&shared.agent_id, &identity, self.generation, &first[..first.len().min(KEY_BYTES)]),
                     source: source.options.name.clone(),
                     topic: source.options.topic.clone(),
-                    path: self.path.clone(),
+                    path: self.path.to_path_buf(),
                     file: Some(identity),
                     generation: self.generation,
                     head: head.unwrap_or(self.head),
@@ -470,7 +470,7 @@ impl Tracked {
     pub(super) fn truncated(&mut self, size: u64) -> Turn {
         self.counters.truncations.add(1);
         self.former = Some(Box::new(Former {
-            stream: self.stream.take(),
+            stream: self.stream.take().inspect(|stream| stream.rest()),
             identity: self.identity,
             generation: self.generation,
             head: self.head,

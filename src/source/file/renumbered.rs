@@ -32,7 +32,7 @@ impl Tailer {
         let renumbers = path.parent().and_then(|dir| self.dirs.get(dir)).is_some_and(|d| self.polling.renumbers(&d.fs));
         let is_it = |file: &Tracked| {
             let same_numbers = moved_device(&file.identity, &look.identity) && (file.pos > 0 || look.identity.born_ns != 0);
-            let may_be = same_numbers || (renumbers && file.path == path && file.pos > 0);
+            let may_be = same_numbers || (renumbers && *file.path == *path && file.pos > 0);
             may_be && file.packed.is_none() && holds(path, look, &file.head, Position { end: file.pos, tail: file.tail }).unwrap_or(false)
         };
         let found = nameless.iter().find(|id| self.files.get(id).is_some_and(|f| f.at.is_none() && is_it(f)));
@@ -41,7 +41,7 @@ impl Tailer {
         {
             let before = std::mem::replace(&mut file.identity, look.identity);
             file.close();
-            file.at = Some(path.to_owned());
+            file.at = Some(path.into());
             file.moved = None;
             if let Some(stream) = &file.stream {
                 let spec = stream.spec();
@@ -56,8 +56,8 @@ impl Tailer {
             self.activate(id);
             return true;
         }
-        let known = |s: &Arc<Stream>| s.spec().file.is_some_and(|f| same_file(&f, &look.identity));
-        if renumbers && !self.remembered.get(&look.identity.inode).is_some_and(|streams| streams.iter().any(known)) {
+        let known = |s: &Arc<Stream>| s.brief().file.is_some_and(|f| same_file(&f, &look.identity));
+        if renumbers && !self.remembered.get(&look.identity.inode).is_some_and(|streams| streams.into_iter().any(known)) {
             self.remember_renumbered(path, look);
         }
         false
@@ -66,12 +66,12 @@ impl Tailer {
     /// Finds the stream that a file of this path continues, if any is left without a file.
     fn remember_renumbered(&mut self, path: &Path, look: &Look) {
         let followed = |id: u64| self.files.values().any(|f| f.stream.as_ref().is_some_and(|s| s.id == id));
-        let gone = self.remembered.values().flatten().filter(|s| s.spec().path == *path);
+        let gone = self.remembered.values().flatten().filter(|s| s.is_of(path));
         let mut streams: Vec<_> = self.remembered_paths.get(path).into_iter().flatten().chain(gone).cloned().collect();
         streams.retain(|s| s.durable().end > 0 && !self.ended_here.contains(&s.id) && !followed(s.id));
         // That which was read farthest says most.
         streams.sort_by_key(|s| std::cmp::Reverse(s.durable().end));
-        let found = streams.into_iter().find(|s| holds(path, look, &s.spec().head, s.durable()).unwrap_or(false));
+        let found = streams.into_iter().find(|s| holds(path, look, &s.brief().head, s.durable()).unwrap_or(false));
         if let Some(stream) = found {
             let spec = stream.spec();
             self.shared.producer.amend(&stream, StreamSpec { file: Some(look.identity), ..(*spec).clone() });

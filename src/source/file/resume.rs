@@ -49,8 +49,8 @@ impl Tailer {
     /// Goes on with a file whose stream the queue remembers; `false` when it remembers none.
     pub(crate) fn resume(&mut self, path: &Path, look: &Look, matched: Option<usize>, now: Instant) -> io::Result<bool> {
         let Some(streams) = self.remembered.get(&look.identity.inode) else { return Ok(false) };
-        let same = |s: &&Arc<Stream>| s.spec().file.is_some_and(|f| same_file(&f, &look.identity));
-        let Some(stream) = streams.iter().filter(same).max_by_key(|s| s.spec().generation).cloned() else { return Ok(false) };
+        let same = |s: &&Arc<Stream>| s.brief().file.is_some_and(|f| same_file(&f, &look.identity));
+        let Some(stream) = streams.into_iter().filter(same).max_by_key(|s| s.brief().generation).cloned() else { return Ok(false) };
         let spec = stream.spec();
         let file = open_regular(path)?;
         let opened = Look::of(&file.metadata()?);
@@ -81,14 +81,13 @@ impl Tailer {
         }
         let first_path = if reused { path } else { &spec.path };
         let counters = self.shared.sources[source].counters.clone();
-        let mut tracked = Tracked::new(source, counters, first_path.to_owned(), path.to_owned(), look, now);
-        tracked.moved = (tracked.path != path).then_some(now);
+        let mut tracked = Tracked::new(source, counters, first_path, path, look, now);
+        tracked.moved = (*tracked.path != *path).then_some(now);
         let mut former = None;
         match place {
             Place::On(position) => {
                 tracked.generation = spec.generation;
                 tracked.head = spec.head;
-                tracked.marks = Marks::decode(&spec.resume);
                 tracked.seek(position.end, position.tail);
                 let source = &self.shared.sources[source];
                 let fields = source.fields_of(&spec.path);

@@ -43,10 +43,15 @@ pub(crate) fn linked_file(path: &Path) -> Option<PathBuf> {
     std::fs::canonicalize(path).ok().or_else(|| Some(path.parent()?.join(target)))
 }
 
+/// So many names are remembered, of one folder more.
+const MOST_NAMES: usize = 20_000;
+
 /// Finds files by identity, also under another name in their directory, or in that of the file to which their link leads.
 #[derive(Debug, Default)]
 pub(crate) struct Finder {
     dirs: HashMap<PathBuf, HashMap<u64, Vec<OsString>>>,
+    /// Names in all of them.
+    names: usize,
 }
 
 impl Finder {
@@ -75,10 +80,15 @@ impl Finder {
 
     /// The names in a folder by inode.
     fn names(&mut self, dir: &Path) -> &HashMap<u64, Vec<OsString>> {
+        if self.names > MOST_NAMES && !self.dirs.contains_key(dir) {
+            (self.dirs, self.names) = (HashMap::new(), 0);
+        }
+        let count = &mut self.names;
         self.dirs.entry(dir.to_owned()).or_insert_with(|| {
             let mut by_inode: HashMap<u64, Vec<OsString>> = HashMap::new();
             for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
                 by_inode.entry(entry.ino()).or_default().push(entry.file_name());
+                *count += 1;
             }
             by_inode
         })
@@ -89,8 +99,8 @@ impl Finder {
 ///
 /// # Errors
 /// [`SourceError`] for globs that are none.
-pub(crate) fn followed(options: &[FileOptions]) -> Result<Vec<(usize, There)>, SourceError> {
-    let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
+pub(crate) fn followed(options: &[FileOptions], found: &mut dyn FnMut(usize, There)) -> Result<(), SourceError> {
+    let mut seen = BTreeSet::new();
     for (source, options) in options.iter().enumerate() {
         let globs = Globs::new(options)?;
         let mut listed = BTreeSet::new();
@@ -108,13 +118,13 @@ pub(crate) fn followed(options: &[FileOptions]) -> Result<Vec<(usize, There)>, S
                         && let Some(look) = look(&path).filter(|l| !is_old(options, l.modified_ns))
                         && seen.insert((look.identity.device, look.identity.inode))
                     {
-                        found.push((source, There { path, identity: look.identity, size: look.size }));
+                        found(source, There { path, identity: look.identity, size: look.size });
                     }
                 }
             }
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 fn is_old(options: &FileOptions, modified_ns: i64) -> bool {
@@ -217,6 +227,12 @@ mod tests {
         assert_eq!(verdict(&deep, Path::new("/srv/a/b.txt")), Verdict::Differs("/srv/**/*.log".into(), "b.txt".into(), "*.log".into()));
     }
 
+    fn all_followed(options: &[FileOptions]) -> Vec<(usize, There)> {
+        let mut found = Vec::new();
+        followed(options, &mut |source, there| found.push((source, there))).unwrap();
+        found
+    }
+
     #[test]
     fn a_file_behind_a_link_is_found_in_its_own_folder_and_links_to_folders_are_entered_where_a_level_names_them() {
         let dir = tempfile::tempdir().unwrap();
@@ -235,7 +251,7 @@ mod tests {
         std::fs::write(at("pods/c/0.log"), "other\n").unwrap();
         assert_eq!(find(), at("pods/c/0.log.1").canonicalize().unwrap());
         let glob = at("apps/*/**/*.log").to_string_lossy().into_owned();
-        let files: Vec<_> = followed(&[options(&[&glob], &[])]).unwrap().into_iter().map(|(_, f)| f.path).collect();
+        let files: Vec<_> = all_followed(&[options(&[&glob], &[])]).into_iter().map(|(_, f)| f.path).collect();
         assert_eq!(files, [at("apps/two/0.log")]);
     }
 
@@ -251,7 +267,7 @@ mod tests {
         assert_eq!((found.path, found.size), (at("a.log.1"), 4));
         let glob = |name: &str| at(name).to_string_lossy().into_owned();
         let sources = [options(&[&glob("*.log"), &glob("a*")], &[]), options(&[&glob("*")], &[])];
-        let mut files: Vec<_> = followed(&sources).unwrap().into_iter().map(|(s, f)| (s, f.path)).collect();
+        let mut files: Vec<_> = all_followed(&sources).into_iter().map(|(s, f)| (s, f.path)).collect();
         files.sort();
         assert_eq!(files, [(0, at("a.log")), (0, at("a.log.1"))]);
     }

@@ -2,7 +2,7 @@
 
 use super::again::Again;
 use super::announce::wall_ms;
-use super::by_path::ByPath;
+use super::by_path::{ByPath, Few, Names};
 use super::catch_up::CatchUp;
 use super::counters::Counters;
 use super::discover::NotFollowed;
@@ -20,7 +20,6 @@ use super::watch::Watcher;
 use super::{FileOptions, SourceError};
 use crate::queue::{Head, LostUnread, Position, Producer, Stream};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -65,7 +64,7 @@ pub(crate) enum Step {
 #[derive(Debug, Default)]
 pub(crate) struct Dir {
     /// The followed file behind each name.
-    pub(crate) names: HashMap<OsString, FileId>,
+    pub(crate) names: Names,
     pub(crate) watch: Option<i32>,
     /// It was not looked at since the watch was set.
     pub(crate) anew: bool,
@@ -115,13 +114,13 @@ pub(crate) struct Tailer {
     pub(crate) watched: HashMap<i32, Watched>,
     pub(crate) watcher: Watcher,
     /// Remembered streams by inode.
-    pub(crate) remembered: HashMap<u64, Vec<Arc<Stream>>>,
+    pub(crate) remembered: HashMap<u64, Few<Arc<Stream>>>,
     /// Since when each path is followed, ns since the Unix epoch; where that is not known, the birth of its oldest file.
     pub(crate) seen_since: ByPath<i64>,
     /// The same for paths that differ in numbers only.
     pub(crate) seen_shapes: HashMap<PathBuf, i64>,
     /// Remembered streams by the path under which they were matched.
-    pub(crate) remembered_paths: ByPath<Vec<Arc<Stream>>>,
+    pub(crate) remembered_paths: ByPath<Few<Arc<Stream>>>,
     /// Since when the files of each source are followed, ns since the Unix epoch: earlier ones were rotated before.
     pub(crate) source_since: Vec<i64>,
     /// Files that have lost their names in the look that is being settled.
@@ -185,7 +184,7 @@ impl Tailer {
         }
         let watcher = Watcher::new().map_err(|source| SourceError::Start { what: "eventfd", source })?;
         let streams = producer.streams();
-        let (mut remembered, mut remembered_paths) = (HashMap::<u64, Vec<_>>::new(), ByPath::<Vec<_>>::default());
+        let (mut remembered, mut remembered_paths) = (HashMap::<u64, Few<_>>::new(), ByPath::<Few<_>>::default());
         let mut seen_since = ByPath::<i64>::default();
         let mut seen_shapes = HashMap::<PathBuf, i64>::new();
         let mut first_start = vec![true; sources.len()];
@@ -205,9 +204,8 @@ impl Tailer {
             *since = seen.min(*since);
             let since = seen_shapes.entry(name_shape(&spec.path)).or_insert(seen);
             *since = seen.min(*since);
-            // Nearly always there is one.
-            remembered.entry(file.inode).or_insert_with(|| Vec::with_capacity(1)).push(stream.clone());
-            remembered_paths.get_or_insert_with(&spec.path, || Vec::with_capacity(1)).push(stream);
+            remembered.entry(file.inode).or_default().push(stream.clone());
+            remembered_paths.get_or_insert_with(&spec.path, Few::default).push(stream);
         }
         Ok(Tailer {
             shared: Shared { producer, agent_id, sources },
@@ -284,6 +282,7 @@ impl Tailer {
             self.unannounced.push(id);
         }
         self.by_inode.insert((file.identity.device, file.identity.inode), id);
+        file.rest();
         self.files.insert(id, Box::new(file));
         self.horizon.moved(id);
         self.activate(id);
@@ -365,7 +364,7 @@ impl Tailer {
             return Step::Blocked;
         }
         let again = self.read_again(now) | self.expire(now);
-        if !self.active.is_empty() || again {
+        if !self.active.is_empty() || !self.unannounced.is_empty() || again {
             return Step::Busy;
         }
         let next = self.deadlines.first().map_or(self.scan_due, |(at, _)| self.scan_due.min(*at));

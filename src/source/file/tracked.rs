@@ -8,7 +8,7 @@ use crate::queue::{FileIdentity, Head, Stream, Tail};
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Instant, UNIX_EPOCH};
 
@@ -97,9 +97,9 @@ pub(crate) struct Tracked {
     /// Index of the source it belongs to.
     pub(crate) source: usize,
     /// Path under which it was first matched; goes into the stream.
-    pub(crate) path: PathBuf,
-    /// Where it is now; `None` when no listed directory has it.
-    pub(crate) at: Option<PathBuf>,
+    pub(crate) path: Arc<Path>,
+    /// Where it is now, in one memory with `path` where that is the same; `None` when no listed directory has it.
+    pub(crate) at: Option<Arc<Path>>,
     pub(crate) identity: FileIdentity,
     pub(crate) file: Option<File>,
     pub(crate) stream: Option<Arc<Stream>>,
@@ -107,6 +107,7 @@ pub(crate) struct Tracked {
     pub(crate) announced: bool,
     pub(crate) generation: u32,
     pub(crate) head: Head,
+    /// Of an open file; those of others stand in the stream's record: see [`Tracked::known_marks`].
     pub(crate) marks: Marks,
     /// All bytes before are handed over (or deliberately skipped).
     pub(crate) pos: u64,
@@ -140,24 +141,24 @@ pub(crate) struct Tracked {
     /// Set by a truncation until the tailer has looked for a copy.
     pub(crate) former: Option<Box<Former>>,
     /// Shape of the suffix and birth of the oldest known copy that rotation by copy and truncate made of it.
-    pub(crate) copies: Option<(Vec<u8>, i64)>,
+    pub(crate) copies: Option<Box<(Vec<u8>, i64)>>,
     /// The watch on the target of the link by which it is followed.
     pub(crate) link_watch: Option<i32>,
     /// Set where the file is compressed: then sizes and positions are those of its content.
     pub(crate) packed: Option<Box<Packed>>,
-    /// Its size on disk where it is compressed, bytes.
-    pub(crate) packed_size: u64,
     /// What this file adds to the gauge of unread bytes.
     unread: u64,
     pub(crate) counters: Arc<Counters>,
 }
 
 impl Tracked {
-    pub(crate) fn new(source: usize, counters: Arc<Counters>, path: PathBuf, at: PathBuf, look: &Look, now: Instant) -> Tracked {
+    pub(crate) fn new(source: usize, counters: Arc<Counters>, path: &Path, at: &Path, look: &Look, now: Instant) -> Tracked {
         counters.files.add(1);
+        let first: Arc<Path> = path.into();
+        let at = if at == path { first.clone() } else { at.into() };
         Tracked {
             source,
-            path,
+            path: first,
             at: Some(at),
             identity: look.identity,
             file: None,
@@ -185,7 +186,6 @@ impl Tracked {
             copies: None,
             link_watch: None,
             packed: None,
-            packed_size: look.size,
             unread: 0,
             counters,
         }
@@ -219,6 +219,10 @@ impl Tracked {
             }
             self.file = Some(self.unpack(file)?);
             self.counters.open_files.add(1);
+            if let Some(stream) = &self.stream {
+                stream.wake();
+                self.marks = Marks::decode(&stream.spec().resume);
+            }
             return Ok(Some(meta).filter(|_| self.packed.is_none()));
         }
         Ok(None)
@@ -230,6 +234,23 @@ impl Tracked {
         }
         if self.file.take().is_some() {
             self.counters.open_files.sub(1);
+            self.marks = Marks::default();
+            self.rest();
+        }
+    }
+
+    /// While it is not open, what is known of its stream takes little memory.
+    pub(crate) fn rest(&self) {
+        if let (None, Some(stream)) = (&self.file, &self.stream) {
+            stream.rest();
+        }
+    }
+
+    /// What it held at some of the positions up to which it was read.
+    pub(crate) fn known_marks(&self) -> Marks {
+        match (&self.file, &self.stream) {
+            (None, Some(stream)) => Marks::decode(&stream.spec().resume),
+            _ => self.marks.clone(),
         }
     }
 
@@ -298,4 +319,14 @@ fn open_seen(path: &Path) -> io::Result<(File, Metadata)> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
     Ok((file, meta))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hundred_thousand_files_take_little() {
+        assert!(std::mem::size_of::<Tracked>() <= 344, "{}", std::mem::size_of::<Tracked>());
+    }
 }
