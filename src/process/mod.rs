@@ -7,6 +7,9 @@ pub mod escape;
 pub(crate) mod event;
 pub(crate) mod example;
 pub(crate) mod flat;
+#[doc(hidden)]
+#[cfg(any(fuzzing, test, debug_assertions))]
+pub use steps::fuzzing;
 pub mod identity;
 pub mod journal;
 mod json_string;

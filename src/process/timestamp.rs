@@ -51,7 +51,7 @@ pub fn parse_rfc3339(text: &str) -> Option<u64> {
     if fraction.is_empty() || !fraction.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    let millis: u64 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
+    let millis = fraction.bytes().chain(*b"00").take(3).fold(0, |n, digit| n * 10 + u64::from(digit - b'0'));
     let mut parts = clock.split(':');
     let (hours, minutes) = (number(parts.next()?, 2)?, number(parts.next()?, 2)?);
     let seconds = parts.next().map_or(Some(0), |s| number(s, 2))?;

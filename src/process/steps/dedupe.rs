@@ -76,7 +76,7 @@ mod tests {
         assert_eq!([go("a", 4, 10_001), go("a", 5, 10_002)], [true, false], "a window begins with the first, not with the last");
         assert_eq!([go("a", 4, 10_001), go("a", 5, 10_002)], [true, false], "encoded again");
         assert_eq!([go("a", 0, 0), go("a", 1, 5_000), go("a", 4, 10_001)], [true, false, true], "rewound");
-        assert_eq!(lines.filtered("a", 6, 10_003), "filtered by dedupe (1)");
+        assert_eq!(lines.at("a", 6, 10_003), "filtered by dedupe (1)");
     }
 
     #[test]

@@ -7,6 +7,8 @@ mod dedupe;
 mod dissect;
 mod drop;
 mod fingerprint;
+#[cfg(any(fuzzing, test, debug_assertions))]
+pub mod fuzzing;
 mod geoip;
 mod grok;
 mod host;

@@ -88,9 +88,4 @@ impl Lines {
         self.document.set(&Path::parse("message").unwrap(), Value::Text(message)).unwrap();
         self.chain.run(&mut self.document, &mut 0);
     }
-
-    /// What is said of a line that is left out.
-    pub(crate) fn filtered(&mut self, line: &str, offset: u64, ms: u64) -> String {
-        self.at(line, offset, ms)
-    }
 }

@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(run(&mut go), want);
         assert_eq!(run(&mut go), want, "rewound");
         assert_eq!([go(1, 1, 1), go(1, 2, 2)], [true, false], "a part again");
-        assert_eq!(lines.filtered(r#"{"k":1}"#, 9, 5), "filtered by throttle (2)");
+        assert_eq!(lines.at(r#"{"k":1}"#, 9, 5), "filtered by throttle (2)");
         assert!(wrong("[{throttle: {limit: 10000, keys: 1000}}]").contains("at most 1000000"));
         assert!(wrong("[{throttle: {}}]").contains("has no `limit`"));
     }

@@ -203,9 +203,7 @@ impl Expander<'_> {
         let (name, field, kind) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
         let own = self.own;
         let definition = own.get(name).map(String::as_str).or_else(|| standard::find(name)).ok_or_else(|| {
-            let mut names: Vec<&str> = own.keys().map(String::as_str).collect();
-            names.extend(standard::names().map(|name| &name[..]));
-            let near = nearest(name, names);
+            let near = nearest(name, own.keys().map(String::as_str).chain(standard::names()));
             format!("there is no pattern `{name}`{}", near.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default())
         })?;
         match field {

@@ -49,6 +49,60 @@ pub(super) const TABLE: Table = &[
     ("CISCO_DIRECTION", "Inbound|inbound|Outbound|outbound"),
     ("CISCO_INTERVAL", r"first hit|%{INT}-second interval"),
     ("CISCO_XLATE_TYPE", "static|dynamic"),
+    ("CISCO_FROM", "%{IP:source.ip}(?:/%{INT:source.port:int})?"),
+    ("CISCO_TO", "%{IP:destination.ip}(?:/%{INT:destination.port:int})?"),
+    ("CISCO_INTERFACE_FROM", "%{NOTCOLON:observer.ingress.interface.name}:%{CISCO_FROM}"),
+    ("CISCO_INTERFACE_TO", "%{NOTCOLON:observer.egress.interface.name}:%{CISCO_TO}"),
+    ("NOTCOLON", r"[^\s:/]+"),
+    (
+        "CISCOFW106001",
+        "%{CISCO_DIRECTION:cisco.asa.network.direction} %{WORD:cisco.asa.network.transport} connection %{CISCO_ACTION:cisco.asa.outcome} from %{CISCO_FROM} to %{CISCO_TO} flags %{DATA:cisco.asa.tcp_flags} on interface %{NOTSPACE:observer.egress.interface.name}",
+    ),
+    (
+        "CISCOFW106006_106007_106010",
+        "%{CISCO_ACTION:cisco.asa.outcome} %{CISCO_DIRECTION:cisco.asa.network.direction} %{WORD:cisco.asa.network.transport}(?: from| src) (?:%{NOTCOLON:observer.ingress.interface.name}:)?%{CISCO_FROM}(?: to| dst) (?:%{NOTCOLON:observer.egress.interface.name}:)?%{CISCO_TO}(?: (?:on interface %{NOTSPACE:observer.egress.interface.name}|due to %{CISCO_REASON:event.reason}))?",
+    ),
+    (
+        "CISCOFW106014",
+        r"%{CISCO_ACTION:cisco.asa.outcome} %{CISCO_DIRECTION:cisco.asa.network.direction} %{WORD:cisco.asa.network.transport} src %{CISCO_INTERFACE_FROM} dst %{CISCO_INTERFACE_TO} ?\(type %{INT:cisco.asa.icmp_type:int}, code %{INT:cisco.asa.icmp_code:int}\)",
+    ),
+    (
+        "CISCOFW106015",
+        r"%{CISCO_ACTION:cisco.asa.outcome} %{WORD:cisco.asa.network.transport} \(%{DATA:cisco.asa.rule_name}\) from %{CISCO_FROM} to %{CISCO_TO} flags %{DATA:cisco.asa.tcp_flags} on interface %{NOTSPACE:observer.egress.interface.name}",
+    ),
+    (
+        "CISCOFW106021",
+        "%{CISCO_ACTION:cisco.asa.outcome} %{WORD:cisco.asa.network.transport} reverse path check from %{CISCO_FROM} to %{CISCO_TO} on interface %{NOTSPACE:observer.egress.interface.name}",
+    ),
+    (
+        "CISCOFW106023",
+        r#"%{CISCO_ACTION:cisco.asa.outcome}(?: protocol)? %{WORD:cisco.asa.network.transport} src %{CISCO_INTERFACE_FROM}(?:\(%{DATA:source.user.name}\))? dst %{CISCO_INTERFACE_TO}(?:\(%{DATA:destination.user.name}\))?(?: \(type %{INT:cisco.asa.icmp_type:int}, code %{INT:cisco.asa.icmp_code:int}\))? by access-group "?%{DATA:cisco.asa.rule_name}"? \[%{DATA:cisco.asa.hashcode1}, %{DATA:cisco.asa.hashcode2}\]"#,
+    ),
+    (
+        "CISCOFW106100",
+        r"access-list %{NOTSPACE:cisco.asa.rule_name} %{CISCO_ACTION:cisco.asa.outcome} %{WORD:cisco.asa.network.transport} %{DATA:observer.ingress.interface.name}/%{IP:source.ip}\(%{INT:source.port:int}\)(?:\(%{DATA:source.user.name}\))? -> %{DATA:observer.egress.interface.name}/%{IP:destination.ip}\(%{INT:destination.port:int}\)(?:\(%{DATA:destination.user.name}\))? hit-cnt %{INT:cisco.asa.hit_count:int} (?:%{CISCO_INTERVAL:cisco.asa.interval}) \[%{DATA:cisco.asa.hashcode1}, %{DATA:cisco.asa.hashcode2}\]",
+    ),
+    ("CISCOFW302010", "%{INT:cisco.asa.connections.in_use:int} in use, %{INT:cisco.asa.connections.most_used:int} most used"),
+    (
+        "CISCOFW302013_302014_302015_302016",
+        r"%{CISCO_ACTION:cisco.asa.outcome}(?: %{CISCO_DIRECTION:cisco.asa.network.direction})? %{WORD:cisco.asa.network.transport} connection %{INT:cisco.asa.connection_id} for %{CISCO_INTERFACE_FROM}(?: \(%{IP:source.nat.ip}/%{INT:source.nat.port:int}\))?(?:\(%{DATA:source.user.name}\))? to %{CISCO_INTERFACE_TO}(?: \(%{IP:destination.nat.ip}/%{INT:destination.nat.port:int}\))?(?:\(%{DATA:destination.user.name}\))?(?: duration %{TIME:cisco.asa.duration} bytes %{INT:network.bytes:int})?(?: %{CISCO_REASON:event.reason})?(?: \(%{DATA:user.name}\))?",
+    ),
+    (
+        "CISCOFW302020_302021",
+        r"%{CISCO_ACTION:cisco.asa.outcome}(?: %{CISCO_DIRECTION:cisco.asa.network.direction})? %{WORD:cisco.asa.network.transport} connection for faddr %{IP:destination.ip}/%{INT:cisco.asa.icmp_seq:int}(?:\(%{DATA:destination.user.name}\))? gaddr %{IP:source.nat.ip}/%{INT:cisco.asa.icmp_type:int} laddr %{IP:source.ip}/%{INT}(?: \(%{DATA:source.user.name}\))?",
+    ),
+    (
+        "CISCOFW305011",
+        "%{CISCO_ACTION:cisco.asa.outcome} %{CISCO_XLATE_TYPE} %{WORD:cisco.asa.network.transport} translation from %{CISCO_INTERFACE_FROM} to %{CISCO_INTERFACE_TO}",
+    ),
+    (
+        "CISCOFW313001_313004_313008",
+        "%{CISCO_ACTION:cisco.asa.outcome} %{WORD:cisco.asa.network.transport} type=%{INT:cisco.asa.icmp_type:int}, code=%{INT:cisco.asa.icmp_code:int} from %{IP:source.ip} on interface %{NOTSPACE:observer.egress.interface.name}(?: to %{IP:destination.ip})?",
+    ),
+    (
+        "CISCOFW710001_710002_710003_710005_710006",
+        "%{WORD:cisco.asa.network.transport} (?:request|access) %{CISCO_ACTION:cisco.asa.outcome} from %{CISCO_FROM} to %{NOTCOLON:observer.egress.interface.name}:%{CISCO_TO}",
+    ),
     (
         "NETSCREENSESSIONLOG",
         r#"%{SYSLOGTIMESTAMP:timestamp} %{IPORHOST:host.hostname} %{NOTSPACE}: NetScreen device_id=%{WORD:netscreen.device_id} .*?(?:\(%{WORD:netscreen.session.type}\))?: start_time="%{QUOTEDVALUE:netscreen.session.start_time}" duration=%{INT:netscreen.session.duration:int} policy_id=%{INT:netscreen.policy_id} service=%{DATA:netscreen.service} proto=%{INT:netscreen.protocol_number:int} src zone=%{WORD:observer.ingress.zone} dst zone=%{WORD:observer.egress.zone} action=%{WORD:event.action} sent=%{INT:source.bytes:int} rcvd=%{INT:destination.bytes:int} src=%{IPORHOST:source.address} dst=%{IPORHOST:destination.address}(?: src_port=%{INT:source.port:int} dst_port=%{INT:destination.port:int})?"#,
@@ -102,6 +156,9 @@ pub(super) const TABLE: Table = &[
         "ZEEK_CONN",
         r"%{NUMBER:timestamp}\t%{NOTSPACE:zeek.session_id}\t%{IP:source.ip}\t%{INT:source.port:int}\t%{IP:destination.ip}\t%{INT:destination.port:int}\t%{WORD:network.transport}\t(?:-|%{ZEEK_DATA:network.protocol})\t(?:-|%{NUMBER:zeek.connection.duration:float})\t(?:-|%{INT:zeek.connection.orig_bytes:int})\t(?:-|%{INT:zeek.connection.resp_bytes:int})\t(?:-|%{ZEEK_DATA:zeek.connection.state}).*",
     ),
+    ("BRO_CONN", "%{ZEEK_CONN}"),
+    ("BRO_HTTP", "%{ZEEK_HTTP}"),
+    ("BRO_DNS", "%{ZEEK_DNS}"),
     (
         "ZEEK_HTTP",
         r"%{NUMBER:timestamp}\t%{NOTSPACE:zeek.session_id}\t%{IP:source.ip}\t%{INT:source.port:int}\t%{IP:destination.ip}\t%{INT:destination.port:int}\t%{INT:zeek.http.trans_depth:int}\t(?:-|%{ZEEK_DATA:http.request.method})\t(?:-|%{ZEEK_DATA:url.domain})\t(?:-|%{ZEEK_DATA:url.original})\t(?:-|%{ZEEK_DATA:http.request.referrer})\t.*",

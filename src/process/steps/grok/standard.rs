@@ -13,6 +13,6 @@ pub(super) fn find(name: &str) -> Option<&'static str> {
 }
 
 /// All names.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    TABLES.iter().flat_map(|table| table.iter().map(|(name, _)| *name))
+pub(super) fn names<'a>() -> Vec<&'a str> {
+    TABLES.iter().flat_map(|table| table.iter().map(|(name, _)| *name)).collect()
 }

@@ -157,6 +157,16 @@ fn agrees_with_what_others_publish() {
             r#"{"timestamp":"Mar 16 00:01:25","host":{"hostname":"evita"},"process":{"name":"CROND","pid":1713},"user":{"name":"root"},"system":{"cron":{"action":"CMD"}},"message":"/usr/lib64/sa/sa1 1 1"}"#,
         ),
         (
+            "%{CISCOFW106023}",
+            r#"Deny tcp src outside:192.0.2.7/50000 dst inside:10.0.0.1/22 by access-group "outside_in" [0x0, 0x0]"#,
+            r#"{"cisco":{"asa":{"outcome":"Deny","network":{"transport":"tcp"},"rule_name":"outside_in","hashcode1":"0x0","hashcode2":"0x0"}},"observer":{"ingress":{"interface":{"name":"outside"}},"egress":{"interface":{"name":"inside"}}},"source":{"ip":"192.0.2.7","port":50000},"destination":{"ip":"10.0.0.1","port":22}}"#,
+        ),
+        (
+            "%{CISCO_TAGGED_SYSLOG} %{CISCOFW302013_302014_302015_302016}",
+            "<166>Mar  9 2026 10:15:02: %ASA-6-302014: Teardown TCP connection 42 for outside:192.0.2.7/443 to inside:10.0.0.1/50000 duration 0:00:30 bytes 5678 TCP FINs",
+            r#"{"log":{"syslog":{"priority":166}},"timestamp":"Mar  9 2026 10:15:02","cisco":{"asa":{"tag":"ASA-6-302014","outcome":"Teardown","network":{"transport":"TCP"},"connection_id":"42","duration":"0:00:30"}},"observer":{"ingress":{"interface":{"name":"outside"}},"egress":{"interface":{"name":"inside"}}},"source":{"ip":"192.0.2.7","port":443},"destination":{"ip":"10.0.0.1","port":50000},"network":{"bytes":5678},"event":{"reason":"TCP FINs"}}"#,
+        ),
+        (
             "%{HAPROXYHTTP}",
             r#"Dec  9 13:01:26 localhost haproxy[28029]: 127.0.0.1:39759 [09/Dec/2013:12:59:46.633] loadbalancer default/instance8 0/51536/1/48082/99627 200 83285 - - ---- 87/87/87/1/0 0/67 {77.24.148.74} "GET /path/to/image HTTP/1.1""#,
             r#"{"timestamp":"Dec  9 13:01:26","host":{"hostname":"localhost"},"process":{"name":"haproxy","pid":28029},"source":{"address":"127.0.0.1","port":39759,"bytes":83285},"haproxy":{"request_date":"09/Dec/2013:12:59:46.633","frontend_name":"loadbalancer","backend_name":"default","server_name":"instance8","http":{"request":{"time_wait_ms":0,"time_wait_without_data_ms":48082,"captured_headers":"77.24.148.74"}},"total_waiting_time_ms":51536,"connection_wait_time_ms":1,"termination_state":"----","connections":{"active":87,"frontend":87,"backend":87,"server":1,"retries":0},"server_queue":0,"backend_queue":67},"temp":{"duration":99627},"http":{"response":{"status_code":200},"request":{"method":"GET"},"version":"1.1"},"url":{"original":"/path/to/image"}}"#,

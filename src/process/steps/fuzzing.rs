@@ -1,0 +1,122 @@
+//! Entry for `fuzz/`, and for the test that counts allocations: lines through a chain. Does not exist in release builds.
+
+use crate::config::decode::{Ctx, Field};
+use crate::config::process;
+use crate::config::yaml::{Key, Pos, parse};
+use crate::process::chain::{Chain, Verdict};
+use crate::process::event::{Document, Path, Value};
+use std::cell::RefCell;
+
+/// A chain and what it works with.
+pub struct Lines {
+    chain: Chain,
+    base: Document,
+    document: Document,
+    message: Path,
+    out: Vec<u8>,
+}
+
+impl Lines {
+    /// Of the YAML of a chain; `None` if it is wrong.
+    pub fn new(chain: &str) -> Option<Lines> {
+        let ctx = Ctx::new(&|_| None);
+        let (root, problems) = parse(0, chain);
+        let (root, key) = (root.filter(|_| problems.is_empty())?, Key { pos: Pos::default(), text: "chain".into() });
+        let chain = process::chain(&Field::new(&ctx, "", &key, &root, false))?;
+        let mut base = Document::default();
+        base.begin_with(r#"{"@timestamp":"2026-03-09T10:15:02.123Z","message":"","log":{"offset":0}}"#, 1_773_051_302_123).ok()?;
+        Some(Lines { chain, base, document: Document::default(), message: Path::parse("message").ok()?, out: Vec::new() })
+    }
+
+    /// The document of a line; empty where it is not sent.
+    pub fn send(&mut self, line: &str) -> &[u8] {
+        self.document.begin(&self.base);
+        let text = self.document.push(line);
+        self.out.clear();
+        // It stands in the base: it cannot fail.
+        let _ = self.document.set(&self.message, Value::Text(text));
+        if self.chain.run(&mut self.document, &mut 0) == Verdict::Send {
+            self.document.render(&mut self.out);
+        }
+        &self.out
+    }
+}
+
+/// Chains for the lines of a target; each line goes through all.
+fn through(chains: &'static [&'static str], data: &[u8]) {
+    thread_local!(static LINES: RefCell<Vec<(&'static str, Lines)>> = const { RefCell::new(Vec::new()) });
+    let line = String::from_utf8_lossy(data);
+    LINES.with_borrow_mut(|known| {
+        for chain in chains {
+            let at = known.iter().position(|(text, _)| text == chain).unwrap_or_else(|| {
+                known.push((chain, Lines::new(chain).expect("a right chain")));
+                known.len() - 1
+            });
+            let document = known[at].1.send(&line);
+            assert!(document.is_empty() || serde_json::from_slice::<serde_json::Value>(document).is_ok(), "{chain}");
+        }
+    });
+}
+
+/// The first line is a pattern, the rest is a text; and the rest goes through patterns that everybody knows.
+pub fn grok(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (pattern, rest) = text.split_once('\n').unwrap_or(("", &text));
+    if let Some(mut lines) = Lines::new(&format!("[{{grok: {{patterns: {pattern:?}}}}}]")) {
+        lines.send(rest);
+    }
+    through(
+        &[
+            "[{grok: {patterns: ['%{COMBINEDAPACHELOG}', '%{HTTPD_ERRORLOG}', '%{SYSLOG5424LINE}', '%{SYSLOGLINE}', '%{HAPROXYHTTP}', '%{JAVASTACKTRACEPART}', '%{URI:u} %{IP:i} %{PATH:p}']}}]",
+        ],
+        rest.as_bytes(),
+    );
+}
+
+/// Values between separators.
+pub fn csv(data: &[u8]) {
+    through(&["[{csv: {fields: [a, ~, b.c, b.d]}}]", "[{csv: {fields: [a, b], separator: ';', quote: \"'\", trim: true}}]"], data);
+}
+
+/// What calls itself a browser.
+pub fn user_agent(data: &[u8]) {
+    through(&["[{user_agent: {field: message}}]"], data);
+}
+
+/// The other processors that take a text apart or change it.
+pub fn processors(data: &[u8]) {
+    through(
+        &[
+            "[{json: {}}, {split: {field: a, separator: ','}}, {fingerprint: {fields: [a, b, log]}}, {dedupe: {fields: [a]}}]",
+            "[{kv: {}}, {truncate: {fields: [message, a], max_bytes: 16}}, {sample: {rate: 0.5, key: a}}]",
+            "[{dissect: {pattern: '%{a} %{b->} [%{c}] %{d}'}}, {timestamp: {field: c, formats: [iso8601, epoch_s, '%d/%b/%Y:%H:%M:%S %z']}}]",
+            "[{redact: {what: [email, ipv4, ipv6, card, bearer], secret: 0123456789abcdef}}, {split: {field: message, separator: ' ', trim: true}}]",
+        ],
+        data,
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_corpora_are_survived() {
+        for (name, target) in
+            [("grok", super::grok as fn(&[u8])), ("csv", super::csv), ("user_agent", super::user_agent), ("processors", super::processors)]
+        {
+            crate::corpus::each(name, target);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn any_bytes_are_survived(data in prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(b"%{}:[]\"',;=@. ()1a/\n".to_vec())], 0..80)) {
+            super::grok(&data);
+            super::csv(&data);
+            super::user_agent(&data);
+            super::processors(&data);
+        }
+    }
+}
