@@ -108,22 +108,9 @@ fn the_help_teaches() {
     {
         assert!(help.contains(part), "{part}: {help}");
     }
-    for command in [
-        "run",
-        "check",
-        "demo",
-        "status",
-        "topics",
-        "groups",
-        "read",
-        "redrive",
-        "verify",
-        "setup",
-        "try",
-        "test",
-        "explain",
-        "completions",
-    ] {
+    for command in
+        ["run", "check", "demo", "status", "topics", "groups", "read", "redrive", "verify", "setup", "test", "explain", "completions"]
+    {
         let output = forebay(&[command, "--help"]);
         assert_eq!(output.status.code(), Some(0));
         assert!(stdout(&output).contains(&format!("Examples:\n  forebay {command}")), "{command}");

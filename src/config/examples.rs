@@ -127,7 +127,7 @@ fn of_sink(field: &Field<'_>, subjects: &Subjects<'_>) -> Option<(String, Chain)
 }
 
 /// The text of a value as it stands there.
-fn raw<'a>(node: &'a Node) -> Option<&'a str> {
+fn raw(node: &Node) -> Option<&str> {
     match &node.kind {
         Kind::Scalar { text, .. } => Some(text),
         Kind::Null => Some(""),

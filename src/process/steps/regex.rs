@@ -1,15 +1,23 @@
 //! `regex: {patterns: […]}`: the named groups of the first pattern that matches become fields; a name may have dots.
+//!
+//! Finding a match is fast however long the text is; finding where its groups are is not, so what a pattern matches may have
+//! at most 64 KiB. A last group that takes all that follows, `…(?<name>(?s:.*))$`, does not count: it is where the rest of the
+//! pattern ends. With `optional: true` it is no failure that no pattern matches, or that there is no text.
 
 use crate::config::decode::{Field, Map};
 use crate::process::chain::{Flow, Processor};
 use crate::process::event::{Document, Failure, Path, Value};
 use regex::{CaptureLocations, Regex};
 
+/// Longest match, bytes.
+const LONGEST: usize = 64 << 10;
+
 /// See the module.
 #[derive(Clone, Debug)]
 struct Matcher {
     field: Path,
     patterns: Vec<Pattern>,
+    optional: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -17,24 +25,52 @@ struct Pattern {
     regex: Regex,
     groups: Vec<(usize, Path)>,
     locations: CaptureLocations,
+    /// A group that goes on to the end of the text.
+    rest: Option<usize>,
+}
+
+impl Pattern {
+    /// Where a group is in a text of `len` bytes.
+    fn place(&self, group: usize, len: usize) -> Option<(usize, usize)> {
+        let (from, to) = self.locations.get(group)?;
+        Some((from, if self.rest == Some(group) { len } else { to }))
+    }
 }
 
 impl Processor for Matcher {
     fn apply(&mut self, event: &mut Document) -> Result<Flow, Failure> {
-        let span = event.text(&self.field)?;
-        for Pattern { regex, groups, locations } in &mut self.patterns {
-            if regex.captures_read(locations, event.str(span)).is_none() {
+        let span = match event.text(&self.field) {
+            Err(_) if self.optional => return Ok(Flow::On),
+            text => text?,
+        };
+        let mut long = false;
+        for pattern in &mut self.patterns {
+            let text = event.str(span);
+            if text.len() > LONGEST && pattern.regex.find(text).is_some_and(|found| found.len() > LONGEST) {
+                long = true;
                 continue;
             }
-            groups.iter().filter(|(group, _)| locations.get(*group).is_some()).try_for_each(|(_, path)| event.free(path))?;
-            for (group, path) in groups {
-                if let Some((from, to)) = locations.get(*group) {
+            if pattern.regex.captures_read(&mut pattern.locations, text).is_none() {
+                continue;
+            }
+            let len = text.len();
+            pattern
+                .groups
+                .iter()
+                .filter(|(group, _)| pattern.locations.get(*group).is_some())
+                .try_for_each(|(_, path)| event.free(path))?;
+            for (group, path) in &pattern.groups {
+                if let Some((from, to)) = pattern.place(*group, len) {
                     event.set(path, Value::Text(span.part(from, to)))?;
                 }
             }
             return Ok(Flow::On);
         }
-        Err(Failure::new("no pattern matches"))
+        match long {
+            _ if self.optional => Ok(Flow::On),
+            true => Err(Failure::new("what a pattern matches is longer than 64 KiB")),
+            false => Err(Failure::new("no pattern matches")),
+        }
     }
 }
 
@@ -42,7 +78,9 @@ impl Processor for Matcher {
 fn pattern(field: &Field<'_>) -> Option<Pattern> {
     let value = field.value("a regular expression with named groups, such as `(?<http.request.method>[A-Z]+)`")?;
     let wrong = |why: String| field.report(field.is(&value).expected("a regular expression with named groups").help(why));
-    let regex = match crate::process::pattern::regex(&value.text) {
+    let without = without_rest(&value.text);
+    let (text, rest) = without.as_ref().map_or((value.text.as_str(), None), |(text, group)| (text, Some(*group)));
+    let regex = match crate::process::pattern::regex(text) {
         Ok(regex) => regex,
         Err(why) => {
             wrong(why);
@@ -64,22 +102,70 @@ fn pattern(field: &Field<'_>) -> Option<Pattern> {
         return None;
     }
     let locations = regex.capture_locations();
-    Some(Pattern { regex, groups, locations })
+    Some(Pattern { regex, groups, locations, rest })
+}
+
+/// A pattern that ends with `(?s:.*))$` without it, and the number of the group that it ends. Both match the same texts with
+/// the same groups, but for the end of that one. `None` where it does not end so, or where that is not sure.
+fn without_rest(pattern: &str) -> Option<(String, usize)> {
+    let head = pattern.strip_suffix("(?s:.*))$")?;
+    let (mut open, mut groups) = (Vec::new(), 0);
+    let mut at = 0;
+    while let Some(c) = head[at..].chars().next() {
+        at += c.len_utf8();
+        let rest = &head[at..];
+        match c {
+            '\\' => at += rest.chars().next()?.len_utf8(),
+            '[' => {
+                let mut inside = rest.char_indices().skip(usize::from(rest.starts_with('^')));
+                // A `]` that stands first, and sets within sets, are for others to understand.
+                let mut first = true;
+                at += loop {
+                    match inside.next()? {
+                        (n, ']') if !first => break n + 1,
+                        (_, ']' | '[') => return None,
+                        (_, '\\') => drop(inside.next()?),
+                        _ => {}
+                    }
+                    first = false;
+                };
+            }
+            '(' => {
+                let name = rest.starts_with("?<") || rest.starts_with("?P<");
+                if !name && rest.starts_with('?') && !rest.starts_with("?:") && !rest.starts_with("?s:") {
+                    return None;
+                }
+                let captures = name || !rest.starts_with('?');
+                groups += usize::from(captures);
+                open.push(captures.then_some(groups));
+            }
+            ')' => drop(open.pop()?),
+            '|' if open.len() == 1 => return None,
+            _ => {}
+        }
+    }
+    match open[..] {
+        [Some(group)] => Some((format!("{head})"), group)),
+        _ => None,
+    }
 }
 
 pub(super) fn decode(map: &mut Map<'_>) -> Option<Box<dyn Processor>> {
-    let field = map.field_or("field", "message");
+    let (field, optional) = (map.field_or("field", "message"), map.flag("optional"));
     let patterns = map
         .require("patterns", "a regular expression with named groups, or a list of them")?
         .list("a regular expression or a list of them");
     let compiled: Vec<Pattern> = patterns.iter().filter_map(pattern).collect();
     (compiled.len() == patterns.len() && !compiled.is_empty()).then_some(())?;
-    Some(Box::new(Matcher { field: field?, patterns: compiled }))
+    Some(Box::new(Matcher { field: field?, patterns: compiled, optional }))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::without_rest;
     use crate::process::steps::testing::{members, run, wrong};
+    use proptest::prelude::*;
+    use regex::Regex;
 
     #[test]
     fn groups_become_fields() {
@@ -90,5 +176,56 @@ mod tests {
         assert!(run(chain, "-").contains("regex (1): no pattern matches"));
         assert!(wrong("[{regex: {patterns: 'abc'}}]").contains("no named group"));
         assert!(wrong("[{regex: {patterns: '('}}]").contains("unclosed group"));
+    }
+
+    #[test]
+    fn long_texts_take_bounded_time() {
+        let long = "x".repeat(100_000);
+        let shown = run("[{regex: {patterns: '^(?<a>x+)$'}}]", &long);
+        assert!(shown.contains("what a pattern matches is longer than 64 KiB"), "{}", &shown[100_000..]);
+        let shown = members("[{regex: {patterns: '^(?<a>.)(?<b>(?s:.*))$'}}]", &long);
+        assert!(shown.ends_with(&format!(r#""a":"x","b":"{}""#, &long[1..])));
+        let shown = members("[{regex: {patterns: '^(?<a>[^ ]*) (?<b>(?s:.*))$', optional: true}}]", "none");
+        assert_eq!(shown, r#""message":"none","log":{"offset":0}"#);
+        assert_eq!(members("[{regex: {field: none, patterns: '(?<a>x)', optional: true}}]", "x"), r#""message":"x","log":{"offset":0}"#);
+    }
+
+    #[test]
+    fn only_what_is_surely_a_rest_is_taken_for_one() {
+        let of = |pattern: &str| without_rest(pattern);
+        assert_eq!(of("^(?<a>b)(?:(c)) (?<d>(?s:.*))$"), Some(("^(?<a>b)(?:(c)) (?<d>)".into(), 3)));
+        assert_eq!(of(r"[^\]\[(] (?<d>x(?<e>y) (?s:.*))$"), Some((r"[^\]\[(] (?<d>x(?<e>y) )".into(), 1)));
+        for pattern in [
+            "(?<a>.*)$",
+            "(?:(?s:.*))$",
+            r"\(?<a>(?s:.*))$",
+            "(?<a>(?<b>x)|(?s:.*))$",
+            "(?m)(?<a>(?s:.*))$",
+            "[]](?<a>(?s:.*))$",
+            "((?<a>(?s:.*))$",
+        ] {
+            assert_eq!(of(pattern), None, "{pattern}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_pattern_without_its_rest_finds_the_same(text in "[ab\n: ]{0,12}", number in 0usize..5) {
+            let pattern = [
+                "^(?<a>a*)(?<b>(?s:.*))$",
+                "(?<a>b+?):? (?<b>(?s:.*))$",
+                "^(?:(?<a>a) )?(?<c>[^:]*): (?<b>x?(?s:.*))$",
+                "a|b(?<b>(?s:.*))$",
+                "^(?<a>(?s:.*?))\n(?<b>(?<c>a|b)(?:: (?<d>[^\n]*))?(?s:.*))$",
+            ][number];
+            let (short, rest) = without_rest(pattern).unwrap();
+            let (whole, short) = (Regex::new(pattern).unwrap(), Regex::new(&short).unwrap());
+            let groups = |regex: &Regex| {
+                regex.captures(&text).map(|found| {
+                    (1..found.len()).map(|n| found.get(n).map(|m| if n == rest { m.start()..text.len() } else { m.range() })).collect::<Vec<_>>()
+                })
+            };
+            prop_assert_eq!(groups(&whole), groups(&short), "{} {:?}", pattern, text);
+        }
     }
 }
