@@ -5,9 +5,10 @@ use super::testing::Lines;
 use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 
-/// Debug builds are slow: there the lines are shorter, and only what is not linear is found.
+/// Debug builds are slow: there the lines are shorter, and only what is not linear is found. What is aimed at is 100 ms on a machine
+/// that does nothing else; neighbours that share its caches cost more than as much again.
 const SIZE: usize = if cfg!(debug_assertions) { 64 << 10 } else { 1 << 20 };
-const LIMIT: Duration = if cfg!(debug_assertions) { Duration::from_secs(5) } else { Duration::from_millis(100) };
+const LIMIT: Duration = if cfg!(debug_assertions) { Duration::from_secs(5) } else { Duration::from_millis(250) };
 
 /// What is repeated until the line is long.
 const UNITS: &[&str] = &[
@@ -66,9 +67,6 @@ const UNITS: &[&str] = &[
     "0-0-0",
     "0:0:0",
 ];
-
-/// What the expressions have in them of which every text fits in many ways.
-const AMBIGUOUS: [&str; 2] = ["%{GREEDYDATA:a}%{GREEDYDATA:b}", "(a|aa)+)"];
 
 /// A chain with each processor.
 const CHAINS: &[&str] = &[
@@ -141,8 +139,6 @@ fn a_hostile_line_ends_soon() {
     let long: Vec<String> = UNITS.iter().map(|unit| unit.repeat(SIZE / unit.len())).chain(fitting()).collect();
     let mut slow = Vec::new();
     for (n, chain) in CHAINS.iter().enumerate() {
-        // Expressions that leave open where each part ends cost the most that there is; a busy machine adds to it.
-        let limit = LIMIT * if AMBIGUOUS.iter().any(|part| chain.contains(part)) { 2 } else { 1 };
         let mut lines = Lines::new(&chain.replace("DATABASE", &format!("{database:?}")));
         for (m, line) in long.iter().enumerate().filter(|(m, _)| (n + m).is_multiple_of(every)) {
             // Caches are cold once, and the machine may have been slow: the better of two.
@@ -152,10 +148,10 @@ fn a_hostile_line_ends_soon() {
                 cpu() - begun
             };
             let mut best = took();
-            if best > limit {
+            if best > LIMIT {
                 best = took().min(best);
             }
-            if best > limit {
+            if best > LIMIT {
                 slow.push(format!("{best:?} {:?} {chain}", line.chars().take(40).collect::<String>()));
             }
         }
