@@ -6,6 +6,7 @@ pub mod document;
 pub mod escape;
 pub(crate) mod event;
 pub(crate) mod flat;
+pub(crate) mod framed;
 pub mod identity;
 pub mod journal;
 mod json_string;
