@@ -8,10 +8,8 @@
 
 mod common;
 
-use common::{Receiver, file_reads, usage};
+use common::{Receiver, corpus, file_reads, usage};
 use std::fs;
-use std::io::{BufWriter, Write};
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -48,48 +46,10 @@ fn options() -> Options {
     options
 }
 
-/// Lines as an app writes them: a time, a level, a thread, a class, a number, words.
-fn corpus(dir: &Path, options: &Options) -> u64 {
-    const WORDS: [&str; 12] =
-        ["order", "paid", "cache", "miss", "retry", "upstream", "pool", "flushed", "segment", "session", "token", "renewed"];
-    let mut bytes = 0;
-    for file in 0..options.files {
-        let mut out = BufWriter::with_capacity(1 << 20, fs::File::create(dir.join(format!("app-{file}.log"))).expect("a corpus file"));
-        let mut line = String::new();
-        for n in 0..options.lines / options.files {
-            use std::fmt::Write;
-            line.clear();
-            let ms = n * 7;
-            let _ = write!(
-                line,
-                "2026-03-09T{:02}:{:02}:{:02}.{:03}Z INFO  [worker-{}] com.example.orders.Service - seq={file}.{n:012}",
-                ms / 3_600_000 % 24,
-                ms / 60_000 % 60,
-                ms / 1000 % 60,
-                ms % 1000,
-                n % 16
-            );
-            for i in 0.. {
-                if line.len() >= options.size {
-                    break;
-                }
-                line.push(' ');
-                line.push_str(WORDS[((n * 31 + i * 17) % 12) as usize]);
-            }
-            line.truncate(options.size - 1);
-            line.push('\n');
-            out.write_all(line.as_bytes()).expect("room for the corpus");
-            bytes += line.len() as u64;
-        }
-        out.flush().expect("room for the corpus");
-    }
-    bytes
-}
-
 fn main() {
     let options = options();
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let bytes = corpus(dir.path(), &options);
+    let bytes = corpus(dir.path(), options.lines, options.size, options.files);
     let lines = options.lines / options.files * options.files;
     println!(
         "{lines} lines of {} bytes in {} files, {} MB; every byte synced unless --set says otherwise",

@@ -46,7 +46,8 @@ pub(super) struct Parts {
 impl Running {
     /// Opens the queue, then starts sinks, then sources, so that nothing is read before it can go on.
     pub(super) fn start(config: Config, runtime: &Handle, ended: Sender<Signal>) -> Result<Running, AgentError> {
-        let body_memory = config.queue.buffer_memory / 2 / config.sinks.len().max(1);
+        // Half is for blocks. Of the rest a sixth is for what batches in flight hold of the queue's files.
+        let body_memory = config.queue.buffer_memory / 12 * 5 / config.sinks.len().max(1);
         let topics: BTreeSet<String> =
             config.sources.iter().map(|s| s.topic.clone()).chain(config.inputs.iter().map(|i| i.topic.clone())).collect();
         let queue = Queue::open(config.queue.clone(), &topics.into_iter().collect::<Vec<_>>())?;

@@ -42,7 +42,7 @@ const SHAPING: u32 = RunFlags::CUT | RunFlags::NO_POSITION | RunFlags::SYSLOG | 
 
 /// How the message gets into the JSON string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Message {
+pub(super) enum Message {
     Copy,
     Escape,
     Lossy,
@@ -58,6 +58,16 @@ impl Message {
                 Encoding::UTF8 => Message::Lossy,
                 other => Message::Decode(other),
             },
+        }
+    }
+
+    #[inline]
+    pub(super) fn put(self, bytes: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Message::Copy => out.extend_from_slice(bytes),
+            Message::Escape => escape_into(bytes, out),
+            Message::Lossy => escape_lossy_into(bytes, out),
+            Message::Decode(encoding) => encoding.decode(bytes, |text| escape_into(text.as_bytes(), out)),
         }
     }
 }
@@ -97,18 +107,22 @@ impl Template {
             }
         }
         out.extend_from_slice(&self.head);
-        match self.message {
-            Message::Copy => out.extend_from_slice(event.bytes),
-            Message::Escape => escape_into(event.bytes, out),
-            Message::Lossy => escape_lossy_into(event.bytes, out),
-            Message::Decode(encoding) => encoding.decode(event.bytes, |text| escape_into(text.as_bytes(), out)),
-        }
+        self.message.put(event.bytes, out);
         self.finish(event, tail, out);
     }
 
     /// Whether the message is the event's bytes, and its number all else that differs from event to event.
     pub(crate) fn is_plain(&self) -> bool {
         self.shaped.is_none() && self.format == Format::Plain
+    }
+
+    /// What stands before the message, between it and the number, and behind the number of a plain event.
+    pub(super) fn texts(&self) -> (&[u8], &[u8], &[u8]) {
+        (&self.head, &self.middle, &self.tail)
+    }
+
+    pub(super) fn message(&self) -> Message {
+        self.message
     }
 
     /// Whether the number is `event.sequence`, not `log.offset`.
@@ -347,20 +361,39 @@ pub(super) fn put_members(members: &Map<String, Value>, out: &mut Vec<u8>) {
     }
 }
 
+/// `00` to `99`.
+static HUNDRED: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut i = 0;
+    while i < 100 {
+        pairs[i] = [b'0' + (i / 10) as u8, b'0' + (i % 10) as u8];
+        i += 1;
+    }
+    pairs
+};
+
+/// Writes `value` in decimal to the front of `out`, which has room for 20 digits; gives how many they are.
+#[inline]
+pub(crate) fn digits(mut value: u64, out: &mut [u8]) -> usize {
+    let len = value.checked_ilog10().unwrap_or(0) as usize + 1;
+    let mut at = len;
+    while at >= 2 {
+        at -= 2;
+        out[at..at + 2].copy_from_slice(&HUNDRED[(value % 100) as usize]);
+        value /= 100;
+    }
+    if at == 1 {
+        out[0] = b'0' + value as u8;
+    }
+    len
+}
+
 /// Appends `value` in decimal.
 #[inline]
-pub(crate) fn put_number(mut value: u64, out: &mut Vec<u8>) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
+pub(crate) fn put_number(value: u64, out: &mut Vec<u8>) {
+    let mut text = [0; 20];
+    let len = digits(value, &mut text);
+    out.extend_from_slice(&text[..len]);
 }
 
 #[cfg(test)]

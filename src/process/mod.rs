@@ -7,6 +7,7 @@ pub mod escape;
 pub(crate) mod event;
 pub(crate) mod example;
 pub(crate) mod flat;
+pub(crate) mod framed;
 #[doc(hidden)]
 #[cfg(any(fuzzing, test, debug_assertions))]
 pub use steps::fuzzing;

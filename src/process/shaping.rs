@@ -55,6 +55,11 @@ impl Shaping {
         }));
     }
 
+    /// Whether there is a chain.
+    pub(crate) fn has_chain(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Leaves the member `name` of the document to the encoder.
     pub(crate) fn reserve(&mut self, name: &str) {
         if let Some(through) = &mut self.0 {

@@ -230,6 +230,7 @@ impl Consumer for GroupConsumer {
                 }
             }
             if now >= until {
+                self.cursors.iter().for_each(|c| c.fetcher.rest());
                 return Ok(None);
             }
             let ripe = self.cursors.iter().filter_map(|c| c.since).min().map_or(until, |since| until.min(since + limits.linger));

@@ -47,6 +47,9 @@ pub trait DiskFile: Send + Sync + Debug {
     /// The system's.
     fn len(&self) -> io::Result<u64>;
 
+    /// Lets the system forget what it holds of the file in memory and has written already. Only a hint.
+    fn uncache(&self) {}
+
     /// Whether the file still has a name; without one it is gone when the process ends.
     ///
     /// # Errors
@@ -207,6 +210,11 @@ impl DiskFile for StdFile {
 
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+
+    fn uncache(&self) {
+        // Without it the pages stay until somebody needs them: it costs nothing but memory.
+        let _ = rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::DontNeed);
     }
 
     fn is_linked(&self) -> io::Result<bool> {

@@ -36,6 +36,11 @@ pub const DEAD_LETTER_TOPIC: &str = "dead-letter";
 /// Bytes of the blocks that files are read in; the pool keeps buffers of this size.
 pub const BLOCK_BYTES: usize = 256 << 10;
 
+/// So often, and so long each time, a reader waits for memory before it takes what a consumer would read next from the tail
+/// cache: enough for one that keeps up, and one that does not is let go at once.
+const YIELDS: u32 = 20;
+const YIELD: Duration = Duration::from_millis(1);
+
 /// How long the source waits for what it has read again to become durable, before it does something else.
 const SETTLE_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -338,11 +343,26 @@ impl Producer for Queue {
         if !self.admission.has_room(wait) {
             return None;
         }
+        let mut yields = 0;
         loop {
             if let Some(buffer) = self.pool.take(len, Duration::ZERO) {
                 return Some(buffer);
             }
-            // The tail cache may use what is left; readers come first.
+            // The tail cache may use what is left; readers come first, but wait a moment for a consumer that is right behind.
+            if self.partitions.iter().any(|p| p.evict_taken()) {
+                continue;
+            }
+            if let Some(followed) = self.partitions.iter().find(|p| p.is_followed()) {
+                if yields == YIELDS {
+                    // It does not keep up, and reads from the files from now on: nobody waits for it again before it has caught up.
+                    followed.evict();
+                } else if let Some(buffer) = self.pool.take(len, YIELD) {
+                    return Some(buffer);
+                } else {
+                    yields += 1;
+                }
+                continue;
+            }
             if !self.partitions.iter().any(|p| p.evict()) {
                 return self.pool.take(len, wait);
             }

@@ -57,6 +57,11 @@ impl Fetcher {
         Fetcher { disk, registry, stats, holes, partition, place: None, spare: Arc::default() }
     }
 
+    /// Gives memory back that only a next batch would need.
+    pub(crate) fn rest(&self) {
+        self.spare.trim();
+    }
+
     /// Another reader of the same partition, which stands nowhere yet.
     pub(crate) fn renewed(&self) -> Fetcher {
         Fetcher::new(self.disk.clone(), self.registry.clone(), self.stats.clone(), self.holes.clone(), self.partition.clone())
@@ -66,6 +71,7 @@ impl Fetcher {
     pub(crate) fn fetch(&mut self, offset: u64) -> Result<Fetched, FetchError> {
         if let Some(batch) = self.partition.cached(offset) {
             self.place = None;
+            self.partition.took(batch.end_offset());
             return Ok(Fetched::Batch(batch));
         }
         let visible = self.partition.visible();
@@ -87,6 +93,7 @@ impl Fetcher {
                 }
                 place.offset = batch.end_offset();
                 self.place = Some(place);
+                self.partition.took(batch.end_offset());
                 return Ok(Fetched::Batch(Arc::new(batch)));
             }
             let end = place.segment.end();

@@ -41,6 +41,8 @@ struct State {
     cache_bytes: usize,
     written: u64,
     visible: u64,
+    /// All before it was taken by the consumer that is furthest ahead.
+    taken: u64,
     /// Offsets that are known to be lost, so that each is told and counted once.
     lost: Ranges,
 }
@@ -58,7 +60,7 @@ pub(crate) struct Partition {
 
 impl Partition {
     pub(crate) fn new(topic: Arc<str>, number: u32, dir: PathBuf, segments: Vec<Arc<Segment>>, end: u64) -> Partition {
-        let state = State { segments: segments.into(), written: end, visible: end, ..State::default() };
+        let state = State { segments: segments.into(), written: end, visible: end, taken: end, ..State::default() };
         Partition { topic, number, dir, opened_end: end, state: Mutex::new(state) }
     }
 
@@ -131,15 +133,42 @@ impl Partition {
         }
     }
 
-    /// A batch is in the file: it goes into the tail cache.
+    /// A batch is in the file: it goes into the tail cache. What no consumer has taken yet may pass over the cap, up to three
+    /// times of it: read from the file again it would cost more than all that was done for it so far.
     pub(crate) fn wrote(&self, batch: Arc<RecordBatch>, cache_cap: usize) {
         let mut state = self.lock();
         state.written = batch.end_offset();
         state.cache_bytes += batch.data_len();
         state.cache.push_back(batch);
-        while state.cache_bytes > cache_cap && state.cache.front().is_some_and(|b| b.end_offset() <= state.visible) {
+        while state.cache_bytes > cache_cap {
+            let keep = if state.cache_bytes > 3 * cache_cap { state.visible } else { state.visible.min(state.taken) };
+            if state.cache.front().is_none_or(|b| b.end_offset() > keep) {
+                break;
+            }
             state.pop_cached();
         }
+    }
+
+    /// A consumer has all before `end`.
+    pub(crate) fn took(&self, end: u64) {
+        let mut state = self.lock();
+        state.taken = state.taken.max(end);
+    }
+
+    /// Drops the oldest cached batch where it was taken already; `false` when there is none.
+    pub(crate) fn evict_taken(&self) -> bool {
+        let mut state = self.lock();
+        let can = state.cache.front().is_some_and(|b| b.end_offset() <= state.visible.min(state.taken));
+        if can {
+            state.pop_cached();
+        }
+        can
+    }
+
+    /// Whether the oldest cached batch is what a consumer takes next: one that is further behind reads from the file anyway.
+    pub(crate) fn is_followed(&self) -> bool {
+        let state = self.lock();
+        state.cache.front().is_some_and(|b| b.base_offset <= state.taken && state.taken < b.end_offset() && b.end_offset() <= state.visible)
     }
 
     /// Consumers may see everything before `end` now.
@@ -184,5 +213,64 @@ impl State {
         if let Some(batch) = self.cache.pop_front() {
             self.cache_bytes -= batch.data_len();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::{Position, Run, RunFlags, Stream, StreamSpec, Tail};
+    use bytes::Bytes;
+
+    /// Writes one event of 50 bytes for each of these offsets, and lets consumers see it.
+    fn write(partition: &Partition, offsets: std::ops::Range<u64>) {
+        for base_offset in offsets {
+            let run = Run {
+                stream: Stream::new(1, 0, StreamSpec::default(), Position::default()),
+                source_start: 0,
+                source_end: 50,
+                count: 1,
+                flags: RunFlags::default(),
+                tail: Tail::default(),
+                lens: Bytes::from_static(&[50]),
+                data: Bytes::from_static(&[b'x'; 50]),
+            };
+            partition.wrote(Arc::new(RecordBatch { base_offset, count: 1, epoch: 1, append_ms: 0, runs: vec![run] }), 100);
+            partition.publish(base_offset + 1);
+        }
+    }
+
+    fn partition() -> Partition {
+        Partition::new("logs".into(), 0, PathBuf::new(), Vec::new(), 0)
+    }
+
+    #[test]
+    fn what_no_consumer_has_taken_stays_in_memory_up_to_three_times_the_cap() {
+        let partition = partition();
+        write(&partition, 0..6);
+        assert!(partition.cached(0).is_some());
+        partition.took(2);
+        write(&partition, 6..7);
+        assert!(partition.cached(1).is_none() && partition.cached(2).is_some(), "only what was taken goes");
+        write(&partition, 7..9);
+        assert!(partition.cached(2).is_none() && partition.cached(3).is_some(), "three times the cap is the end");
+        partition.took(9);
+        write(&partition, 9..10);
+        assert!(partition.cached(7).is_none() && partition.cached(8).is_some(), "the cap holds for what was taken");
+    }
+
+    #[test]
+    fn a_consumer_that_is_right_behind_is_told_from_one_that_reads_from_the_file() {
+        let partition = partition();
+        assert!(!partition.is_followed(), "there is nothing");
+        write(&partition, 0..2);
+        assert!(partition.is_followed() && !partition.evict_taken());
+        partition.took(1);
+        assert!(partition.evict_taken() && partition.is_followed());
+        assert!(partition.evict() && !partition.is_followed());
+        write(&partition, 2..4);
+        assert!(!partition.is_followed(), "it reads the event before from the file");
+        partition.took(2);
+        assert!(partition.is_followed(), "it has caught up");
     }
 }

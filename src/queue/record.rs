@@ -107,12 +107,28 @@ impl<'a> Events<'a> {
             first: run.source_start == 0 && !run.flags.has(RunFlags::NO_POSITION),
         };
         for _ in 0..skip {
-            if events.next().is_none() {
+            if events.pass().is_none() {
                 break;
             }
         }
         events.left = events.left.min(take);
         events
+    }
+
+    /// Passes over the next event without a look at its bytes; gives how many they are, with the delimiter.
+    #[inline]
+    fn pass(&mut self) -> Option<usize> {
+        if self.left == 0 {
+            return None;
+        }
+        let len = self.take_len()?;
+        self.data = self.data.get(len..)?;
+        self.first = false;
+        // Numbers from a file: wrong ones may give wrong numbers, never a panic.
+        self.offset = self.offset.wrapping_add(1);
+        self.position = self.position.wrapping_add(len as u64);
+        self.left -= 1;
+        Some(len)
     }
 
     fn take_len(&mut self) -> Option<usize> {
@@ -137,25 +153,15 @@ impl<'a> Iterator for Events<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Event<'a>> {
-        if self.left == 0 {
-            return None;
-        }
-        let len = self.take_len()?;
-        if len > self.data.len() {
-            return None;
-        }
-        let (raw, rest) = self.data.split_at(len);
+        let (data, first) = (self.data, self.first);
+        let (offset, position) = (self.offset, self.position);
+        let len = self.pass()?;
+        let raw = &data[..len];
         let mut bytes = &raw[..len - self.text.delimiter(raw)];
-        if std::mem::take(&mut self.first) {
+        if first {
             bytes = &bytes[self.text.encoding.mark(bytes)..];
         }
-        let event = Event { offset: self.offset, position: self.position, bytes, raw };
-        self.data = rest;
-        // Numbers from a file: wrong ones may give wrong numbers, never a panic.
-        self.offset = self.offset.wrapping_add(1);
-        self.position = self.position.wrapping_add(len as u64);
-        self.left -= 1;
-        Some(event)
+        Some(Event { offset, position, bytes, raw })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -172,13 +178,14 @@ pub(crate) fn cut_events(batch: &RecordBatch, skip: u32, most: u32, room: usize,
             skip -= run.count;
             continue;
         }
-        for event in Events::new(run, 0, skip, u32::MAX) {
+        let mut events = Events::new(run, 0, skip, u32::MAX);
+        while let Some(len) = events.pass() {
             let first = forced && count == 0;
-            if count >= most || (!first && bytes + event.raw.len() + (count as usize + 1) * overhead > room) {
+            if count >= most || (!first && bytes + len + (count as usize + 1) * overhead > room) {
                 return (count, bytes);
             }
             count += 1;
-            bytes += event.raw.len();
+            bytes += len;
         }
         skip = 0;
     }

@@ -61,6 +61,7 @@ fn delete(c: &Context<'_>, partitions: &[&Arc<Partition>], keep: Retention, urge
                 freed += empty.size();
             }
         }
+        segments.iter().take_while(|s| s.end() <= low).for_each(|s| s.rest(&**c.disk));
         for segment in &segments {
             let acknowledged = segment.end() <= low;
             let beyond = urgent || kept > keep.bytes || segment.newest_ms() < oldest;

@@ -10,7 +10,7 @@ use super::{Compression, RecordBatch, Run, RunFlags, Tail};
 use bytes::Bytes;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 /// File name of a segment.
@@ -189,6 +189,8 @@ pub(crate) struct Segment {
     open: Mutex<Weak<dyn DiskFile>>,
     /// The file where it was deleted by somebody else: consumers still read it while the process lives.
     kept: Mutex<Option<Arc<dyn DiskFile>>>,
+    /// The system was told that nobody reads it soon.
+    resting: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -221,6 +223,16 @@ impl Segment {
             index: Mutex::new(index),
             open: Mutex::new(open),
             kept: Mutex::default(),
+            resting: AtomicBool::new(false),
+        }
+    }
+
+    /// Lets the system forget the file's pages, once: every group has all of it, and only a replay reads it again.
+    pub(crate) fn rest(&self, disk: &dyn Disk) {
+        if !self.resting.swap(true, Ordering::Relaxed)
+            && let Ok(file) = disk.open(&self.path)
+        {
+            file.uncache();
         }
     }
 

@@ -65,8 +65,10 @@ impl Delivery {
             number += 1;
             self.shared.stats.in_flight.fetch_add(1, Relaxed);
             let (mut body, mut items) = (pool.take(limits.max_bytes), Vec::with_capacity(batch.events as usize));
-            // Growing step by step would copy, and leave twice the memory that is needed.
-            body.bytes.reserve_exact(batch.bytes + batch.events as usize * overhead);
+            // Growing step by step would copy, and leave twice the memory that is needed. Large bodies have one size, so that
+            // each serves again; what is not written to costs nothing.
+            let needed = batch.bytes + batch.events as usize * overhead;
+            body.bytes.reserve_exact(if needed > limits.max_bytes / 2 { needed.max(limits.max_bytes) } else { needed });
             self.encoder.encode(&batch, &mut body.bytes, &mut items);
             let left_out = self.encoder.shaping().map(Shaping::left_out).unwrap_or_default();
             overhead = next_overhead(overhead, body.bytes.len(), batch.bytes, items.len());

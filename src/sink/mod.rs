@@ -42,7 +42,7 @@ mod start;
 mod stats;
 mod target;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod tls;
 pub(crate) mod transport;
 mod verdict;

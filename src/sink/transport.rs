@@ -10,12 +10,13 @@ use super::tls::{Tls, now_ms, tls_error};
 use super::{ConnectionOptions, SinkError};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{
     AUTHORIZATION, CONTENT_TYPE, DATE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHORIZATION, RETRY_AFTER,
     USER_AGENT as AGENT,
 };
-use hyper::{Method, Request, Response, body::Incoming};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -324,7 +325,8 @@ async fn read(response: Response<Incoming>, connection: Connection, pool: &Pool)
         retry_after: retry_after(&text(RETRY_AFTER), &text(DATE), SystemTime::now()),
         location: text(LOCATION),
         resent: false,
-        body: Vec::new(),
+        // Growing step by step would copy it, and each step is fresh memory.
+        body: Vec::with_capacity(body.size_hint().exact().map_or(0, |len| len.min(LONGEST_REFUSAL as u64) as usize)),
     };
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|e| format!("broke off its answer: {}", chain(&e)))?;

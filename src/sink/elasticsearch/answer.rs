@@ -79,13 +79,13 @@ impl<'de> Deserialize<'de> for Items {
 }
 
 #[derive(Default)]
-struct ItemResult {
-    status: u16,
-    error: Option<ErrorCause>,
+pub(super) struct ItemResult {
+    pub(super) status: u16,
+    pub(super) error: Option<ErrorCause>,
 }
 
 /// `{"create": {…}}`, whatever the action is called.
-struct Item(ItemResult);
+pub(super) struct Item(pub(super) ItemResult);
 
 impl<'de> Deserialize<'de> for Item {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -4,6 +4,7 @@
 //! not: a closed index, the shard limit, a missing pipeline.
 
 use super::answer::{BulkAnswer, ErrorCause};
+use super::uniform::all_arrived;
 use crate::sink::client::{Outcome, Rejection};
 use crate::sink::transport::{Answer, answers, excerpt, without_values};
 
@@ -103,6 +104,9 @@ fn refusal(answer: &Answer) -> Outcome {
 }
 
 fn items(answer: &Answer, count: usize) -> (Outcome, bool) {
+    if all_arrived(&answer.body) == Some(count) {
+        return (Outcome::Delivered { already_there: 0 }, false);
+    }
     let again = |what: String| {
         (Outcome::Retry { reason: format!("{what}; what arrived is not known, the same IDs are sent again"), after: None }, true)
     };

@@ -5,6 +5,8 @@ use super::options::ElasticsearchOptions;
 use super::pattern::{Facts, Pattern};
 use crate::process::document::Documents;
 use crate::process::escape::escape_into;
+use crate::process::framed::Frame;
+use crate::process::identity::ID_LEN;
 use crate::process::shaping::Shaping;
 use crate::queue::{Batch, RunSlice, StreamSpec};
 use crate::sink::client::Encoder;
@@ -25,6 +27,7 @@ pub(crate) struct BulkEncoder {
     host_name: String,
     documents: Documents,
     shaping: Shaping,
+    frame: Frame,
     heads: Heads,
     batch_id: bool,
 }
@@ -33,6 +36,9 @@ pub(crate) struct BulkEncoder {
 pub(super) const CREATE: &[u8] = br#"{"create":{"#;
 /// How the action line of an event begins that replaces the document of its ID.
 pub(super) const INDEX: &[u8] = br#"{"index":{"#;
+
+/// What stands between the ID and the document.
+const AFTER_ID: &[u8] = b"\"}}\n";
 
 /// The action lines up to the ID: by stream where they differ from stream to stream.
 struct Heads {
@@ -107,6 +113,7 @@ impl BulkEncoder {
             host_name: host_name.to_string(),
             documents,
             shaping: Shaping::default(),
+            frame: Frame::default(),
             heads,
             batch_id: options.include_batch_id,
         })
@@ -162,12 +169,24 @@ impl Encoder for BulkEncoder {
             let action = self.heads.of(&slice, replaces, &self.host_name);
             let ids = RunIds::new(&self.scope, &batch.id, &slice);
             let template = self.documents.template(&slice);
+            let before: [&[u8]; 3] = [action, &[0; ID_LEN], AFTER_ID];
+            if !self.shaping.has_chain() && self.frame.begin(template, &before, &end) {
+                let id_at = action.len();
+                for event in slice.events {
+                    let id = ids.id(&event);
+                    let at = out.len() + id_at;
+                    self.frame.write(&event, out);
+                    out[at..at + ID_LEN].copy_from_slice(&id);
+                    items.push(out.len() as u32);
+                }
+                continue;
+            }
             self.shaping.begin(template, slice.append_ms);
             for event in slice.events {
                 let start = out.len();
                 out.extend_from_slice(action);
                 out.extend_from_slice(&ids.id(&event));
-                out.extend_from_slice(b"\"}}\n");
+                out.extend_from_slice(AFTER_ID);
                 if self.shaping.write(template, &event, items.len(), out) {
                     // The brace that ends the document.
                     out.pop();

@@ -8,6 +8,7 @@ pub(crate) mod index;
 mod options;
 pub(crate) mod pattern;
 mod rollover;
+mod uniform;
 
 pub(crate) use bulk::BulkClient;
 pub(crate) use encode::{BulkEncoder, documents_of};
