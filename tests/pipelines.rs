@@ -35,6 +35,14 @@ fn nginx() {
 }
 
 #[test]
+fn their_own_tests_pass() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_forebay")).arg("test").arg(folder).output().expect("the program");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("4 tests: 4 as expected"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn java_stack_traces_are_one_event() {
     let config = pipeline("java-multiline.yaml", &[]);
     assert_eq!(config.sources[0].multiline.as_ref().unwrap().joining, Joining::Preset(Preset::Java));
