@@ -7,6 +7,7 @@
 //! wait longer, nothing is gained, and the queue is a better place to wait than the receiver's. A limit that the receiver has
 //! refused is not tried again at once but after a rest, which doubles each time.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,8 @@ impl Epoch {
 
 struct State {
     taken: u32,
+    /// One of them was lent, see [`Slot::lend`].
+    lent: bool,
     limit: u32,
     epoch: Epoch,
     trial: Option<Trial>,
@@ -80,6 +83,7 @@ impl Window {
         let (most, now) = (most.max(1), Instant::now());
         let state = State {
             taken: 0,
+            lent: false,
             limit: most.min(FIRST),
             epoch: Epoch::new(now),
             trial: None,
@@ -112,13 +116,13 @@ impl Window {
     /// A slot, or `None` if none is free within `wait`.
     pub fn take(self: &Arc<Self>, wait: Duration) -> Option<Slot> {
         let state = self.state();
-        let waited = state.taken >= state.limit;
-        let (mut state, _) = self.freed.wait_timeout_while(state, wait, |s| s.taken >= s.limit).unwrap_or_else(|e| e.into_inner());
-        if state.taken >= state.limit {
+        let waited = state.is_full();
+        let (mut state, _) = self.freed.wait_timeout_while(state, wait, |s| s.is_full()).unwrap_or_else(|e| e.into_inner());
+        if state.is_full() {
             return None;
         }
         state.taken += 1;
-        Some(Slot { window: self.clone(), waited })
+        Some(Slot { window: self.clone(), waited, lent: AtomicBool::new(false) })
     }
 
     /// A request of `bytes` was taken; `starved`: its batch was full and had waited for its slot.
@@ -146,6 +150,10 @@ impl Window {
 }
 
 impl State {
+    fn is_full(&self) -> bool {
+        self.taken >= self.limit + u32::from(self.lent)
+    }
+
     fn lower(&mut self, now: Instant) {
         // Not in an outage, where all fails, and not at one, which is no question of how many.
         if self.limit > 1 && (self.epoch.batches > 0 || self.trial.is_some()) {
@@ -216,9 +224,21 @@ impl State {
 pub(crate) struct Slot {
     window: Arc<Window>,
     waited: bool,
+    lent: AtomicBool,
 }
 
 impl Slot {
+    /// Its batch waits for an answer about an earlier try: another batch may go meanwhile, which shows whether the receiver
+    /// is down or has no answer. One slot is lent at a time, and none where one batch at a time is asked for.
+    pub fn lend(&self) {
+        let mut state = self.window.state();
+        if self.window.most > 1 && !state.lent {
+            state.lent = true;
+            self.lent.store(true, Relaxed);
+            self.window.freed.notify_one();
+        }
+    }
+
     /// Whether the sink had to wait for it.
     pub fn waited(&self) -> bool {
         self.waited
@@ -227,7 +247,12 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.window.state().taken -= 1;
+        let mut state = self.window.state();
+        state.taken -= 1;
+        if self.lent.load(Relaxed) {
+            state.lent = false;
+        }
+        drop(state);
         self.window.freed.notify_one();
     }
 }
@@ -262,6 +287,27 @@ mod tests {
         drop((second, third));
         assert_eq!(window.state().taken, 0);
         assert_eq!(Window::new(0).limit(), 1);
+    }
+
+    #[test]
+    fn one_that_waits_for_an_answer_lets_another_go() {
+        let window = Window::new(8);
+        let first = window.take(Duration::ZERO).unwrap();
+        window.pressed(Instant::now());
+        assert_eq!((window.limit(), window.take(Duration::ZERO).is_some()), (1, false));
+        first.lend();
+        let second = window.take(Duration::ZERO).unwrap();
+        second.lend();
+        assert!(window.take(Duration::ZERO).is_none(), "one is lent at a time");
+        drop(second);
+        drop(first);
+        let third = window.take(Duration::ZERO).unwrap();
+        assert!(window.take(Duration::ZERO).is_none());
+        drop(third);
+        let alone = Window::new(1);
+        let only = alone.take(Duration::ZERO).unwrap();
+        only.lend();
+        assert!(alone.take(Duration::ZERO).is_none(), "one at a time is what was asked for");
     }
 
     #[test]

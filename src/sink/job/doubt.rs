@@ -85,6 +85,7 @@ impl Job {
                 (chunk.doubts.open, chunk.doubts.unsettled) = (false, Some(reason.into()));
             }
             Arrival::Later { reason, hold, .. } => {
+                self.slot.lend();
                 self.failed(hold, &format!("whether an earlier try arrived is not known yet: {reason}"), None);
             }
         }
