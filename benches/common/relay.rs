@@ -30,22 +30,27 @@ fn exactly(from: &mut impl Read, bytes: usize, to: &mut Vec<u8>) -> io::Result<(
     from.read_exact(&mut to[at..])
 }
 
-fn message(from: &mut impl BufRead) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+/// A message as it came, and its body without the seams between chunks, which may lie anywhere.
+fn message(from: &mut impl BufRead) -> io::Result<(Vec<u8>, Vec<u8>)> {
+    let (mut bytes, mut body) = (Vec::new(), Vec::new());
     match head(from, &mut bytes)? {
-        Some(length) => exactly(from, length, &mut bytes)?,
+        Some(length) => {
+            exactly(from, length, &mut bytes)?;
+            body.extend_from_slice(&bytes[bytes.len() - length..]);
+        }
         None => loop {
             let at = bytes.len();
             from.read_until(b'\n', &mut bytes)?;
             let size = std::str::from_utf8(&bytes[at..]).map_err(io::Error::other)?;
             let size = usize::from_str_radix(size.trim(), 16).map_err(io::Error::other)?;
             exactly(from, size + 2, &mut bytes)?;
+            body.extend_from_slice(&bytes[bytes.len() - size - 2..bytes.len() - 2]);
             if size == 0 {
                 break;
             }
         },
     }
-    Ok(bytes)
+    Ok((bytes, body))
 }
 
 /// Passes requests on to `server` (`host:port`) until one of the two has gone, or the door is shut.
@@ -53,15 +58,15 @@ pub(super) fn pass(client: TcpStream, server: &str, count: &Count, up: &AtomicBo
     let (behind, mut to_client) = (TcpStream::connect(server)?, client.try_clone()?);
     let (mut requests, mut answers, mut to_server) = (BufReader::new(client), BufReader::new(behind.try_clone()?), behind);
     loop {
-        let request = message(&mut requests)?;
+        let (request, _) = message(&mut requests)?;
         if !up.load(Relaxed) {
             return Ok(());
         }
         to_server.write_all(&request)?;
-        let answer = message(&mut answers)?;
+        let (answer, body) = message(&mut answers)?;
         if request.starts_with(b"POST") && request.windows(6).take(200).any(|w| w == b"/_bulk") {
-            let created = memchr::memmem::find_iter(&answer, br#""status":201"#).count() as u64;
-            let busy = answer.get(9..12) == Some(b"429") || memchr::memmem::find(&answer, br#""status":429"#).is_some();
+            let created = memchr::memmem::find_iter(&body, br#""status":201"#).count() as u64;
+            let busy = answer.get(9..12) == Some(b"429") || memchr::memmem::find(&body, br#""status":429"#).is_some();
             count.busy.fetch_add(busy.into(), Relaxed);
             count.requests.fetch_add(1, Relaxed);
             count.documents.fetch_add(created, Relaxed);
