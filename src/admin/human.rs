@@ -50,6 +50,11 @@ pub(crate) fn count(n: u64) -> String {
     out
 }
 
+/// `1 event`, `2 events`.
+pub(crate) fn plural(n: u64, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
 /// 1.2 MiB.
 pub(crate) fn bytes(n: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];

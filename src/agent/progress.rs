@@ -1,5 +1,6 @@
 //! What the agent says of itself while all is well: that lines arrive, and once a minute how many.
 
+use crate::admin::human::plural;
 use crate::admin::{SinkStatus, Status};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -86,10 +87,6 @@ impl Progress {
 /// Events that the sink is done with.
 fn done(sink: &SinkStatus) -> u64 {
     sink.delivered_events
-}
-
-fn plural(count: u64, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

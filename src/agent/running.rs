@@ -7,7 +7,7 @@ use super::signals::Signal;
 use crate::admin::control::{self, Answer, Control, Reply, Request};
 use crate::admin::{self, Admin, SinkStatus, Status, StatusFn};
 use crate::config::Config;
-use crate::queue::{DeadLetterWriter, Overwriting, Queue, Subscription};
+use crate::queue::{DeadLetterWriter, Overwriting, Queue, Subscription, now_ms};
 use crate::sink::Sink;
 use crate::source::file::{FileOptions, FileSources};
 use crate::source::push::{PushSources, Surroundings};
@@ -16,7 +16,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
 
 /// Version of the documents that sinks make, part of batch IDs: other bytes are another batch.
@@ -172,10 +171,6 @@ fn serve_control(dir: &Path, parts: &Arc<Parts>, runtime: &Handle) -> Option<Con
             None
         }
     }
-}
-
-fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }
 
 /// Resident memory from the kernel; 0 where it does not tell.

@@ -5,11 +5,10 @@ use super::{FAILED, OK, complain};
 use crate::config::Config;
 use crate::process::document::Documents;
 use crate::process::trial::{Outcome, Trial};
-use crate::queue::Run;
+use crate::queue::{Run, now_ms};
 use crate::sink::{SinkKind, SinkOptions, elasticsearch};
 use crate::source::file::sample::first_events;
 use std::io::{ErrorKind, Write};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Shows `lines` events of each file to each sink; the exit code. Documents go to standard output, all else to standard error.
 pub(super) fn run(config: &Config, lines: u32) -> u8 {
@@ -46,7 +45,7 @@ fn show(config: &Config, lines: u32, out: &mut impl Write, err: &mut impl Write)
     for input in &config.inputs {
         writeln!(err, "source {}: {} is pushed to: there is nothing to read", input.name, input.origin().0)?;
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+    let now = now_ms();
     for sink in &config.sinks {
         let (kind, target) = sink.target();
         writeln!(err, "sink {}: {kind}, {target}", sink.name)?;

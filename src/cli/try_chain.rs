@@ -5,8 +5,8 @@ use super::{FAILED, OK, USAGE, load};
 use crate::config::Config;
 use crate::process::chain::Chain;
 use crate::process::trial::{self, Outcome, Trial};
+use crate::queue::now_ms;
 use std::io::{BufRead, Write};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The chain that is asked for; else what is wrong.
 fn chosen(config: Config, args: &TryArgs) -> Result<Chain, String> {
@@ -65,7 +65,7 @@ fn pass(chain: Chain, host: &str, mut input: impl BufRead, out: &mut impl Write,
             return out.flush();
         }
         number += 1;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+        let now = now_ms();
         match trial.one(&stream, &line, position, now) {
             Outcome::Document(text) => writeln!(out, "{text}")?,
             Outcome::Filtered(step) => writeln!(err, "line {number}: filtered by {step}")?,

@@ -130,6 +130,13 @@ impl<'a> Field<'a> {
         Problem::new(self.pos(), &self.path, message)
     }
 
+    /// Notes that the value is none of the names that there are; `else_expected` is what is said where there is none.
+    pub(crate) fn unknown<'n, I: Iterator<Item = &'n str>>(&self, value: &Expanded, names: impl Fn() -> I, else_expected: &str) {
+        let expected = if names().next().is_none() { else_expected.to_string() } else { format!("one of: {}", quoted_list(names())) };
+        let near = nearest(&value.text, names());
+        self.report(self.is(value).expected(expected).help_if(near.map(|near| format!("did you mean `{near}`?"))));
+    }
+
     /// Notes a mistake at this value.
     pub(crate) fn wrong(&self, message: impl Into<String>, expected: impl Into<String>) {
         self.ctx.report(self.problem(message).expected(expected));

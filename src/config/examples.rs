@@ -1,14 +1,15 @@
 //! `tests:`: inputs of a chain, and what must become of them. Nothing in them is expanded: lines of logs are what they are.
 
-use super::decode::{Field, Map, quoted_list};
+use super::decode::{Field, Map};
 use super::diagnostic::{Problem, SourceFile};
 use super::process::{Chains, chain_of};
-use super::suggest::nearest;
 use super::whole::Named;
 use super::yaml::{Kind, Node};
+use crate::admin::human::plural;
 use crate::process::chain::Chain;
+use crate::process::document::members;
 use crate::process::event::{Constant, Path};
-use crate::process::example::{Example, Expect, Input, count};
+use crate::process::example::{Example, Expect, Input};
 use crate::sink::SinkOptions;
 use serde_json::Value;
 
@@ -57,12 +58,11 @@ fn example(item: &Field<'_>, subjects: &Subjects<'_>, files: &[SourceFile]) -> O
         && let Some(field) = required
     {
         let entries = if expect.len() == 1 { "one entry".to_string() } else { format!("{} entries", expect.len()) };
-        let message = format!("`{}` has {entries}, but the input has {}", field.path, count(events.len(), "event"));
+        let message = format!("`{}` has {entries}, but the input has {}", field.path, plural(events.len() as u64, "event"));
         field.wrong(message, EXPECT);
         return None;
     }
     let file = files.get(pos.file as usize).map(|f| f.path.display().to_string()).unwrap_or_default();
-    let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{}:{value}", Value::from(name.as_str()))).collect();
     Some(Example {
         name: name.unwrap_or_else(|| item.path.clone()),
         place: format!("{file}:{}", pos.line),
@@ -70,7 +70,7 @@ fn example(item: &Field<'_>, subjects: &Subjects<'_>, files: &[SourceFile]) -> O
         chain,
         input,
         now_ms: now_ms?,
-        fields: fields.join(","),
+        fields: members(&fields),
         exact,
         expect,
     })
@@ -104,14 +104,7 @@ fn subject(map: &mut Map<'_>, subjects: &Subjects<'_>) -> Option<(String, Chain)
 fn of_sink(field: &Field<'_>, subjects: &Subjects<'_>) -> Option<(String, Chain)> {
     let value = field.value("the name of a sink with a chain")?;
     let Some((_, sink)) = subjects.sinks.iter().find(|(name, _)| *name == value.text) else {
-        let names = || subjects.sinks.iter().map(|(name, _)| name.as_str());
-        let near = nearest(&value.text, names());
-        field.report(
-            field
-                .is(&value)
-                .expected(format!("one of: {}", quoted_list(names())))
-                .help_if(near.map(|near| format!("did you mean `{near}`?"))),
-        );
+        field.unknown(&value, || subjects.sinks.iter().map(|(name, _)| name.as_str()), "a sink of this configuration");
         return None;
     };
     match sink.options.as_ref()?.process.clone() {

@@ -29,18 +29,8 @@ pub(crate) fn chain_of(field: &Field<'_>, chains: &Chains) -> Option<Chain> {
     if let Some(chain) = chains.get(&value.text) {
         return chain.clone();
     }
-    let names = || chains.keys().map(String::as_str);
-    let near = names().find(|name| nearest_one(&value.text, name));
-    let expected =
-        if chains.is_empty() { "a chain below `process` of the top level".into() } else { format!("one of: {}", quoted_list(names())) };
-    field.report(field.is(&value).expected(expected).help_if(near.map(|near| format!("did you mean `{near}`?"))));
+    field.unknown(&value, || chains.keys().map(String::as_str), "a chain below `process` of the top level");
     None
-}
-
-/// Whether two names differ by little.
-fn nearest_one(text: &str, name: &str) -> bool {
-    let same = text.chars().zip(name.chars()).filter(|(a, b)| a == b).count();
-    same + 2 >= text.chars().count().max(name.chars().count()) && same > 0
 }
 
 /// A list of processors.

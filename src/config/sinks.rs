@@ -134,11 +134,7 @@ fn options(ctx: &Ctx<'_>, name: &str, kind: Type, mut map: Map<'_>, chains: &Cha
     }
     if let Some(field) = map.get("process") {
         options.process = chain_of(&field, chains);
-        if let SinkKind::Console(own) = &options.kind
-            && own.format == console::ConsoleFormat::Text
-        {
-            field.wrong(format!("`{}` does nothing where lines are shown as they are", field.path), "`format: json` beside it");
-        }
+        wants_documents(&field, &options.kind);
     }
     if let Some(field) = map.get("when") {
         route(&field, &mut options);
@@ -147,13 +143,18 @@ fn options(ctx: &Ctx<'_>, name: &str, kind: Type, mut map: Map<'_>, chains: &Cha
     options
 }
 
-/// `when` of a sink: of what its chain leaves it gets only that for which the condition holds.
-fn route(field: &Field<'_>, options: &mut SinkOptions) {
-    if let SinkKind::Console(own) = &options.kind
+/// A key that only does something where the sink makes documents.
+fn wants_documents(field: &Field<'_>, kind: &SinkKind) {
+    if let SinkKind::Console(own) = kind
         && own.format == console::ConsoleFormat::Text
     {
         field.wrong(format!("`{}` does nothing where lines are shown as they are", field.path), "`format: json` beside it");
     }
+}
+
+/// `when` of a sink: of what its chain leaves it gets only that for which the condition holds.
+fn route(field: &Field<'_>, options: &mut SinkOptions) {
+    wants_documents(field, &options.kind);
     let Some(condition) = condition(field) else { return };
     let hash = field.value("a condition").map_or(0, |value| xxhash_rust::xxh3::xxh3_64(value.text.as_bytes()));
     let chain = options.process.take().unwrap_or_else(|| Chain::new(Vec::new(), 0));

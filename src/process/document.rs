@@ -361,6 +361,12 @@ pub(super) fn put_members(members: &Map<String, Value>, out: &mut Vec<u8>) {
     }
 }
 
+/// Names and JSON values as members of a JSON object, without braces.
+pub(crate) fn members(fields: &[(String, String)]) -> String {
+    let member = |(name, value): &(String, String)| format!("{}:{value}", Value::from(name.as_str()));
+    fields.iter().map(member).collect::<Vec<_>>().join(",")
+}
+
 /// `00` to `99`.
 static HUNDRED: [[u8; 2]; 100] = {
     let mut pairs = [[0; 2]; 100];

@@ -1,7 +1,9 @@
 //! An example of a chain's work: an input, and what must become of it. `tests:` of a pipeline and the tests of a preset are such.
 
 use super::chain::{Chain, FAILED};
+use super::event::shown;
 use super::trial::{self, Outcome, Trial};
+use crate::admin::human::plural;
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -78,7 +80,7 @@ impl Example {
     pub(crate) fn run(&self, host_name: &str) -> Result<Vec<Case>, String> {
         let events = self.events()?;
         if events.len() != self.expect.len() {
-            return Err(format!("the input has {}, but `expect` has {} of them", count(events.len(), "event"), self.expect.len()));
+            return Err(format!("the input has {}, but `expect` has {} of them", plural(events.len() as u64, "event"), self.expect.len()));
         }
         let stream = trial::stream(&self.fields);
         let (mut trial, mut plain) = (Trial::new(Some(self.chain.clone()), host_name), Trial::new(None, host_name));
@@ -141,11 +143,6 @@ impl Example {
     }
 }
 
-/// `1 event`, `2 events`.
-pub(crate) fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
-}
-
 /// What the first processor that failed said.
 fn failure(document: &Value) -> Option<String> {
     let tagged = document.get("tags")?.as_array()?.iter().any(|tag| tag == FAILED);
@@ -154,13 +151,6 @@ fn failure(document: &Value) -> Option<String> {
 
 fn find<'a>(document: &'a Value, path: &[String]) -> Option<&'a Value> {
     path.iter().try_fold(document, |at, part| at.get(part))
-}
-
-/// A name as it is written in a configuration.
-fn shown(path: &[String]) -> String {
-    let plain = |part: &str| part.chars().all(super::event::is_name);
-    let parts: Vec<String> = path.iter().map(|part| if plain(part) { part.clone() } else { format!("`{part}`") }).collect();
-    parts.join(".")
 }
 
 fn difference(path: &[String], expected: &Value, document: &Value) -> Option<Difference> {

@@ -15,8 +15,6 @@ pub(crate) struct LeftOut {
     pub(crate) by: BTreeMap<String, u64>,
     /// Indices of the events that go to the dead letters, ascending, and why.
     pub(crate) dead: Vec<(u32, String)>,
-    /// Bytes of the events that are filtered.
-    pub(crate) filtered_bytes: u64,
     /// How often a processor failed at an event that is sent all the same.
     pub(crate) failed: u64,
 }
@@ -130,7 +128,6 @@ impl Through {
             }
             Verdict::Filtered(step) => {
                 self.left_out.filtered.push(index);
-                self.left_out.filtered_bytes += event.raw.len() as u64;
                 let name = self.chain.step(step);
                 match self.left_out.by.get_mut(name) {
                     Some(count) => *count += 1,

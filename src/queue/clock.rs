@@ -17,6 +17,11 @@ const JUMP_MS: u64 = 60_000;
 /// For so long a jump is not believed where something would be deleted.
 const DOUBT: Duration = Duration::from_secs(3600);
 
+/// The wall clock as it is, ms since the Unix epoch; 0 before that.
+pub(crate) fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}
+
 /// A source of wall-clock time.
 pub trait Clock: Send + Sync + Debug {
     /// Milliseconds since the Unix epoch.
@@ -34,7 +39,7 @@ pub struct SystemClock(Mutex<Option<(Instant, Times)>>);
 
 impl SystemClock {
     fn look(&self) -> Times {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+        let wall = now_ms();
         let mut state: MutexGuard<'_, Option<(Instant, Times)>> = self.0.lock().unwrap_or_else(|e| e.into_inner());
         let (began, times) = state.get_or_insert_with(|| (Instant::now(), Times::new(wall)));
         times.look(wall, began.elapsed());

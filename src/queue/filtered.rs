@@ -4,7 +4,7 @@
 //! again, and may leave out other events then. What lies before the queue's first offset is only a sum.
 
 use super::codec::{Reader, Writer};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"FBF1");
 
@@ -44,7 +44,7 @@ impl Filtered {
         !parts.is_empty() || self.batches.range(..=last).next_back().is_some_and(|(_, (end, _))| *end >= first)
     }
 
-    /// The batch of these offsets was acked without `parts`. It takes the place of what it covers; inside of an earlier
+    /// The batch of these offsets was acked without `parts`, whose streams ascend. It takes the place of what it covers; inside of an earlier
     /// one (a redrive) it is added to that.
     pub(crate) fn add(&mut self, first: u64, last: u64, parts: &[(u64, u64)]) {
         let covered = |(from, (to, _)): &(&u64, &(u64, Parts))| **from >= first && *to <= last;
@@ -55,11 +55,7 @@ impl Filtered {
         }
         match self.batches.range_mut(..=last).next_back().filter(|(_, (to, _))| *to >= first) {
             Some((_, (_, sums))) => merge(sums, parts),
-            None => {
-                let mut sums = Parts::new();
-                merge(&mut sums, parts);
-                self.batches.insert(first, (last, sums));
-            }
+            None => drop(self.batches.insert(first, (last, parts.to_vec()))),
         }
         self.bound();
     }
@@ -128,9 +124,9 @@ impl Filtered {
                 for _ in 0..r.u32()? {
                     all.settled.insert(r.u64()?, r.u64()?);
                 }
-                let batches: HashMap<u64, (u64, Parts)> =
-                    (0..r.u32()?).map(|_| decode_batch(r).map(|(first, last, parts)| (first, (last, parts)))).collect::<Option<_>>()?;
-                all.batches.extend(batches);
+                let count = r.u32()?;
+                let batch = |_| decode_batch(r).map(|(first, last, parts)| (first, (last, parts)));
+                all.batches = (0..count).map(batch).collect::<Option<_>>()?;
                 *self = all;
             }
             _ => return None,

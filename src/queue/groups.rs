@@ -149,12 +149,10 @@ impl Groups {
         if inner.generation(key) != generation {
             return Ok(());
         }
-        let mut before = Vec::new();
-        if inner.states.get(key).is_some_and(|s| s.filtered.concerns(first, last, filtered)) {
-            before = encode_filtered(key, first, last, filtered);
-        }
+        let concerned = inner.states.get(key).map_or(!filtered.is_empty(), |s| s.filtered.concerns(first, last, filtered));
+        let before = if concerned { encode_filtered(key, first, last, filtered) } else { Vec::new() };
         self.change_after(&mut inner, key, before, |state| {
-            if !filtered.is_empty() || state.filtered.concerns(first, last, filtered) {
+            if concerned {
                 Arc::make_mut(&mut state.filtered).add(first, last, filtered);
             }
             state.ack(first, last);

@@ -71,6 +71,7 @@ pub use absent::AbsentGroup;
 pub use api::{Acker, AppendError, Batch, BatchId, BatchKind, Consumer, DeadLetters, FetchError, Limits, Part, Producer, RunSlice};
 pub use block::{Block, Buffer, BufferPool, Format, RunFlags, Tail, put_varint};
 pub use books::{Books, MissingEvents, SinkBooks, StreamBooks, UnplacedLoss};
+pub(crate) use clock::now_ms;
 pub use cursor::CatchUp;
 pub use dead_letter::DeadLetterWriter;
 pub use embedded::{BLOCK_BYTES, DEAD_LETTER_TOPIC, GroupLag, Queue, Subscription};

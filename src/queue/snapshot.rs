@@ -76,15 +76,6 @@ impl Snapshot {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Snapshot> {
-        let (mut snapshot, mut r) = Self::decode_marks(bytes)?;
-        for _ in 0..r.u32()? {
-            snapshot.streams.push(StreamRecord::decode(&mut r)?);
-        }
-        Some(snapshot)
-    }
-
-    /// All but the streams, and where they follow.
-    fn decode_marks(bytes: &[u8]) -> Option<(Snapshot, Reader<'_>)> {
         let mut r = Reader(bytes.strip_prefix(MAGIC)?);
         if r.u32()? != crc32c::crc32c(r.0) {
             return None;
@@ -93,7 +84,10 @@ impl Snapshot {
         for _ in 0..r.u32()? {
             snapshot.marks.push(Mark { topic: r.string()?, partition: r.u32()?, segment_id: r.u64()?, next_offset: r.u64()? });
         }
-        Some((snapshot, r))
+        for _ in 0..r.u32()? {
+            snapshot.streams.push(StreamRecord::decode(&mut r)?);
+        }
+        Some(snapshot)
     }
 }
 

@@ -5,6 +5,7 @@
 //! milliseconds of it may not be durable, and a power cut could still take them (their source has them then).
 
 use super::books::Known;
+use super::clock::now_ms;
 use super::disk::{Disk, ReadOnlyDisk, StdDisk};
 use super::embedded::DEAD_LETTER_TOPIC;
 use super::format::{SEGMENT_HEADER, VERSION};
@@ -21,7 +22,6 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Why a data directory cannot be looked at. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -237,10 +237,6 @@ pub(crate) fn take_lock(dir: &Path) -> Result<Lock, StoppedError> {
         LockError::Held(pid) => StoppedError::InUse { dir: dir.to_path_buf(), pid },
         LockError::Io(source) => StoppedError::Io { path: dir.join("LOCK"), source },
     })
-}
-
-fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }
 
 /// Numbers of the partitions in a topic's folder, ascending.

@@ -8,6 +8,7 @@
 
 use super::transport::Transport;
 use crate::admin::EndpointStatus;
+use crate::queue::now_ms;
 use bytes::Bytes;
 use hyper::{HeaderMap, Method};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -94,7 +95,7 @@ impl Endpoints {
             streak: 0,
             down_until: None,
             probing: false,
-            since_ms: super::tls::now_ms(),
+            since_ms: now_ms(),
             last_error: String::new(),
         };
         let all = bases.into_iter().zip(urls).map(|(base, url)| Endpoint { base, url, health: Mutex::new(health()) }).collect();
@@ -188,7 +189,7 @@ impl Endpoints {
 
     fn up(&self, health: &mut Health, index: usize) {
         if health.down_until.take().is_some() {
-            let now = super::tls::now_ms();
+            let now = now_ms();
             if self.all.len() > 1 {
                 let after = now.saturating_sub(health.since_ms) as f64 / 1000.0;
                 tracing::info!("sink {}: {} is back after {after:.1} s", self.sink, self.name(index));
@@ -207,7 +208,7 @@ impl Endpoints {
         // What was measured says nothing of what comes back.
         health.latency = None;
         if before.is_none() {
-            health.since_ms = super::tls::now_ms();
+            health.since_ms = now_ms();
             if self.all.len() > 1 {
                 tracing::warn!("sink {}: {} {error}; it is left out until it is well again", self.sink, self.name(index));
             }

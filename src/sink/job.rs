@@ -119,19 +119,17 @@ impl Job {
                 Err(GivenUp) => return,
             }
         }
-        let stats = &self.shared.stats;
+        let (stats, filtered) = (&self.shared.stats, self.filtered_by_stream());
+        let filtered_bytes: u64 = filtered.iter().map(|(_, bytes)| bytes).sum();
         Stats::add(&stats.delivered_events, tally.accepted as u64);
-        Stats::add(
-            &stats.delivered_bytes,
-            (self.batch.bytes.saturating_sub(refused_bytes) as u64).saturating_sub(self.left_out.filtered_bytes),
-        );
+        Stats::add(&stats.delivered_bytes, (self.batch.bytes.saturating_sub(refused_bytes) as u64).saturating_sub(filtered_bytes));
         Stats::add(&stats.filtered, self.left_out.filtered.len() as u64);
         Stats::add(&stats.process_failures, self.left_out.failed);
         self.tell_left_out();
         Stats::add(&stats.already_there, tally.already_there as u64);
         Stats::add(&stats.dead_lettered, refused);
         *stats.last_batch.lock().unwrap_or_else(|e| e.into_inner()) = self.batch.id.to_string();
-        self.shared.acker.ack_without(&self.batch.id, &self.filtered_by_stream());
+        self.shared.acker.ack_without(&self.batch.id, &filtered);
         self.recovered();
     }
 
@@ -149,9 +147,12 @@ impl Job {
 
     /// Bytes of what was left out, by the number of the stream.
     fn filtered_by_stream(&self) -> Vec<(u64, u64)> {
+        if self.left_out.filtered.is_empty() {
+            return Vec::new();
+        }
         let mut rest = self.left_out.filtered.iter().peekable();
         let (mut sums, mut item) = (BTreeMap::<u64, u64>::new(), 0);
-        for slice in self.batch.runs().take_while(|_| !self.left_out.filtered.is_empty()) {
+        for slice in self.batch.runs() {
             let stream = slice.run.stream.id;
             for event in slice.events {
                 if rest.next_if_eq(&&item).is_some() {
@@ -177,8 +178,7 @@ impl Job {
     }
 
     async fn deliver(&mut self) -> Result<Tally, GivenUp> {
-        let live = self.live();
-        if live.is_empty() {
+        if self.left_out.filtered.len() + self.left_out.dead.len() == self.items.len() {
             return Ok(Tally::default());
         }
         loop {
@@ -187,7 +187,7 @@ impl Job {
             }
             let whole = Chunk {
                 key: self.batch.id.to_string(),
-                items: live.clone(),
+                items: self.live(),
                 body: Some(self.wire()),
                 attempts: 0,
                 doubts: doubt::Doubts::of(self.batch.sent_before),

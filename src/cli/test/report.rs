@@ -1,7 +1,8 @@
 //! How tests went, for people and as JSON.
 
 use super::{Done, Tested};
-use crate::process::example::{Case, count};
+use crate::admin::human::plural;
+use crate::process::example::Case;
 use crate::process::trial::Outcome;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -57,7 +58,7 @@ pub(super) fn text(all: &[Tested], colour: bool) -> String {
             Ok(tests) => {
                 out.push('\n');
                 for done in tests {
-                    let events = count(done.example.expect.len(), "event");
+                    let events = plural(done.example.expect.len() as u64, "event");
                     if done.ok() {
                         good += 1;
                         let _ = writeln!(out, "  {}    {} ({events})", paint("32", "ok"), done.example.name);
@@ -71,9 +72,9 @@ pub(super) fn text(all: &[Tested], colour: bool) -> String {
             }
         }
     }
-    let _ = write!(out, "{}: {good} as expected, {bad} not", count(good + bad, "test"));
+    let _ = write!(out, "{}: {good} as expected, {bad} not", plural(good + bad, "test"));
     if wrong > 0 {
-        let _ = write!(out, "; {} with a wrong configuration", count(wrong, "pipeline"));
+        let _ = write!(out, "; {} with a wrong configuration", plural(wrong, "pipeline"));
     }
     out.push('\n');
     out

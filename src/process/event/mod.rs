@@ -23,7 +23,7 @@ mod tree;
 
 pub(crate) use constant::Constant;
 pub(crate) use origin::Origin;
-pub(crate) use path::{Path, is_plain as is_name};
+pub(crate) use path::{Path, is_plain as is_name, shown};
 
 /// Number of a node; 0 is the document.
 pub(crate) type Id = u32;

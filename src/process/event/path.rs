@@ -70,12 +70,14 @@ impl Path {
     }
 }
 
+/// The name that these parts make, as it is written in a configuration.
+pub(crate) fn shown(parts: &[impl AsRef<str>]) -> String {
+    let part = |part: &str| if part.chars().all(is_plain) { part.to_string() } else { format!("`{part}`") };
+    parts.iter().map(|p| part(p.as_ref())).collect::<Vec<_>>().join(".")
+}
+
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, part) in self.0.iter().enumerate() {
-            let (dot, tick) = (if n > 0 { "." } else { "" }, if part.chars().all(is_plain) { "" } else { "`" });
-            write!(f, "{dot}{tick}{part}{tick}")?;
-        }
-        Ok(())
+        f.write_str(&shown(&self.0))
     }
 }

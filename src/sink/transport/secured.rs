@@ -2,6 +2,7 @@
 
 use super::tests::{ask, ok, options, status};
 use super::*;
+use crate::queue::now_ms;
 use crate::sink::testing::*;
 use crate::sink::tls::TlsVersion;
 use crate::sink::{ProxyOptions, TlsOptions};

@@ -10,8 +10,7 @@ use super::read::Source;
 use super::resume::first_bytes;
 use super::tailer::Tailer;
 use super::tracked::{Look, Tracked, open_regular};
-use crate::queue::{Head, Position, StreamSpec};
-use std::time::{SystemTime, UNIX_EPOCH};
+use crate::queue::{Head, Position, StreamSpec, now_ms};
 
 /// Of so many files in one round the first bytes are read for it; of more, the time of birth has to do, since opening a
 /// hundred thousand files holds up the first lines of all of them.
@@ -19,11 +18,6 @@ const WITH_HEADS: usize = 1000;
 
 /// So many are announced after one round of turns; meanwhile others have their first block, and need it no more.
 const AT_ONCE: usize = 4096;
-
-/// Now, ms since the Unix epoch.
-pub(super) fn wall_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
-}
 
 impl Tracked {
     /// The fingerprint of what is there now, of which nothing was read yet.
@@ -49,7 +43,7 @@ impl Tracked {
             generation: self.generation,
             head: self.head,
             fields: source.fields_of(&self.path),
-            seen_ms: wall_ms(),
+            seen_ms: now_ms(),
             ..StreamSpec::default()
         }
     }

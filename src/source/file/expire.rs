@@ -6,7 +6,6 @@
 //! Since when it is gone stands in its record, so a restart begins nothing anew. The queue keeps the record for as long as it
 //! keeps any of the stream's events.
 
-use super::announce::wall_ms;
 use super::globs::{bases, name_shape};
 use super::inflate::{Codec, Inflater};
 use super::missed::is_rotated_name;
@@ -14,7 +13,7 @@ use super::resume::first_bytes;
 use super::survey::{Finder, linked_file};
 use super::tailer::Tailer;
 use super::tracked::open_regular;
-use crate::queue::{Stream, StreamSpec};
+use crate::queue::{Stream, StreamSpec, now_ms};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -49,7 +48,7 @@ impl Tailer {
             return false;
         }
         let most = self.expiry.todo.len().saturating_sub(AT_ONCE);
-        let (mut stamped, now_ms) = (Vec::new(), wall_ms());
+        let (mut stamped, now_ms) = (Vec::new(), now_ms());
         for stream in self.expiry.todo.split_off(most) {
             let spec = stream.spec();
             let (Some(identity), durable) = (spec.file, stream.durable()) else { continue };

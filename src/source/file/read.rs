@@ -5,7 +5,6 @@
 //! grown past the position again. An incomplete last event is not kept in memory but read again
 //! with what follows it; of a long one, only the part that was not searched yet.
 
-use super::announce::wall_ms;
 use super::compressed::Inflated;
 use super::kubernetes::with_names;
 use super::lines::{Begins, Rules, Split, flags, split_lines, split_long};
@@ -17,7 +16,7 @@ use super::{FileEncoding, FileFormat, FileOptions, LongLine, counters::Counters}
 use crate::process::container::{DETECT_BYTES, detect};
 use crate::process::identity::stream_key;
 use crate::queue::text::Beginning;
-use crate::queue::{AppendError, Block, Buffer, Encoding, Format, Head, Producer, RunFlags, StreamSpec, Tail, Text};
+use crate::queue::{AppendError, Block, Buffer, Encoding, Format, Head, Producer, RunFlags, StreamSpec, Tail, Text, now_ms};
 use bytes::Bytes;
 use std::fs::File;
 use std::io;
@@ -429,7 +428,7 @@ impl Tracked {
                     head: head.unwrap_or(self.head),
                     fields: source.fields_of(&self.path),
                     resume: self.marks.encode(),
-                    seen_ms: announced.map_or_else(wall_ms, |spec| spec.seen_ms),
+                    seen_ms: announced.map_or_else(now_ms, |spec| spec.seen_ms),
                     ..StreamSpec::default()
                 };
                 match known {

@@ -1,7 +1,6 @@
 //! The tailer: all files of all sources, driven step by step by the reader thread (and by tests).
 
 use super::again::Again;
-use super::announce::wall_ms;
 use super::by_path::{ByPath, Few, Names};
 use super::catch_up::CatchUp;
 use super::counters::Counters;
@@ -18,7 +17,7 @@ use super::read::{Shared, Source, Turn};
 use super::tracked::{FileId, Tracked};
 use super::watch::Watcher;
 use super::{FileOptions, SourceError};
-use crate::queue::{Head, LostUnread, Position, Producer, Stream};
+use crate::queue::{Head, LostUnread, Position, Producer, Stream, now_ms};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -188,7 +187,7 @@ impl Tailer {
         let mut seen_since = ByPath::<i64>::default();
         let mut seen_shapes = HashMap::<PathBuf, i64>::new();
         let mut first_start = vec![true; sources.len()];
-        let mut source_since = vec![seen_ns(wall_ms()) + CLOCK_STEP_NS; sources.len()];
+        let mut source_since = vec![seen_ns(now_ms()) + CLOCK_STEP_NS; sources.len()];
         for stream in streams {
             let spec = stream.spec();
             let Some(file) = spec.file else { continue };
@@ -274,7 +273,7 @@ impl Tailer {
             let size = || file.at.as_ref().and_then(|at| std::fs::metadata(at).ok()).map(|m| m.len());
             file.drain_end = if file.packed.is_some() { Some(file.pos) } else { size() };
         }
-        let seen = seen_ns(wall_ms()).max(self.source_since[file.source]);
+        let seen = seen_ns(now_ms()).max(self.source_since[file.source]);
         self.seen_since.get_or_insert_with(&file.path, || seen);
         self.seen_shapes.entry(name_shape(&file.path)).or_insert(seen);
         self.next_id += 1;

@@ -2,6 +2,7 @@
 
 use super::PushOptions;
 use super::counters::{Counters, add};
+use crate::process::document::members;
 use crate::queue::{AppendError, Block, Buffer, Producer, RunFlags, Stream, StreamSpec, Tail, put_varint};
 use bytes::Bytes;
 use std::sync::{Arc, Mutex};
@@ -87,12 +88,6 @@ pub(crate) struct Owner {
     pub(crate) agent_id: String,
     pub(crate) options: Arc<PushOptions>,
     pub(crate) counters: Arc<Counters>,
-}
-
-/// Members of a JSON object, without braces.
-pub(crate) fn members(fields: &[(String, String)]) -> String {
-    let member = |(name, value): &(String, String)| format!("{}:{value}", serde_json::Value::from(name.as_str()));
-    fields.iter().map(member).collect::<Vec<_>>().join(",")
 }
 
 impl Owner {
