@@ -5,7 +5,7 @@ use super::globs::{bases, is_unreadable};
 use super::inflate::Codec;
 use super::listing::Found;
 use super::read::Turn;
-use super::tailer::{Dir, HINT_PAUSE, MOST_PAUSES, SCAN_PAUSE, Tailer, Watched};
+use super::tailer::{Dir, HINT_PAUSE, MOST_PAUSES, MOVED_QUIET, RETRY, SCAN_PAUSE, Tailer, Watched};
 use super::tracked::{FileId, Look, Tracked, open_regular};
 use super::watch::{Hint, HintKind};
 use crate::queue::{Cause, FileIdentity, Head, LostUnread, Position, Stream};
@@ -236,7 +236,8 @@ impl Tailer {
         None
     }
 
-    /// Notes what a name means now. Returns whether it is a file that the name did not mean before.
+    /// Notes what a name means now. Returns whether it is a file that the name did not mean before, or one that has lost the
+    /// name under which it was followed.
     pub(super) fn observe(
         &mut self,
         dir: &Path,
@@ -254,6 +255,9 @@ impl Tailer {
             return look.is_some();
         };
         if let Some(look) = look.filter(|l| l.identity == file.identity) {
+            if file.at.is_none() {
+                return true;
+            }
             if look.size != file.size || look.modified_ns != file.modified_ns {
                 self.activate(id);
             }
@@ -262,6 +266,8 @@ impl Tailer {
         state.names.remove(name);
         if file.at.as_deref() == Some(path) {
             file.at = None;
+            // It may have another name here.
+            state.unchanged_since = None;
             vanished.push(id);
         }
         look.is_some()
@@ -430,11 +436,15 @@ impl Tailer {
         self.name(&path, id);
     }
 
-    /// A file that is not open has lost its name: one more listing, then its unread bytes are lost.
+    /// A file that is not open has lost its name. Where something of it is unread it is looked for during [`MOVED_QUIET`]: a
+    /// listing may miss a file that is renamed meanwhile. Then its unread bytes are lost.
     pub(crate) fn gone(&mut self, id: FileId, now: Instant) {
         let Some(file) = self.files.get_mut(&id) else { return };
         if let Some(at) = file.at.take() {
             file.moved = Some(now);
+            if let Some(dir) = at.parent().and_then(|dir| self.dirs.get_mut(dir)) {
+                dir.unchanged_since = None;
+            }
             self.horizon.moved(id);
             self.scan(now);
             if self.files.get(&id).is_some_and(|f| f.at.is_none()) {
@@ -443,6 +453,22 @@ impl Tailer {
             self.activate(id);
             return;
         }
+        let unread = file.size > file.pos || file.packed.is_some();
+        let until = file.moved.map_or(now, |since| since + MOVED_QUIET);
+        if unread && file.drain_end.is_some() {
+            // A drain cannot wait: it looks once more, with what the kernel has announced meanwhile.
+            self.take_hints(now);
+            self.scan(now);
+            if self.files.get(&id).is_none_or(|f| f.at.is_some()) {
+                self.activate(id);
+                return;
+            }
+        } else if unread && now < until {
+            self.look_again(id, until.min(now + RETRY));
+            self.scan_soon(now);
+            return;
+        }
+        let Some(file) = self.files.get_mut(&id) else { return };
         let lost = file.packed.as_ref().map_or(file.size.saturating_sub(file.pos), |packed| packed.size);
         if lost > 0 && self.is_held_compressed(id) {
             // What is left of it is read from there.

@@ -5,7 +5,7 @@ use super::discover::{Fresh, see};
 use super::filesystem::Hints;
 use super::options::Watch;
 use super::tailer::{SCAN_PAUSE, Tailer, Watched};
-use super::tracked::FileId;
+use super::tracked::{FileId, Tracked};
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -104,7 +104,8 @@ impl Tailer {
             if known.is_some() {
                 seen.insert(Names::key(name));
                 let trusted = hinted && !full && *inode != 0;
-                if trusted && known.is_some_and(|f| f.identity.inode == *inode && f.identity.device == device) {
+                let is_it = |f: &Box<Tracked>| f.identity.inode == *inode && f.identity.device == device && f.at.is_some();
+                if trusted && known.is_some_and(is_it) {
                     // The kernel would have hinted at a change.
                     continue;
                 }

@@ -16,9 +16,10 @@ const WORDS: [&[u8]; 10] = [b"old", b"bak", b"backup", b"prev", b"previous", b"l
 const MONTHS: [&[u8]; 12] = [b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"];
 
 /// File systems stamp births with a clock that may be so far behind: a timer's tick, ns.
-pub(super) const CLOCK_STEP_NS: i64 = 20_000_000;
+const CLOCK_STEP_NS: i64 = 20_000_000;
 
-/// The least birth of a file that came into being after this time.
+/// The least birth of a file that came into being after this time. Of what came at most a step of the clock before, nobody can
+/// tell: rather it is read than left out.
 pub(super) fn seen_ns(ms: u64) -> i64 {
     i64::try_from(ms.saturating_mul(1_000_000)).unwrap_or(i64::MAX) - CLOCK_STEP_NS
 }

@@ -10,7 +10,7 @@ use super::filesystem::{FileSystem, Hints};
 use super::globs::{Globs, name_shape};
 use super::horizon::Horizon;
 use super::links::Links;
-use super::missed::{CLOCK_STEP_NS, seen_ns};
+use super::missed::seen_ns;
 use super::multiline::Multi;
 use super::polling::Polling;
 use super::read::{Shared, Source, Turn};
@@ -30,11 +30,11 @@ pub(crate) const MOST_PAUSES: u32 = 4;
 /// A renamed or deleted file that was quiet for so long is closed.
 pub(crate) const MOVED_QUIET: Duration = Duration::from_secs(5);
 /// A file that could not be read is tried again after this.
-const RETRY: Duration = Duration::from_secs(1);
+pub(crate) const RETRY: Duration = Duration::from_secs(1);
 /// Between two listings of all directories because of hints.
 pub(crate) const SCAN_PAUSE: Duration = Duration::from_millis(100);
 /// A round of turns ends after this, so that renames and a stop are seen however many files are hot.
-const ROUND: Duration = Duration::from_millis(20);
+pub(crate) const ROUND: Duration = Duration::from_millis(20);
 /// Most open files; beyond, those that were quiet longest are closed and opened again on activity. A thousand busy ones
 /// stay open.
 const MAX_OPEN: usize = 1536;
@@ -154,6 +154,8 @@ pub(crate) struct Tailer {
     deadlines: BTreeSet<(Instant, FileId)>,
     open_order: VecDeque<FileId>,
     pub(crate) max_open: usize,
+    /// [`ROUND`], but for tests.
+    pub(crate) round: Duration,
     pub(crate) said: HashSet<String>,
     draining: bool,
     pub(crate) again: Again,
@@ -187,7 +189,7 @@ impl Tailer {
         let mut seen_since = ByPath::<i64>::default();
         let mut seen_shapes = HashMap::<PathBuf, i64>::new();
         let mut first_start = vec![true; sources.len()];
-        let mut source_since = vec![seen_ns(now_ms()) + CLOCK_STEP_NS; sources.len()];
+        let mut source_since = vec![seen_ns(now_ms()); sources.len()];
         for stream in streams {
             let spec = stream.spec();
             let Some(file) = spec.file else { continue };
@@ -243,6 +245,7 @@ impl Tailer {
             deadlines: BTreeSet::new(),
             open_order: VecDeque::new(),
             max_open: max_open(rustix::process::getrlimit(rustix::process::Resource::Nofile).current),
+            round: ROUND,
             said: HashSet::new(),
             draining: false,
             again: Again::default(),
@@ -322,6 +325,15 @@ impl Tailer {
         true
     }
 
+    /// Has a file have a turn at `due`, whatever comes until then.
+    pub(crate) fn look_again(&mut self, id: FileId, due: Instant) {
+        let Some(file) = self.files.get_mut(&id) else { return };
+        if let Some(old) = file.deadline.replace(due) {
+            self.deadlines.remove(&(old, id));
+        }
+        self.deadlines.insert((due, id));
+    }
+
     /// Does what is due: hints, listing, time-outs, and one turn for each file that has something.
     pub(crate) fn step(&mut self, now: Instant) -> Step {
         if now >= self.hints_due {
@@ -352,7 +364,7 @@ impl Tailer {
                     blocked = true;
                     break;
                 }
-                _ if round.elapsed() > ROUND => break,
+                _ if round.elapsed() > self.round => break,
                 _ => {}
             }
         }
