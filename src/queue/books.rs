@@ -216,9 +216,7 @@ impl Pass<'_> {
         for run in batch.runs.iter().filter(|r| !RunFlags(r.flags).has(RunFlags::REPAIR) && !RunFlags(r.flags).has(RunFlags::NO_POSITION)) {
             let reach = self.reach.entry(run.stream).or_default();
             *reach = (*reach).max(run.source_end);
-            if let Some(stream) = fresh.and_then(|r| r.get(run.stream))
-                && run.source_end > stream.durable().end
-            {
+            if let Some(stream) = fresh.and_then(|r| r.get(run.stream)) {
                 stream.set_durable(Position { end: run.source_end, tail: Tail { len: run.tail_len, crc: run.tail_crc } });
             }
         }

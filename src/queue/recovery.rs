@@ -362,9 +362,7 @@ impl Recovery<'_> {
 
     fn advance(&self, batch: &Located) {
         for run in batch.runs.iter().filter(|r| !RunFlags(r.flags).has(RunFlags::REPAIR)) {
-            if let Some(stream) = self.registry.get(run.stream)
-                && run.source_end > stream.durable().end
-            {
+            if let Some(stream) = self.registry.get(run.stream) {
                 stream.set_durable(Position { end: run.source_end, tail: Tail { len: run.tail_len, crc: run.tail_crc } });
             }
         }

@@ -124,9 +124,7 @@ impl Registry {
             Some(stream) => {
                 stream.set_spec(record.spec);
                 stream.rest();
-                if record.position.end > stream.durable().end {
-                    stream.set_durable(record.position);
-                }
+                stream.set_durable(record.position);
             }
             None => {
                 let stream = Stream::resting(record.id, record.partition, &record.spec, record.position);

@@ -143,3 +143,26 @@ fn a_position_never_goes_back_whatever_is_announced_behind_a_block() {
         assert_eq!(known.durable().end, end, "after a restart");
     }
 }
+
+#[test]
+fn of_two_positions_at_the_same_byte_the_later_holds_before_and_after_a_restart() {
+    for (number, between) in [(1, false), (2, true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Queue::open(options(dir.path()), &["logs".into()]).unwrap();
+        let queue = open();
+        let stream = queue.declare(spec(number));
+        let block = block(&stream, 0, &lines(0, 3));
+        let end = block.source_end;
+        queue.append(block).unwrap();
+        assert!(!between || queue.flush(LONG));
+        let tail = Tail::of(b"what stands there by now");
+        queue.announce(vec![(stream.clone(), Position { end, tail })]);
+        assert!(queue.flush(LONG));
+        let durable = stream.durable();
+        // What was announced may be written before a block that waits for its batch.
+        assert!(durable.end == end && (!between || durable.tail == tail));
+        queue.abandon();
+        drop(queue);
+        assert_eq!(open().streams()[0].durable(), durable, "between {between}");
+    }
+}
