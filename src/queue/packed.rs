@@ -1,10 +1,9 @@
 //! What is known of a stream, in few bytes: with a hundred thousand files, most of them rest, and their names, fields and
-//! fingerprints as structures of their own would be most of the memory. In memory only; what is stored has its own form.
+//! fingerprints as structures of their own would be most of the memory. The path stays beside it, in one memory with that of
+//! the reader. In memory only; what is stored has its own form.
 
 use super::{FileIdentity, Head, StreamSpec};
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What tells streams apart: had without an allocation, also of those that rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +37,7 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// In few bytes.
+/// All but the path, in few bytes.
 pub(super) fn pack(spec: &StreamSpec) -> Box<[u8]> {
     let mut out = Vec::with_capacity(256);
     out.extend_from_slice(&spec.key.to_le_bytes());
@@ -50,12 +49,13 @@ pub(super) fn pack(spec: &StreamSpec) -> Box<[u8]> {
     }
     put(&mut out, u64::from(spec.head.len));
     out.extend_from_slice(&spec.head.hash.to_le_bytes());
-    for bytes in [spec.source.as_bytes(), spec.topic.as_bytes(), spec.path.as_os_str().as_bytes(), spec.fields.as_bytes(), &spec.resume] {
+    for bytes in [spec.source.as_bytes(), spec.topic.as_bytes(), spec.fields.as_bytes(), &spec.resume] {
         put_bytes(&mut out, bytes);
     }
     put(&mut out, spec.seen_ms);
     put(&mut out, spec.gone_ms);
-    out.into_boxed_slice()
+    // A shorter block of its own: what is left of this one would lie between those of all streams.
+    Box::from(&out[..])
 }
 
 struct Taken<'a>(&'a [u8]);
@@ -110,24 +110,13 @@ pub(super) fn unpack_brief(bytes: &[u8]) -> Option<Brief> {
     brief(&mut Taken(bytes))
 }
 
-/// Path of a spec that is packed.
-pub(super) fn unpack_path(bytes: &[u8]) -> Option<&Path> {
-    let mut t = Taken(bytes);
-    brief(&mut t)?;
-    t.run()?;
-    t.run()?;
-    Some(Path::new(OsStr::from_bytes(t.run()?)))
-}
-
-/// What [`pack`] was given; `None` for other bytes.
-pub(super) fn unpack(bytes: &[u8]) -> Option<StreamSpec> {
+/// What [`pack`] was given, with its path; `None` for other bytes.
+pub(super) fn unpack(bytes: &[u8], path: &Path) -> Option<StreamSpec> {
     let mut t = Taken(bytes);
     let Brief { key, generation, file, head } = brief(&mut t)?;
-    let (source, topic) = (t.text()?, t.text()?);
-    let path = PathBuf::from(OsString::from_vec(t.run()?.to_vec()));
-    let (fields, resume) = (t.text()?, t.run()?.to_vec());
+    let (source, topic, fields, resume) = (t.text()?, t.text()?, t.text()?, t.run()?.to_vec());
     let (seen_ms, gone_ms) = (t.number()?, t.number()?);
-    Some(StreamSpec { key, source, topic, path, file, generation, head, fields, resume, seen_ms, gone_ms })
+    Some(StreamSpec { key, source, topic, path: path.to_path_buf(), file, generation, head, fields, resume, seen_ms, gone_ms })
 }
 
 #[cfg(test)]
@@ -141,13 +130,12 @@ mod tests {
         fn what_is_packed_comes_out_as_it_was(record in any_record()) {
             let packed = pack(&record.spec);
             prop_assert_eq!(unpack_brief(&packed), Some(Brief::of(&record.spec)));
-            prop_assert_eq!(unpack_path(&packed), Some(&*record.spec.path));
-            prop_assert_eq!(unpack(&packed), Some(record.spec));
+            prop_assert_eq!(unpack(&packed, &record.spec.path), Some(record.spec));
         }
 
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-            let _ = (unpack(&bytes), unpack_brief(&bytes), unpack_path(&bytes));
+            let _ = (unpack(&bytes, Path::new("/a")), unpack_brief(&bytes));
         }
     }
 }

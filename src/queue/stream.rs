@@ -4,7 +4,7 @@
 //! stream is stored in the queue beside its records, so that no second registry
 //! can disagree with the data.
 
-use super::packed::{Brief, pack, unpack, unpack_brief, unpack_path};
+use super::packed::{Brief, pack, unpack, unpack_brief};
 use crate::process::identity::ID_LEN;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -109,7 +109,16 @@ struct State {
 enum Kept {
     Whole(Arc<StreamSpec>),
     /// See [`super::packed`].
-    Packed(Box<[u8]>),
+    Packed {
+        path: Arc<Path>,
+        rest: Box<[u8]>,
+    },
+}
+
+impl Kept {
+    fn packed(spec: &StreamSpec, path: Arc<Path>) -> Kept {
+        Kept::Packed { path, rest: pack(spec) }
+    }
 }
 
 /// Counts what was learned of streams, so that no two of them have the same version.
@@ -122,7 +131,7 @@ impl Stream {
 
     /// One that rests, as most of those do that the queue remembers.
     pub(crate) fn resting(id: u64, partition: u32, spec: &StreamSpec, durable: Position) -> Arc<Stream> {
-        Self::with(id, partition, Kept::Packed(pack(spec)), durable, None)
+        Self::with(id, partition, Kept::packed(spec, spec.path.as_path().into()), durable, None)
     }
 
     /// The stream of one event that was made of a dead letter.
@@ -148,7 +157,7 @@ impl Stream {
     pub fn spec(&self) -> Arc<StreamSpec> {
         match &self.state().spec {
             Kept::Whole(spec) => spec.clone(),
-            Kept::Packed(bytes) => Arc::new(unpacked(bytes)),
+            Kept::Packed { path, rest } => Arc::new(unpacked(rest, path)),
         }
     }
 
@@ -156,7 +165,7 @@ impl Stream {
     pub(crate) fn brief(&self) -> Brief {
         match &self.state().spec {
             Kept::Whole(spec) => Brief::of(spec),
-            Kept::Packed(bytes) => unpack_brief(bytes).expect(PACKED),
+            Kept::Packed { rest, .. } => unpack_brief(rest).expect(PACKED),
         }
     }
 
@@ -164,7 +173,7 @@ impl Stream {
     pub(crate) fn is_of(&self, path: &Path) -> bool {
         match &self.state().spec {
             Kept::Whole(spec) => spec.path == path,
-            Kept::Packed(bytes) => unpack_path(bytes).expect(PACKED) == path,
+            Kept::Packed { path: own, .. } => **own == *path,
         }
     }
 
@@ -183,15 +192,29 @@ impl Stream {
     pub(crate) fn rest(&self) {
         let mut state = self.state();
         if let Kept::Whole(spec) = &state.spec {
-            state.spec = Kept::Packed(pack(spec));
+            state.spec = Kept::packed(spec, spec.path.as_path().into());
+        }
+    }
+
+    /// The same for a reader that has the path in memory, too. Gives the memory that both are to have it in; `None` where it
+    /// is another path.
+    pub(crate) fn rest_at(&self, path: &Arc<Path>) -> Option<Arc<Path>> {
+        let mut state = self.state();
+        if let Kept::Whole(spec) = &state.spec {
+            let own = if *spec.path == **path { path.clone() } else { spec.path.as_path().into() };
+            state.spec = Kept::packed(spec, own);
+        }
+        match &state.spec {
+            Kept::Packed { path: own, .. } if own == path => Some(own.clone()),
+            _ => None,
         }
     }
 
     /// It is read of again: what is known of it is asked for with each block.
     pub(crate) fn wake(&self) {
         let mut state = self.state();
-        if let Kept::Packed(bytes) = &state.spec {
-            state.spec = Kept::Whole(Arc::new(unpacked(bytes)));
+        if let Kept::Packed { path, rest } = &state.spec {
+            state.spec = Kept::Whole(Arc::new(unpacked(rest, path)));
         }
     }
 
@@ -209,7 +232,8 @@ impl Stream {
         self.written.fetch_max(end, Ordering::Release);
     }
 
-    /// Never goes back: an announcement, or a segment read again, may come behind what follows it.
+    /// Never goes back: an announcement, or a segment read again, may come behind what follows it. Of two that end at the same
+    /// byte the later one says what stands before it, while the queue runs and when it is opened.
     pub(crate) fn set_durable(&self, position: Position) {
         let mut state = self.state();
         if position.end >= state.durable.end {
@@ -224,8 +248,8 @@ fn next_version() -> u32 {
 
 const PACKED: &str = "what was packed here";
 
-fn unpacked(bytes: &[u8]) -> StreamSpec {
-    unpack(bytes).expect(PACKED)
+fn unpacked(rest: &[u8], path: &Path) -> StreamSpec {
+    unpack(rest, path).expect(PACKED)
 }
 
 #[cfg(test)]
@@ -241,6 +265,11 @@ mod tests {
         stream.rest();
         assert_eq!((&*stream.spec(), &*held, stream.version()), (&spec, &spec, version));
         assert_eq!((stream.brief(), stream.is_of(&spec.path), stream.is_of(Path::new("/"))), (Brief::of(&spec), true, false));
+        let path: Arc<Path> = spec.path.as_path().into();
+        let kept = stream.rest_at(&path).unwrap();
+        stream.wake();
+        assert!(Arc::ptr_eq(&stream.rest_at(&path).unwrap(), &path) && !Arc::ptr_eq(&kept, &path), "in one memory");
+        assert_eq!(stream.rest_at(&Path::new("/other").into()), None);
         stream.wake();
         assert!(Arc::ptr_eq(&stream.spec(), &stream.spec()), "awake, it is made once");
         stream.rest();
@@ -251,6 +280,6 @@ mod tests {
 
     #[test]
     fn a_hundred_thousand_streams_take_little() {
-        assert!(std::mem::size_of::<Stream>() <= 72, "{}", std::mem::size_of::<Stream>());
+        assert!(std::mem::size_of::<Stream>() <= 88, "{}", std::mem::size_of::<Stream>());
     }
 }

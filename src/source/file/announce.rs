@@ -67,7 +67,7 @@ impl Tailer {
             if file.identity.born_ns == 0 && file.head.len == 0 {
                 continue;
             }
-            let stream = self.shared.producer.declare(file.unnamed(&self.shared.sources[file.source]));
+            let stream = self.shared.producer.declare(file.unnamed(&self.shared.sources[file.source()]));
             (file.stream, file.announced) = (Some(stream.clone()), true);
             file.rest();
             waiting.push((stream, Position { end: file.pos, tail: file.tail }));

@@ -1,6 +1,7 @@
 //! What is known by path, or by name, without the paths: with a hundred thousand of them, they would be most of it.
 
 use super::tracked::FileId;
+use crate::queue::FileIdentity;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -46,6 +47,42 @@ impl<T> ByPath<T> {
 
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
         self.0.values()
+    }
+}
+
+/// The followed file with each inode; the device tells apart those of several file systems. Two of a million are taken for
+/// one as rarely as paths are; whoever asks compares identities besides.
+#[derive(Debug, Default)]
+pub(crate) struct ByInode(HashMap<u64, FileId>);
+
+impl ByInode {
+    fn key(device: u64, inode: u64) -> u64 {
+        let [a, b] = [device, inode].map(u64::to_le_bytes);
+        xxh3_64([a, b].as_flattened())
+    }
+
+    pub(crate) fn get(&self, identity: &FileIdentity) -> Option<FileId> {
+        self.0.get(&Self::key(identity.device, identity.inode)).copied()
+    }
+
+    pub(crate) fn has(&self, device: u64, inode: u64) -> bool {
+        self.0.contains_key(&Self::key(device, inode))
+    }
+
+    pub(crate) fn insert(&mut self, identity: &FileIdentity, id: FileId) {
+        self.0.insert(Self::key(identity.device, identity.inode), id);
+    }
+
+    /// Forgets the file, unless another one has its inode by now.
+    pub(crate) fn remove(&mut self, identity: &FileIdentity, id: FileId) {
+        if self.get(identity) == Some(id) {
+            self.0.remove(&Self::key(identity.device, identity.inode));
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
     }
 }
 

@@ -195,10 +195,10 @@ impl Tailer {
                 original.display()
             );
         }
-        let mut file = Tracked::new(source, self.shared.sources[source].counters.clone(), &original, &path, &look, now);
+        let mut file = Tracked::new(source, self.shared.sources[source].counters.clone(), &original, &path, &look);
         file.counters.rotations.add(u64::from(*file.path != *path));
         file.packed = Some(Box::new(Packed::new(codec, look.size)));
-        file.moved = Some(now);
+        file.aside.moved = Some(now);
         let id = self.insert(file);
         self.name(&path, id);
     }
@@ -266,10 +266,10 @@ impl Tailer {
             return;
         }
         let Some(source) = self.source_of(&spec.path) else { return };
-        let mut file = Tracked::new(source, self.shared.sources[source].counters.clone(), &spec.path, &path, &look, now);
+        let mut file = Tracked::new(source, self.shared.sources[source].counters.clone(), &spec.path, &path, &look);
         (file.generation, file.head, file.announced, file.stream) = (spec.generation, spec.head, spec.key == 0, Some(stream));
         file.packed = Some(Box::new(Packed::new(codec, look.size)));
-        file.moved = Some(now);
+        file.aside.moved = Some(now);
         file.seek(at.end, at.tail);
         tracing::info!("{} holds what was read of {} up to byte {}: reading on from there", path.display(), spec.path.display(), at.end);
         let id = self.insert(file);

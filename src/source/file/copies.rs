@@ -104,10 +104,10 @@ impl Tailer {
                 // An older file is no copy.
                 continue;
             }
-            if file.pos == 0 && file.size > 0 && file.failed.is_none() {
+            if file.pos == 0 && file.size > 0 && file.aside.failed.is_none() {
                 // Nothing was read yet with which it could be compared: the original first.
                 // Draining, an incomplete line is left for the next start, and this file with it.
-                self.undecided |= file.drain_end.is_none() || file.scanned < file.size;
+                self.undecided |= file.aside.drain_end.is_none() || file.scanned < file.size;
                 self.activate(id);
                 self.scan_due = self.scan_due.min(now + SOON);
                 return true;
@@ -272,7 +272,7 @@ impl Tailer {
             }
             let path = entry.path();
             let Some(look) = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file).map(|m| Look::of(&m)) else { continue };
-            let followed = self.by_inode.get(&(look.identity.device, look.identity.inode)).is_some_and(|id| self.files.contains_key(id));
+            let followed = self.by_inode.get(&look.identity).is_some_and(|id| self.files.contains_key(&id));
             if followed || !likeness(&path, &look, former, None).is_ok_and(|l| l == Likeness::Copy) {
                 continue;
             }
@@ -294,8 +294,8 @@ impl Tailer {
         if let Some(file) = self.files.get_mut(&id)
             && let Some(shape) = shape(file.place(), path)
         {
-            let born = file.copies.as_ref().map_or(i64::MAX, |c| c.1).min(look.identity.born_ns);
-            file.copies = Some(Box::new((shape, born)));
+            let born = file.aside.copies.as_ref().map_or(i64::MAX, |c| c.1).min(look.identity.born_ns);
+            file.aside.copies = Some(Box::new((shape, born)));
         }
     }
 
@@ -304,7 +304,7 @@ impl Tailer {
     pub(crate) fn is_unseen_copy(&mut self, path: &Path, base: &Path, look: &Look) -> bool {
         let (Some(dir), Some(name)) = (base.parent(), base.file_name()) else { return false };
         let Some(id) = self.dirs.get(dir).and_then(|d| d.names.get(name)) else { return false };
-        let known = self.files.get(&id).and_then(|f| f.copies.clone());
+        let known = self.files.get(&id).and_then(|f| f.aside.copies.clone());
         let unseen = known.is_some_and(|known| look.identity.born_ns >= known.1 && shape(base, path).as_ref() == Some(&known.0));
         if unseen {
             self.note_copy(id, path, look);
@@ -315,19 +315,19 @@ impl Tailer {
     /// Follows the copy at `path` as the continuation of `former`.
     fn follow_copy(&mut self, path: &Path, look: &Look, original: FileId, former: &Former, now: Instant) {
         let Some(file) = self.files.get(&original) else { return };
-        let (source, first_path) = (file.source, file.path.clone());
+        let (source, first_path) = (file.source(), file.path.clone());
         self.go_on_in(path, look, source, &first_path, former, now);
     }
 
     fn go_on_in(&mut self, path: &Path, look: &Look, source: usize, first_path: &Path, former: &Former, now: Instant) {
         let counters = self.shared.sources[source].counters.clone();
-        let mut copy = Tracked::new(source, counters, first_path, path, look, now);
+        let mut copy = Tracked::new(source, counters, first_path, path, look);
         copy.stream = former.stream.clone();
         copy.announced = former.stream.as_ref().is_some_and(|stream| stream.brief().key == 0);
         copy.generation = former.generation;
         copy.head = former.head;
         copy.seek(former.pos, former.tail);
-        copy.moved = (path != first_path).then_some(now);
+        copy.aside.moved = (path != first_path).then_some(now);
         tracing::info!(
             "{} is a copy of what was {}: reading its last {} bytes from byte {} on",
             path.display(),

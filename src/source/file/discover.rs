@@ -282,14 +282,14 @@ impl Tailer {
         nameless.extend(&vanished);
         for Fresh { path, look, base } in fresh {
             let identity = &look.identity;
-            let id = self.by_inode.get(&(identity.device, identity.inode)).copied();
+            let id = self.by_inode.get(identity);
             let id = id.filter(|id| self.files.get(id).is_some_and(|f| f.identity == *identity));
             match id {
                 Some(id) => {
                     if let Some(file) = self.files.get_mut(&id).filter(|f| f.at.is_none()) {
                         let renamed = *path != *file.path;
                         file.at = Some(if renamed { path.as_path().into() } else { file.path.clone() });
-                        file.moved = renamed.then_some(now);
+                        file.aside.moved = renamed.then_some(now);
                         file.counters.rotations.add(u64::from(renamed));
                         self.horizon.moved(id);
                     }
@@ -304,11 +304,16 @@ impl Tailer {
         self.polling.nameless = nameless;
         for id in vanished {
             if let Some(file) = self.files.get_mut(&id).filter(|f| f.at.is_none()) {
-                file.moved = Some(now);
+                file.aside.moved = Some(now);
                 self.horizon.moved(id);
                 self.activate(id);
             }
         }
+    }
+
+    /// The followed file that `path` means.
+    pub(super) fn names(&self, path: &Path) -> Option<FileId> {
+        self.dirs.get(path.parent()?)?.names.get(path.file_name()?)
     }
 
     /// Notes that `path` means the file `id`.
@@ -323,12 +328,12 @@ impl Tailer {
             // Until that is listed, a rotation there would give no hint.
             self.scan_due = self.scan_due.min(self.last_scan.map_or(self.scan_due, |last| last + SCAN_PAUSE));
         }
-        let polled = self.files.get(&id).is_some_and(|f| self.shared.sources[f.source].options.watch == super::Watch::Poll);
+        let polled = self.files.get(&id).is_some_and(|f| self.shared.sources[f.source()].options.watch == super::Watch::Poll);
         // The directory of a link's target may not be watched, so its writes would give no hint.
         if !polled && let Ok(watch) = self.watcher.watch_target(path) {
             self.watched.insert(watch, Watched::File(id));
             if let Some(file) = self.files.get_mut(&id) {
-                file.link_watch = Some(watch);
+                file.aside.link_watch = Some(watch);
             }
         }
     }
@@ -402,14 +407,14 @@ impl Tailer {
                 return;
             }
         }
-        let mut file = Tracked::new(source, self.shared.sources[source].counters.clone(), &first_path, &path, &look, now);
+        let mut file = Tracked::new(source, self.shared.sources[source].counters.clone(), &first_path, &path, &look);
         if rotated {
             tracing::info!(
                 "{} is a generation of {} that was not seen under that name: reading it from byte 0",
                 path.display(),
                 file.path.display()
             );
-            file.moved = Some(now);
+            file.aside.moved = Some(now);
             file.counters.rotations.add(1);
         } else if self.starts_at_end(source)
             && let Err(e) = file.seek_to_end(&self.shared.sources[source].options, &look)
@@ -441,7 +446,7 @@ impl Tailer {
     pub(crate) fn gone(&mut self, id: FileId, now: Instant) {
         let Some(file) = self.files.get_mut(&id) else { return };
         if let Some(at) = file.at.take() {
-            file.moved = Some(now);
+            file.aside.moved = Some(now);
             if let Some(dir) = at.parent().and_then(|dir| self.dirs.get_mut(dir)) {
                 dir.unchanged_since = None;
             }
@@ -454,8 +459,8 @@ impl Tailer {
             return;
         }
         let unread = file.size > file.pos || file.packed.is_some();
-        let until = file.moved.map_or(now, |since| since + MOVED_QUIET);
-        if unread && file.drain_end.is_some() {
+        let until = file.aside.moved.map_or(now, |since| since + MOVED_QUIET);
+        if unread && file.aside.drain_end.is_some() {
             // A drain cannot wait: it looks once more, with what the kernel has announced meanwhile.
             self.take_hints(now);
             self.scan(now);
@@ -508,7 +513,7 @@ impl Tailer {
         generation: u32,
         bytes: Range<u64>,
     ) -> LostUnread {
-        let options = &self.shared.sources[file.source].options;
+        let options = &self.shared.sources[file.source()].options;
         let why = match (cause, file.packed.is_some()) {
             (Cause::TruncatedUnread, _) => "truncated before it was read to its end",
             (_, true) => "compressed, and deleted before it was read to its end: the bytes are compressed ones, at most",
@@ -546,7 +551,7 @@ impl Tailer {
     /// A truncated file: looks for the copy that may hold its unread end, and counts what is lost.
     pub(crate) fn after_truncation(&mut self, id: FileId, now: Instant) -> Turn {
         let Some(file) = self.files.get_mut(&id) else { return Turn::Gone };
-        let Some(former) = file.former.take() else { return Turn::More };
+        let Some(former) = file.aside.former.take() else { return Turn::More };
         let counters = file.counters.clone();
         if let Some(stream) = &former.stream {
             // Its copies are to be recognised whenever they are looked at.

@@ -52,7 +52,7 @@ impl Tailer {
         for stream in self.expiry.todo.split_off(most) {
             let spec = stream.spec();
             let (Some(identity), durable) = (spec.file, stream.durable()) else { continue };
-            let followed = self.by_inode.get(&(identity.device, identity.inode)).and_then(|id| self.files.get(id));
+            let followed = self.by_inode.get(&identity).and_then(|id| self.files.get(&id));
             let followed = followed.is_some_and(|f| f.stream.as_ref().is_some_and(|s| s.id == stream.id));
             if followed || self.reached(&stream).end > durable.end {
                 continue;
@@ -160,12 +160,7 @@ impl Tailer {
         });
         if none_left {
             self.remembered_paths.remove(&spec.path);
-            let followed = spec
-                .path
-                .parent()
-                .zip(spec.path.file_name())
-                .is_some_and(|(dir, name)| self.dirs.get(dir).is_some_and(|d| d.names.get(name).is_some()));
-            if !followed {
+            if self.names(&spec.path).is_none() {
                 self.seen_since.remove(&spec.path);
             }
         }

@@ -25,22 +25,23 @@ const ROTATED_QUIET: Duration = Duration::from_millis(200);
 impl Tracked {
     /// All is read: an incomplete last event waits for its quiet time, then becomes one.
     pub(super) fn quiet(&mut self, shared: &Shared, rules: &Rules, now: Instant) -> Result<Turn, Stop> {
-        self.deadline = None;
-        let draining = self.drain_end.is_some();
+        self.aside.set_deadline(None);
+        let draining = self.aside.drain_end.is_some();
         // What is written during a drain belongs to the next start, and an event that it may go on with, too.
-        if self.scanned <= self.pos || self.drain_end.is_some_and(|end| self.size > end) {
+        if self.scanned <= self.pos || self.aside.drain_end.is_some_and(|end| self.size > end) {
             return Ok(Turn::Idle);
         }
-        let source = &shared.sources[self.source];
+        let (source, grown) = (&shared.sources[self.source()], self.aside.grown.unwrap_or(now));
         // A line of which a container's runtime has written parts is like one whose end is not written yet.
         let parts = rules.format != Format::Plain && !draining;
         if let Some(timeout) = source.multi.as_ref().map(|m| m.timeout).or(parts.then_some(source.options.idle_flush)) {
-            let mut due = self.grown + if draining { timeout.min(DRAIN_QUIET) } else { timeout };
-            if let Some(since) = self.moved {
-                due = due.min(since.max(self.grown) + ROTATED_QUIET);
+            let mut due = grown + if draining { timeout.min(DRAIN_QUIET) } else { timeout };
+            if let Some(since) = self.aside.moved {
+                due = due.min(since.max(grown) + ROTATED_QUIET);
             }
             if now < due && !self.is_whole() {
-                (self.deadline, self.open_event) = (Some(due), true);
+                self.aside.set_deadline(Some(due));
+                self.open_event = true;
                 return Ok(Turn::Idle);
             }
             self.flush_lines(shared, rules)?;
@@ -51,9 +52,9 @@ impl Tracked {
         if draining {
             return Ok(Turn::Idle);
         }
-        let due = self.grown + source.options.idle_flush;
+        let due = grown + source.options.idle_flush;
         if now < due && !self.is_whole() {
-            self.deadline = Some(due);
+            self.aside.set_deadline(Some(due));
             return Ok(Turn::Idle);
         }
         self.flush_partial(shared, rules)
@@ -62,7 +63,7 @@ impl Tracked {
     /// Multiline: the time-out is over, so the last event is complete as far as its lines are.
     fn flush_lines(&mut self, shared: &Shared, rules: &Rules) -> Result<(), Stop> {
         let len = self.scanned - self.pos;
-        let multi = shared.sources[self.source].multi.as_ref();
+        let multi = shared.sources[self.source()].multi.as_ref();
         let enough = enough(multi, rules);
         if len > (enough + READ_BLOCK) as u64 {
             return Ok(());

@@ -58,8 +58,9 @@ pub(crate) struct Horizon {
     looked: Option<Instant>,
     /// Files that were rotated, or can be: have something unread, and their path has lost a generation.
     paces: HashMap<FileId, (PathBuf, Pace)>,
-    /// Files that came, or got another name, since the last look.
+    /// Files that got another name, or came to a path that is rotated, since the last look.
     moved: HashSet<FileId>,
+    /// Of paths that were rotated.
     rotations: HashMap<PathBuf, Rotation>,
 }
 
@@ -151,7 +152,14 @@ fn what(name: &Path, open: bool, outlook: &Outlook) -> String {
 }
 
 impl Horizon {
-    /// A file came, got another name, or lost its own.
+    /// A file came. Of a path that was never rotated nothing can be foreseen.
+    pub(super) fn came(&mut self, id: FileId, path: &Path) {
+        if self.rotations.contains_key(path) {
+            self.moved.insert(id);
+        }
+    }
+
+    /// A file got another name, or lost its own.
     pub(super) fn moved(&mut self, id: FileId) {
         self.moved.insert(id);
     }
@@ -183,7 +191,7 @@ impl Tailer {
             let (_, pace) = self.horizon.paces.entry(*id).or_insert_with(|| (file.path.to_path_buf(), Pace::new(file, size, now)));
             pace.look(file, size, now);
             if rotated && pace.rotated.is_none() {
-                pace.rotated = Some(file.moved.unwrap_or(now));
+                pace.rotated = Some(file.aside.moved.unwrap_or(now));
             }
             let ends = self.horizon.rotations.get(&*file.path).and_then(|r| r.ends(pace.rotated, now));
             let outlook = ends.map(|(to_rotation, to_end)| Outlook {
@@ -196,7 +204,7 @@ impl Tailer {
             let danger = outlook.filter(|o| o.unread > 0 && o.lost() > 0 && now.saturating_duration_since(pace.since) >= JUDGED_AFTER);
             pace.looks = if danger.is_some() == pace.told { 0 } else { pace.looks + 1 };
             if let Some(outlook) = danger {
-                let least = &mut least[file.source];
+                let least = &mut least[file.source()];
                 *least = Some(least.map_or(outlook.to_end, |l| l.min(outlook.to_end)));
             }
             if pace.looks >= CONFIRMED {
@@ -229,18 +237,20 @@ impl Tailer {
                 tracing::info!("a generation of {} that was about to be deleted is gone now", path.display());
             }
         }
-        for (id, file) in moved.iter().filter_map(|id| Some((id, files.get(id)?))).filter(|(_, f)| !is_rotated(f)) {
+        for (id, file) in moved.iter().filter_map(|id| Some((id, files.get(id)?))) {
             let room = rotations.len() < MOST_PATHS;
             match rotations.get_mut(&*file.path) {
-                Some(rotation) if rotation.current == Some(*id) => {}
+                Some(rotation) if is_rotated(file) || rotation.current == Some(*id) => {}
                 Some(rotation) => {
                     let since = |then: Instant| now.saturating_duration_since(then).as_secs_f64();
                     rotation.every = rotation.last.map(since).or(rotation.every);
                     (rotation.current, rotation.last) = (Some(*id), Some(now));
                 }
-                // Its first file: when that came, nobody saw.
-                None if room => {
-                    rotations.insert(file.path.to_path_buf(), Rotation { current: Some(*id), ..Rotation::default() });
+                // Its first file: when that came, nobody saw. The one that has the name by now came since.
+                None if room && is_rotated(file) => {
+                    let next = self.dirs.get(file.path.parent().unwrap_or(&file.path)).and_then(|d| d.names.get(file.path.file_name()?));
+                    let last = next.map(|_| now);
+                    rotations.insert(file.path.to_path_buf(), Rotation { current: next.or(Some(*id)), last, ..Rotation::default() });
                 }
                 None => {}
             }

@@ -56,7 +56,7 @@ impl Tailer {
     /// The link to `path` under which its file was followed, with the link's source.
     pub(super) fn linked(&mut self, path: &Path) -> Option<(usize, PathBuf)> {
         let links = self.links_to(path);
-        let link = links.iter().find(|l| self.seen_since.get(l).is_some()).or(links.first())?.clone();
+        let link = links.iter().find(|l| self.was_followed(l)).or(links.first())?.clone();
         Some((self.source_of(&link)?, link))
     }
 

@@ -111,7 +111,7 @@ impl Tailer {
                 }
             }
             let path = dir.join(name);
-            let by_inode = self.by_inode.contains_key(&(device, *inode)) || self.remembered.contains_key(inode);
+            let by_inode = self.by_inode.has(device, *inode) || self.remembered.contains_key(inode);
             if known.is_none() && !by_inode && !self.may_matter(&path) {
                 continue;
             }
@@ -345,8 +345,8 @@ impl Tailer {
                 }
             }
             Some(Watched::File(id)) => {
-                if let Some(file) = self.files.get_mut(&id).filter(|f| f.link_watch == Some(watch)) {
-                    file.link_watch = None;
+                if let Some(file) = self.files.get_mut(&id).filter(|f| f.aside.link_watch == Some(watch)) {
+                    file.aside.link_watch = None;
                 }
             }
             None => {}

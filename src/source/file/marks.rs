@@ -28,6 +28,8 @@ const MOST: usize = 32;
 pub(crate) struct Marks(Vec<(u64, u32)>);
 
 impl Marks {
+    pub(super) const NONE: Marks = Marks(Vec::new());
+
     /// As they stand in the stream's record: each 8 bytes of position, 4 of checksum, little-endian.
     pub(crate) fn encode(&self) -> Vec<u8> {
         self.0.iter().flat_map(|(at, crc)| at.to_le_bytes().into_iter().chain(crc.to_le_bytes())).collect()

@@ -60,6 +60,11 @@ impl Tailer {
         is_rotated_name(base, path) || self.links.target(base).is_some_and(|target| is_rotated_name(target, path))
     }
 
+    /// Whether a file of this path is, or was, followed.
+    pub(super) fn was_followed(&self, path: &Path) -> bool {
+        self.names(path).is_some() || self.remembered_paths.get(path).is_some() || self.seen_since.get(path).is_some()
+    }
+
     /// Since when a path is followed, ns since the Unix epoch: since a file was first seen there, or one of its source,
     /// where that was earlier; 0: it is not.
     pub(super) fn followed_since(&mut self, base: &Path) -> i64 {

@@ -10,6 +10,7 @@
 
 mod again;
 mod announce;
+mod aside;
 mod by_path;
 mod catch_up;
 mod compressed;

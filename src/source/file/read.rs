@@ -188,7 +188,7 @@ impl Tracked {
     }
 
     fn try_turn(&mut self, shared: &Shared, now: Instant) -> Result<Turn, Stop> {
-        (self.open_event, self.size_before) = (false, self.size);
+        (self.open_event, self.aside.size_before) = (false, self.size);
         let seen = self.open()?;
         match self.inflate()? {
             Inflated::Ready => {}
@@ -204,19 +204,19 @@ impl Tracked {
         if self.announced && self.head.len > 0 && !self.head.matches(&first_bytes(self.opened()?)?) {
             return Ok(self.truncated(size));
         }
-        if size != self.size || self.size == 0 {
-            self.grown = now;
+        if size != self.size || self.size == 0 || self.aside.grown.is_none() {
+            self.aside.grown = Some(now);
         }
         if size < self.scanned {
             self.scanned = self.pos;
         }
         self.size = size;
-        let end = self.drain_end.map_or(size, |d| d.min(size));
+        let end = self.aside.drain_end.map_or(size, |d| d.min(size));
         let mut budget = TURN_BYTES;
         if self.scanned >= end && modified_ns != self.modified_ns && !tail_agrees(self.opened()?, self.pos, &self.tail)? {
             return Ok(self.truncated(size));
         }
-        let Some(rules) = self.learn(&shared.sources[self.source].options)? else {
+        let Some(rules) = self.learn(&shared.sources[self.source()].options)? else {
             self.scanned = end;
             return Ok(Turn::Idle);
         };
@@ -230,7 +230,7 @@ impl Tracked {
             budget = budget.saturating_sub(self.scanned - before);
         }
         self.healthy();
-        if self.scanned < end || (self.packed.is_some() && self.drain_end.is_none() && !self.is_whole()) {
+        if self.scanned < end || (self.packed.is_some() && self.aside.drain_end.is_none() && !self.is_whole()) {
             return Ok(Turn::More);
         }
         self.modified_ns = modified_ns;
@@ -240,10 +240,10 @@ impl Tracked {
 
     /// How lines are found in the file; `None` while its first bytes do not tell yet.
     pub(crate) fn learn(&mut self, options: &FileOptions) -> io::Result<Option<Rules>> {
-        if self.rules.is_none() {
-            self.rules = rules_of(self.opened()?, options)?;
+        if self.aside.rules.is_none() {
+            self.aside.rules = rules_of(self.opened()?, options)?;
         }
-        Ok(self.rules)
+        Ok(self.aside.rules)
     }
 
     pub(super) fn opened(&self) -> io::Result<&File> {
@@ -266,7 +266,7 @@ impl Tracked {
 
     /// One read: advances `scanned`, and the position behind the last whole event.
     fn read_once(&mut self, shared: &Shared, rules: &Rules, end: u64) -> Result<(), Stop> {
-        let source = &shared.sources[self.source];
+        let source = &shared.sources[self.source()];
         let back = self.pos.min(Tail::MAX as u64);
         let left = (end - self.pos) as usize;
         let mut want = if left as u64 >= LONG { READ_BLOCK - back as usize } else { left };
@@ -389,7 +389,7 @@ impl Tracked {
     }
 
     pub(super) fn hand_over(&mut self, shared: &Shared, mut piece: Piece) -> Result<(), Stop> {
-        piece.flags.0 |= self.rules.map_or(0, |rules| rules.format.flags());
+        piece.flags.0 |= self.aside.rules.map_or(0, |rules| rules.format.flags());
         let grows = (self.head.len as usize) < Head::MAX && piece.end > u64::from(self.head.len);
         let grown_head = if grows || self.announced {
             let want = piece.end.min(Head::MAX as u64) as usize;
@@ -403,16 +403,16 @@ impl Tracked {
         } else {
             None
         };
-        let marked = piece.data.len() as u64 == piece.end - piece.start && self.marks.take(piece.start, &piece.lens, &piece.data);
+        let marked = piece.data.len() as u64 == piece.end - piece.start && self.aside.marks.take(piece.start, &piece.lens, &piece.data);
         let stream = match (&self.stream, grown_head) {
             (Some(stream), None) if !marked => stream.clone(),
             (Some(stream), grown) if !self.announced => {
-                let (head, resume) = (grown.unwrap_or(self.head), self.marks.encode());
+                let (head, resume) = (grown.unwrap_or(self.head), self.aside.marks.encode());
                 shared.producer.amend(stream, StreamSpec { head, resume, ..(*stream.spec()).clone() });
                 stream.clone()
             }
             (known, head) => {
-                let source = &shared.sources[self.source];
+                let source = &shared.sources[self.source()];
                 let first = &piece.data[..piece.first];
                 let first = &first[..first.len() - piece.flags.text().delimiter(first)];
                 // A continuation in a copy keeps the identity of the file that it was copied from.
@@ -427,7 +427,7 @@ impl Tracked {
                     generation: self.generation,
                     head: head.unwrap_or(self.head),
                     fields: source.fields_of(&self.path),
-                    resume: self.marks.encode(),
+                    resume: self.aside.marks.encode(),
                     seen_ms: announced.map_or_else(now_ms, |spec| spec.seen_ms),
                     ..StreamSpec::default()
                 };
@@ -468,17 +468,17 @@ impl Tracked {
     /// The file was truncated: what follows is a new generation. `size` is what it holds now.
     pub(super) fn truncated(&mut self, size: u64) -> Turn {
         self.counters.truncations.add(1);
-        self.former = Some(Box::new(Former {
+        self.aside.former = Some(Box::new(Former {
             stream: self.stream.take().inspect(|stream| stream.rest()),
             identity: self.identity,
             generation: self.generation,
             head: self.head,
-            marks: std::mem::take(&mut self.marks),
+            marks: std::mem::take(&mut self.aside.marks),
             pos: self.pos,
             tail: self.tail,
-            size: self.size_before.max(self.pos),
+            size: self.aside.size_before.max(self.pos),
         }));
-        let kept = match (&self.former, &self.file) {
+        let kept = match (&self.aside.former, &self.file) {
             (Some(was), Some(file)) => was.marks.kept(file, size, &was.head, was.pos).unwrap_or_default(),
             _ => Default::default(),
         };
@@ -493,9 +493,9 @@ impl Tracked {
         self.announced = false;
         self.generation += 1;
         self.head = Head::default();
-        (self.pos, self.scanned, self.tail, self.rules) = (kept.0, kept.0, kept.1, None);
+        (self.pos, self.scanned, self.tail, self.aside.rules) = (kept.0, kept.0, kept.1, None);
         self.size = 0;
-        self.drain_end = self.drain_end.map(|_| size);
+        self.aside.drain_end = self.aside.drain_end.map(|_| size);
         Turn::Truncated
     }
 }

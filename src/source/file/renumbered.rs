@@ -42,15 +42,13 @@ impl Tailer {
             let before = std::mem::replace(&mut file.identity, look.identity);
             file.close();
             file.at = Some(path.into());
-            file.moved = None;
+            file.aside.moved = None;
             if let Some(stream) = &file.stream {
                 let spec = stream.spec();
                 self.shared.producer.amend(stream, StreamSpec { file: Some(look.identity), ..(*spec).clone() });
             }
-            if self.by_inode.get(&(before.device, before.inode)) == Some(&id) {
-                self.by_inode.remove(&(before.device, before.inode));
-            }
-            self.by_inode.insert((look.identity.device, look.identity.inode), id);
+            self.by_inode.remove(&before, id);
+            self.by_inode.insert(&look.identity, id);
             tracing::info!("{} has other numbers than before (a remount?), but holds what was read of it: going on", path.display());
             self.name(path, id);
             self.activate(id);

@@ -81,8 +81,8 @@ impl Tailer {
         }
         let first_path = if reused { path } else { &spec.path };
         let counters = self.shared.sources[source].counters.clone();
-        let mut tracked = Tracked::new(source, counters, first_path, path, look, now);
-        tracked.moved = (*tracked.path != *path).then_some(now);
+        let mut tracked = Tracked::new(source, counters, first_path, path, look);
+        tracked.aside.moved = (*tracked.path != *path).then_some(now);
         let mut former = None;
         match place {
             Place::On(position) => {

@@ -1,7 +1,7 @@
 //! The tailer: all files of all sources, driven step by step by the reader thread (and by tests).
 
 use super::again::Again;
-use super::by_path::{ByPath, Few, Names};
+use super::by_path::{ByInode, ByPath, Few, Names};
 use super::catch_up::CatchUp;
 use super::counters::Counters;
 use super::discover::NotFollowed;
@@ -17,7 +17,7 @@ use super::read::{Shared, Source, Turn};
 use super::tracked::{FileId, Tracked};
 use super::watch::Watcher;
 use super::{FileOptions, SourceError};
-use crate::queue::{Head, LostUnread, Position, Producer, Stream, now_ms};
+use crate::queue::{FileIdentity, Head, LostUnread, Position, Producer, Stream, StreamSpec, now_ms};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,6 +38,11 @@ pub(crate) const ROUND: Duration = Duration::from_millis(20);
 /// Most open files; beyond, those that were quiet longest are closed and opened again on activity. A thousand busy ones
 /// stay open.
 const MAX_OPEN: usize = 1536;
+
+/// When a stream's file was first seen, ns since the Unix epoch.
+fn seen_at(spec: &StreamSpec, file: &FileIdentity) -> i64 {
+    if spec.seen_ms > 0 { seen_ns(spec.seen_ms) } else { file.born_ns }
+}
 
 /// How many files may be open under a limit of `descriptors`: at most half of them, since the queue, which must be
 /// able to write what is read, and the sinks need some too.
@@ -106,7 +111,7 @@ pub(crate) struct Tailer {
     pub(crate) files: HashMap<FileId, Box<Tracked>>,
     next_id: FileId,
     /// Followed files by inode; the device tells apart those of several file systems.
-    pub(crate) by_inode: HashMap<(u64, u64), FileId>,
+    pub(crate) by_inode: ByInode,
     pub(crate) dirs: HashMap<PathBuf, Dir>,
     pub(crate) links: Links,
     pub(crate) polling: Polling,
@@ -114,7 +119,8 @@ pub(crate) struct Tailer {
     pub(crate) watcher: Watcher,
     /// Remembered streams by inode.
     pub(crate) remembered: HashMap<u64, Few<Arc<Stream>>>,
-    /// Since when each path is followed, ns since the Unix epoch; where that is not known, the birth of its oldest file.
+    /// Since when a path is followed that no source matches any more, or that was followed before its source, ns since the
+    /// Unix epoch; where that is not known, the birth of its oldest file.
     pub(crate) seen_since: ByPath<i64>,
     /// The same for paths that differ in numbers only.
     pub(crate) seen_shapes: HashMap<PathBuf, i64>,
@@ -200,20 +206,27 @@ impl Tailer {
                     *since = seen_ns(spec.seen_ms).min(*since);
                 }
             }
-            let seen = if spec.seen_ms > 0 { seen_ns(spec.seen_ms) } else { file.born_ns };
-            let since = seen_since.get_or_insert_with(&spec.path, || seen);
-            *since = seen.min(*since);
+            let seen = seen_at(&spec, &file);
             let since = seen_shapes.entry(name_shape(&spec.path)).or_insert(seen);
             *since = seen.min(*since);
             remembered.entry(file.inode).or_default().push(stream.clone());
             remembered_paths.get_or_insert_with(&spec.path, Few::default).push(stream);
+        }
+        for spec in remembered.values().flatten().map(|s| s.spec()) {
+            let Some(file) = spec.file else { continue };
+            let source = globs.iter().position(|g| g.matches(&spec.path));
+            let seen = seen_at(&spec, &file);
+            if source.is_none_or(|source| seen < source_since[source]) {
+                let since = seen_since.get_or_insert_with(&spec.path, || seen);
+                *since = seen.min(*since);
+            }
         }
         Ok(Tailer {
             shared: Shared { producer, agent_id, sources },
             globs,
             files: HashMap::new(),
             next_id: 0,
-            by_inode: HashMap::new(),
+            by_inode: ByInode::default(),
             dirs: HashMap::new(),
             links: Links::default(),
             polling: Polling::default(),
@@ -274,19 +287,21 @@ impl Tailer {
         let id = self.next_id;
         if self.draining {
             let size = || file.at.as_ref().and_then(|at| std::fs::metadata(at).ok()).map(|m| m.len());
-            file.drain_end = if file.packed.is_some() { Some(file.pos) } else { size() };
+            file.aside.drain_end = if file.packed.is_some() { Some(file.pos) } else { size() };
         }
-        let seen = seen_ns(now_ms()).max(self.source_since[file.source]);
-        self.seen_since.get_or_insert_with(&file.path, || seen);
+        let seen = seen_ns(now_ms()).max(self.source_since[file.source()]);
+        if self.source_of(&file.path).is_none_or(|source| seen < self.source_since[source]) {
+            self.seen_since.get_or_insert_with(&file.path, || seen);
+        }
         self.seen_shapes.entry(name_shape(&file.path)).or_insert(seen);
         self.next_id += 1;
         if file.stream.is_none() {
             self.unannounced.push(id);
         }
-        self.by_inode.insert((file.identity.device, file.identity.inode), id);
+        self.by_inode.insert(&file.identity, id);
         file.rest();
+        self.horizon.came(id, &file.path);
         self.files.insert(id, Box::new(file));
-        self.horizon.moved(id);
         self.activate(id);
         id
     }
@@ -304,17 +319,14 @@ impl Tailer {
                 self.activate(next);
             }
         }
-        if let Some(watch) = file.link_watch {
+        if let Some(watch) = file.aside.link_watch {
             self.watched.remove(&watch);
             self.watcher.unwatch(watch);
         }
-        if let Some(deadline) = file.deadline {
+        if let Some(deadline) = file.aside.deadline {
             self.deadlines.remove(&(deadline, id));
         }
-        let key = (file.identity.device, file.identity.inode);
-        if self.by_inode.get(&key) == Some(&id) {
-            self.by_inode.remove(&key);
-        }
+        self.by_inode.remove(&file.identity, id);
     }
 
     /// Gives a file a turn in this or the next round; `false` where it waits for one already.
@@ -328,7 +340,7 @@ impl Tailer {
     /// Has a file have a turn at `due`, whatever comes until then.
     pub(crate) fn look_again(&mut self, id: FileId, due: Instant) {
         let Some(file) = self.files.get_mut(&id) else { return };
-        if let Some(old) = file.deadline.replace(due) {
+        if let Some(old) = file.aside.deadline.replace(due) {
             self.deadlines.remove(&(old, id));
         }
         self.deadlines.insert((due, id));
@@ -348,7 +360,7 @@ impl Tailer {
         while let Some(&(at, id)) = self.deadlines.first().filter(|(at, _)| *at <= now) {
             self.deadlines.remove(&(at, id));
             if let Some(file) = self.files.get_mut(&id) {
-                file.deadline = None;
+                file.aside.set_deadline(None);
             }
             self.activate(id);
         }
@@ -391,13 +403,17 @@ impl Tailer {
     fn take_turn(&mut self, id: FileId, now: Instant) -> Turn {
         let Some(file) = self.files.get_mut(&id) else { return Turn::Idle };
         file.queued = false;
+        if self.draining && file.aside.drain_end.is_none() {
+            // It was read to its end when the drain began, and what is written since belongs to the next start.
+            return Turn::Idle;
+        }
         if file.packed.is_some() && *self.inflating.get_or_insert(id) != id {
             self.inflate_next.push_back(id);
             return Turn::Idle;
         }
-        let (was_open, old) = (file.file.is_some(), file.deadline.take());
+        let (was_open, old) = (file.file.is_some(), file.aside.take_deadline());
         let turn = file.turn(&self.shared, now);
-        let mut deadline = file.deadline.take();
+        let mut deadline = file.aside.take_deadline();
         let opened = !was_open && file.file.is_some();
         match turn {
             Turn::More | Turn::Blocked => {
@@ -409,16 +425,17 @@ impl Tailer {
         }
         if turn == Turn::Idle
             && deadline.is_none()
-            && let Some(since) = file.moved
+            && let Some(since) = file.aside.moved
         {
-            let quiet = since.max(file.grown) + MOVED_QUIET;
+            let quiet = file.aside.grown.map_or(since, |grown| grown.max(since)) + MOVED_QUIET;
             if now < quiet && file.file.is_some() {
                 deadline = Some(quiet);
             } else {
                 file.close();
             }
         }
-        file.deadline = deadline;
+        file.aside.set_deadline(deadline);
+        file.rest();
         let finished = file.at.is_none() && file.file.is_none() && turn == Turn::Idle;
         if let Some(old) = old {
             self.deadlines.remove(&(old, id));
@@ -508,8 +525,9 @@ impl Tailer {
         let (files, inflating, next) = (&self.files, self.inflating, &self.inflate_next);
         catch_up.ends.retain(|id, (generation, end)| {
             // An incomplete last line is waited for until its quiet time is over; a lone CR has none.
-            let rests =
-                |f: &Tracked| !f.queued && f.deadline.is_none() && f.failed.is_none() && inflating != Some(*id) && !next.contains(id);
+            let rests = |f: &Tracked| {
+                !f.queued && f.aside.deadline.is_none() && f.aside.failed.is_none() && inflating != Some(*id) && !next.contains(id)
+            };
             files.get(id).is_some_and(|f| f.generation == *generation && f.pos < *end && !(rests(f) && f.scanned >= (*end).min(f.size)))
         });
         let number = catch_up.number;
@@ -538,8 +556,9 @@ impl Tailer {
                     (None, Some(at)) => std::fs::metadata(at).map(|m| m.len()),
                     (None, None) => Ok(file.size),
                 };
-                file.drain_end = Some(size.unwrap_or(file.size));
-                if file.drain_end > Some(file.scanned) || file.open_event {
+                let size = size.unwrap_or(file.size);
+                if size > file.scanned || file.open_event {
+                    file.aside.drain_end = Some(size);
                     self.activate(id);
                 }
             }
@@ -550,7 +569,7 @@ impl Tailer {
     pub(crate) fn drained(&self) -> bool {
         self.active.is_empty()
             && !self.undecided
-            && self.files.values().all(|f| !f.open_event && f.drain_end.is_none_or(|end| f.scanned >= end))
+            && self.files.values().all(|f| !f.open_event && f.aside.drain_end.is_none_or(|end| f.scanned >= end))
     }
 }
 

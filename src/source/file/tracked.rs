@@ -1,8 +1,8 @@
 //! One followed file: where it stands and how it is opened. No bytes of it are kept in memory.
 
+use super::aside::Seldom;
 use super::compressed::Packed;
 use super::counters::Counters;
-use super::lines::Rules;
 use super::marks::Marks;
 use crate::queue::{FileIdentity, Head, Stream, Tail};
 use std::fs::{File, Metadata};
@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Instant, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 /// Number of a followed file within the tailer.
 pub(crate) type FileId = usize;
@@ -91,104 +91,77 @@ pub(crate) struct Former {
     pub(crate) size: u64,
 }
 
-/// A followed file.
+/// A followed file. What most of them need not have is [`super::aside::Aside`].
 #[derive(Debug)]
 pub(crate) struct Tracked {
-    /// Index of the source it belongs to.
-    pub(crate) source: usize,
+    source: u32,
+    pub(crate) generation: u32,
     /// Path under which it was first matched; goes into the stream.
     pub(crate) path: Arc<Path>,
     /// Where it is now, in one memory with `path` where that is the same; `None` when no listed directory has it.
     pub(crate) at: Option<Arc<Path>>,
     pub(crate) identity: FileIdentity,
     pub(crate) file: Option<File>,
-    pub(crate) stream: Option<Arc<Stream>>,
     /// The queue knows the stream, but not its key: no event of it was handed over yet.
     pub(crate) announced: bool,
-    pub(crate) generation: u32,
+    /// It waits for its turn.
+    pub(crate) queued: bool,
+    /// It had a turn since the last search for files to close.
+    pub(crate) used: bool,
+    /// Whole lines are read whose event may go on; it waits for its quiet time.
+    pub(crate) open_event: bool,
+    pub(crate) stream: Option<Arc<Stream>>,
     pub(crate) head: Head,
-    /// Of an open file; those of others stand in the stream's record: see [`Tracked::known_marks`].
-    pub(crate) marks: Marks,
     /// All bytes before are handed over (or deliberately skipped).
     pub(crate) pos: u64,
     /// The bytes before `pos`.
     pub(crate) tail: Tail,
-    /// How its lines are found, once its first bytes have told.
-    pub(crate) rules: Option<Rules>,
     /// There is no whole event in `pos..scanned`.
     pub(crate) scanned: u64,
     /// Size and time of change at the last look.
     pub(crate) size: u64,
     pub(crate) modified_ns: i64,
-    /// Size at the turn before: in this one, the bytes may turn out to be those of another generation.
-    pub(crate) size_before: u64,
-    /// When it was last seen to grow.
-    pub(crate) grown: Instant,
-    /// When it wants to be looked at even without a hint.
-    pub(crate) deadline: Option<Instant>,
-    /// It waits for its turn.
-    pub(crate) queued: bool,
-    /// It had a turn since the last search for files to close.
-    pub(crate) used: bool,
-    /// Since when it has another name than `path`, or none.
-    pub(crate) moved: Option<Instant>,
-    /// The kind of the last failure, said once.
-    pub(crate) failed: Option<io::ErrorKind>,
-    /// Whole lines are read whose event may go on; it waits for its quiet time.
-    pub(crate) open_event: bool,
-    /// Draining: read to here and no further.
-    pub(crate) drain_end: Option<u64>,
-    /// Set by a truncation until the tailer has looked for a copy.
-    pub(crate) former: Option<Box<Former>>,
-    /// Shape of the suffix and birth of the oldest known copy that rotation by copy and truncate made of it.
-    pub(crate) copies: Option<Box<(Vec<u8>, i64)>>,
-    /// The watch on the target of the link by which it is followed.
-    pub(crate) link_watch: Option<i32>,
-    /// Set where the file is compressed: then sizes and positions are those of its content.
-    pub(crate) packed: Option<Box<Packed>>,
     /// What this file adds to the gauge of unread bytes.
     unread: u64,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) aside: Seldom,
+    /// Set where the file is compressed: then sizes and positions are those of its content.
+    pub(crate) packed: Option<Box<Packed>>,
 }
 
 impl Tracked {
-    pub(crate) fn new(source: usize, counters: Arc<Counters>, path: &Path, at: &Path, look: &Look, now: Instant) -> Tracked {
+    pub(crate) fn new(source: usize, counters: Arc<Counters>, path: &Path, at: &Path, look: &Look) -> Tracked {
         counters.files.add(1);
         let first: Arc<Path> = path.into();
         let at = if at == path { first.clone() } else { at.into() };
         Tracked {
-            source,
+            source: source as u32,
+            generation: 0,
             path: first,
             at: Some(at),
             identity: look.identity,
             file: None,
-            stream: None,
             announced: false,
-            generation: 0,
-            head: Head::default(),
-            marks: Marks::default(),
-            pos: 0,
-            tail: Tail::default(),
-            rules: None,
-            scanned: 0,
-            size: look.size,
-            size_before: look.size,
-            modified_ns: 0,
-            grown: now,
-            deadline: None,
             queued: false,
             used: false,
-            moved: None,
-            failed: None,
             open_event: false,
-            drain_end: None,
-            former: None,
-            copies: None,
-            link_watch: None,
-            packed: None,
+            stream: None,
+            head: Head::default(),
+            pos: 0,
+            tail: Tail::default(),
+            scanned: 0,
+            size: look.size,
+            modified_ns: 0,
             unread: 0,
             counters,
+            aside: Seldom::default(),
+            packed: None,
         }
+    }
+
+    /// Index of the source it belongs to.
+    pub(crate) fn source(&self) -> usize {
+        self.source as usize
     }
 
     /// Goes on at `pos`, behind the bytes of `tail`.
@@ -221,7 +194,7 @@ impl Tracked {
             self.counters.open_files.add(1);
             if let Some(stream) = &self.stream {
                 stream.wake();
-                self.marks = Marks::decode(&stream.spec().resume);
+                self.aside.marks = Marks::decode(&stream.spec().resume);
             }
             return Ok(Some(meta).filter(|_| self.packed.is_none()));
         }
@@ -234,15 +207,24 @@ impl Tracked {
         }
         if self.file.take().is_some() {
             self.counters.open_files.sub(1);
-            self.marks = Marks::default();
             self.rest();
         }
     }
 
-    /// While it is not open, what is known of its stream takes little memory.
-    pub(crate) fn rest(&self) {
-        if let (None, Some(stream)) = (&self.file, &self.stream) {
-            stream.rest();
+    /// While it is not open, what is known of it and of its stream takes little memory.
+    pub(crate) fn rest(&mut self) {
+        if self.file.is_some() {
+            return;
+        }
+        self.aside.closed();
+        if let Some(stream) = &self.stream {
+            let path = stream.rest_at(&self.path);
+            if let Some(path) = path.filter(|path| !Arc::ptr_eq(path, &self.path)) {
+                if self.at.as_ref().is_some_and(|at| Arc::ptr_eq(at, &self.path)) {
+                    self.at = Some(path.clone());
+                }
+                self.path = path;
+            }
         }
     }
 
@@ -250,7 +232,7 @@ impl Tracked {
     pub(crate) fn known_marks(&self) -> Marks {
         match (&self.file, &self.stream) {
             (None, Some(stream)) => Marks::decode(&stream.spec().resume),
-            _ => self.marks.clone(),
+            _ => self.aside.marks.clone(),
         }
     }
 
@@ -261,8 +243,8 @@ impl Tracked {
 
     /// A failure, said once for each kind in a row.
     pub(crate) fn fail(&mut self, doing: &str, error: &io::Error) {
-        if self.failed != Some(error.kind()) {
-            self.failed = Some(error.kind());
+        if self.aside.failed != Some(error.kind()) {
+            self.aside.failed = Some(error.kind());
             use rustix::io::Errno;
             if matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE)) {
                 // It is the same for all files: said once.
@@ -289,7 +271,7 @@ impl Tracked {
     }
 
     pub(crate) fn healthy(&mut self) {
-        if self.failed.take().is_some() {
+        if self.aside.failed.take().is_some() {
             tracing::info!("{} can be read again, going on at byte {}", self.place().display(), self.pos);
             self.counters.set_error("");
         }
@@ -327,6 +309,6 @@ mod tests {
 
     #[test]
     fn a_hundred_thousand_files_take_little() {
-        assert!(std::mem::size_of::<Tracked>() <= 344, "{}", std::mem::size_of::<Tracked>());
+        assert!(std::mem::size_of::<Tracked>() <= 168, "{}", std::mem::size_of::<Tracked>());
     }
 }

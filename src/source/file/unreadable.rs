@@ -4,7 +4,7 @@ use super::discover::Reason;
 use super::globs::is_unreadable;
 use super::tailer::Tailer;
 use super::tracked::Look;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 impl Tailer {
     /// Whether `path` may be a generation of a followed file, in a form that cannot be read.
@@ -21,8 +21,10 @@ impl Tailer {
         if self.globs.iter().any(|g| g.excludes(path)) {
             return;
         }
-        let since = self.originals(path).into_iter().find(|o| self.seen_since.get(o).is_some_and(|born| *born <= look.modified_ns));
-        let Some((original, source)) = since.and_then(|o| Some((self.source_of(&o)?, o))).map(|(s, o)| (o, s)) else { return };
+        let originals = self.originals(path);
+        let mut ours = |o: &PathBuf| self.was_followed(o) && (1..=look.modified_ns).contains(&self.followed_since(o));
+        let original = originals.into_iter().find(|o| ours(o));
+        let Some((original, source)) = original.and_then(|o| Some((self.source_of(&o)?, o))).map(|(s, o)| (o, s)) else { return };
         self.shared.sources[source].counters.unreadable_generations.add(1);
         let form = path.extension().unwrap_or_default().to_string_lossy().into_owned();
         self.say_once(format!(

@@ -9,9 +9,11 @@ use std::time::Duration;
 /// The tailer believes that all files had other devices: as after a remount.
 fn remount(rig: &mut Rig) {
     let tailer = rig.tailer();
-    let known: Vec<_> = tailer.by_inode.drain().collect();
-    tailer.by_inode.extend(known.into_iter().map(|((device, inode), id)| ((device ^ 0x77, inode), id)));
-    tailer.files.values_mut().for_each(|f| f.identity.device ^= 0x77);
+    tailer.by_inode.clear();
+    for (id, file) in &mut tailer.files {
+        file.identity.device ^= 0x77;
+        tailer.by_inode.insert(&file.identity, *id);
+    }
     let now = rig.now;
     rig.tailer().full_scan_due = now;
     rig.tailer().scan(now);
