@@ -104,8 +104,8 @@ impl Tailer {
             if known.is_some() {
                 seen.insert(Names::key(name));
                 let trusted = hinted && !full && *inode != 0;
-                let is_it = |f: &Box<Tracked>| f.identity.inode == *inode && f.identity.device == device && f.at.is_some();
-                if trusted && known.is_some_and(is_it) {
+                let is_it = |f: &Tracked| f.identity.inode == *inode && f.identity.device == device && f.at.is_some();
+                if trusted && known.is_some_and(|f| is_it(f)) {
                     // The kernel would have hinted at a change.
                     continue;
                 }
