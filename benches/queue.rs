@@ -185,7 +185,17 @@ impl Lines {
             let flags = RunFlags(RunFlags::UTF8 | RunFlags::JSON_CLEAN);
             let (lens, count) = (self.lens.clone(), self.count);
             queue
-                .append(Block { stream: stream.clone(), source_start: *at, source_end: end, count, lens, data, flags, tail })
+                .append(Block {
+                    stream: stream.clone(),
+                    source_start: *at,
+                    source_end: end,
+                    count,
+                    lens,
+                    data,
+                    flags,
+                    tail,
+                    filtered: Vec::new(),
+                })
                 .expect("the queue takes it");
             *at = end;
         }

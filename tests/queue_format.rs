@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 use forebay::queue::{
-    BatchKind, Block, Compression, Consumer, FileIdentity, Head, Limits, Overwriting, Producer, Queue, QueueOptions, Reset, ResetTo,
-    RunFlags, Stream, StreamSpec, Subscription, Tail, put_varint,
+    BatchKind, Block, Compression, Consumer, FileIdentity, Filtered, Head, Limits, Overwriting, Producer, Queue, QueueOptions, Reset,
+    ResetTo, RunFlags, Stream, StreamSpec, Subscription, Tail, put_varint,
 };
 use std::collections::BTreeMap;
 use std::fs;
@@ -53,6 +53,7 @@ struct StreamRecord {
     partition: u32,
     spec: StreamSpec,
     end: u64,
+    rules: Vec<(String, u64, u64)>,
 }
 
 fn stream_record(fields: &mut Fields<'_>) -> StreamRecord {
@@ -67,11 +68,15 @@ fn stream_record(fields: &mut Fields<'_>) -> StreamRecord {
     let resume = if f.0.is_empty() { Vec::new() } else { f.bytes().to_vec() };
     let seen_ms = if f.0.is_empty() { 0 } else { f.u64() };
     let gone_ms = if f.0.is_empty() { 0 } else { f.u64() };
+    let rules = if f.0.is_empty() { 0 } else { f.u32() };
+    let rules = (0..rules).map(|_| (f.text(), f.u64(), f.u64())).collect();
+    assert!(f.0.is_empty());
     StreamRecord {
         id,
         partition,
         spec: StreamSpec { key, source, topic, path, file: is_file.then_some(file), generation, head, fields, resume, seen_ms, gone_ms },
         end,
+        rules,
     }
 }
 
@@ -86,6 +91,22 @@ struct Parsed {
     /// Base offset → position of the write.
     positions: BTreeMap<u64, u64>,
     end: u64,
+    /// What chains before the queue have made, by offset: bytes of the source that the event covers, and the kind of what is stored.
+    made: BTreeMap<u64, (u64, u64)>,
+    /// Sums of what was filtered before the queue, by stream and rule.
+    filtered: BTreeMap<(u64, u32), (u64, u64)>,
+}
+
+fn number(lens: &mut Fields<'_>) -> u64 {
+    let (mut value, mut shift) = (0, 0);
+    loop {
+        let byte = lens.int(1) as u64;
+        value |= (byte & 127) << shift;
+        shift += 7;
+        if byte < 128 {
+            return value;
+        }
+    }
 }
 
 fn segment(path: &Path, queue: &str, parsed: &mut Parsed) {
@@ -146,31 +167,45 @@ fn segment(path: &Path, queue: &str, parsed: &mut Parsed) {
                 .collect();
             let lens_total = entries.iter().map(|e| e.4).sum();
             let (mut lens, mut data) = (Fields(&payload[..lens_total]), Fields(&payload[lens_total..]));
-            let mut offset = base_offset;
+            let (mut offset, mut told_of) = (base_offset, None);
             for (stream, start, end, n, lens_len, data_len, flags, tail_len, tail_crc) in entries {
                 assert!(parsed.streams.contains_key(&stream), "a stream is told of before its first run");
+                assert!(told_of.take().is_none_or(|of| of == stream), "what was filtered is told before a run of its stream");
+                if flags == 512 {
+                    assert_eq!((n, lens_len, data_len, tail_crc), (0, 0, 0, 0));
+                    assert!((tail_len as usize) < parsed.streams[&stream].rules.len(), "the rule has a name");
+                    parsed.filtered.insert((stream, tail_len), (start, end));
+                    told_of = Some(stream);
+                    continue;
+                }
                 let (mut lens, run) = (Fields(lens.take(lens_len)), data.take(data_len));
                 let (mut events, mut at) = (Fields(run), start);
                 for _ in 0..n {
-                    let (mut len, mut shift) = (0usize, 0);
-                    loop {
-                        let byte = lens.int(1) as usize;
-                        len |= (byte & 127) << shift;
-                        shift += 7;
-                        if byte < 128 {
-                            break;
-                        }
+                    if flags & 128 != 0 {
+                        let (gap, covers, len) = (number(&mut lens), number(&mut lens), number(&mut lens));
+                        at += gap;
+                        parsed.made.insert(offset, (covers, len & 3));
+                        parsed.events.push((offset, stream, at, events.take((len >> 2) as usize).to_vec()));
+                        (offset, at) = (offset + 1, at + covers);
+                        continue;
                     }
+                    let len = number(&mut lens) as usize;
                     parsed.events.push((offset, stream, at, events.take(len).to_vec()));
                     (offset, at) = (offset + 1, at + len as u64);
                 }
                 assert!(lens.0.is_empty() && events.0.is_empty());
-                assert_eq!((at, flags & 2), (end, 2));
+                assert!(at <= end && flags & 2 == 2);
+                if flags & 128 != 0 {
+                    // Its source alone has the bytes of the tail.
+                    continue;
+                }
+                assert_eq!(at, end);
                 let tail_len = tail_len as usize;
                 assert!(tail_len <= 256 && tail_len <= run.len());
                 assert_eq!(tail_crc, crc(&[&run[run.len() - tail_len..]]));
             }
             assert!(lens.0.is_empty() && data.0.is_empty());
+            assert_eq!(told_of, None);
             assert_eq!(offset, base_offset + u64::from(count));
             parsed.positions.insert(base_offset, at);
             write = None;
@@ -230,6 +265,7 @@ fn block(stream: &Arc<Stream>, start: u64, events: &[Vec<u8>]) -> Block {
         tail: Tail::of(&data),
         data: Bytes::from(data),
         flags: RunFlags(RunFlags::UTF8),
+        filtered: Vec::new(),
     }
 }
 
@@ -423,6 +459,61 @@ fn the_document_alone_suffices_to_read_what_sinks_have_left_out() {
     drop((queue, consumer));
     drop(open());
     assert_eq!(read(), [(1, vec![], batches)]);
+}
+
+#[test]
+fn the_document_alone_suffices_to_read_what_went_through_a_chain_before_the_queue() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Queue::open(QueueOptions { dir: dir.path().into(), ..QueueOptions::default() }, &["logs".into()]).unwrap();
+    let queue = open();
+    let file = Some(FileIdentity { device: 8, inode: 7, born_ns: 1 });
+    let spec = StreamSpec { key: 5 << 70, source: "app".into(), topic: "logs".into(), path: "/a".into(), file, ..StreamSpec::default() };
+    let stream = queue.declare(spec);
+    let filtered = |name: &str, events, bytes| Filtered { rule: stream.rule(name), events, bytes };
+    let source = b"drop me\nas read\n4711\nlevel=info\ndrop me\n";
+    // 8 bytes filtered; as read; another text; a document; 8 bytes filtered.
+    let (text, document) = (&b"[card]"[..], &br#"{"log":{"level":"info"}}"#[..]);
+    let mut lens = Vec::new();
+    for number in [8, 8, 8 << 2, 0, 5, (text.len() as u32) << 2 | 1, 0, 11, (document.len() as u32) << 2 | 2] {
+        put_varint(&mut lens, number);
+    }
+    let block = |start: u64, end: u64, count, lens: &[u8], data: Vec<u8>, filtered| Block {
+        stream: stream.clone(),
+        source_start: start,
+        source_end: end,
+        count,
+        lens: Bytes::copy_from_slice(lens),
+        data: Bytes::from(data),
+        flags: RunFlags(RunFlags::UTF8 | RunFlags::PROCESSED),
+        tail: Tail::of(source),
+        filtered,
+    };
+    let data = [b"as read\n", text, document].concat();
+    queue.append(block(0, 40, 3, &lens, data, vec![filtered("drop (1)", 2, 16)])).unwrap();
+    assert!(queue.flush(LONG));
+    let all = vec![filtered("drop (1)", 3, 24), filtered("sample (2)", 1, 5)];
+    queue.append(block(40, 53, 0, &[], Vec::new(), all)).unwrap();
+    assert!(queue.flush(LONG));
+    let uuid = format!("{:032x}", queue.uuid());
+    queue.close();
+    let mut parsed = Parsed::default();
+    let mut paths: Vec<_> = fs::read_dir(dir.path().join("topics/logs/0")).unwrap().map(|e| e.unwrap().path()).collect();
+    paths.retain(|p| p.extension().is_some_and(|e| e == "seg"));
+    assert_eq!(paths.len(), 1);
+    segment(&paths[0], &uuid, &mut parsed);
+    let expected = [(0, 1, 8, b"as read\n".to_vec()), (1, 1, 16, text.to_vec()), (2, 1, 21, document.to_vec())];
+    assert_eq!(parsed.events, expected);
+    assert_eq!(parsed.made.into_values().collect::<Vec<_>>(), [(8, 0), (5, 1), (11, 2)]);
+    assert_eq!(parsed.filtered, BTreeMap::from([((1, 0), (3, 24)), ((1, 1), (1, 5))]));
+    let newest = ["streams-0.snap", "streams-1.snap"].iter().filter_map(|n| snapshot(&dir.path().join(n))).max_by_key(|s| s.0).unwrap();
+    assert_eq!(newest.2[0].rules, [("drop (1)".to_string(), 3, 24), ("sample (2)".to_string(), 1, 5)]);
+    assert_eq!(newest.2[0].end, 53);
+    // And the program itself goes on from there.
+    drop(queue);
+    let stream = open().streams()[0].clone();
+    assert_eq!(stream.durable().end, 53);
+    let sums: Vec<_> = stream.filtered().into_iter().map(|rule| (rule.name, rule.events, rule.bytes)).collect();
+    assert_eq!(sums, newest.2[0].rules);
 }
 
 #[test]

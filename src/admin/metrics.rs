@@ -12,7 +12,7 @@ pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 /// A family of a status part `T`: name, help, value. A name that ends in `_total` is a counter.
 type Row<T> = (&'static str, &'static str, fn(&T) -> f64);
 
-const SOURCE: [Row<SourceStatus>; 17] = [
+const SOURCE: [Row<SourceStatus>; 19] = [
     ("files", "Files that are followed.", |s| s.files as f64),
     ("open_files", "Files that are open.", |s| s.open_files as f64),
     ("read_bytes_total", "Bytes taken.", |s| s.read_bytes as f64),
@@ -29,6 +29,8 @@ const SOURCE: [Row<SourceStatus>; 17] = [
     ("refused_requests_total", "Requests answered with an error.", |s| s.refused_requests as f64),
     ("dropped_events_total", "Events known to be dropped on their way in.", |s| s.dropped_events as f64),
     ("connections", "Connections that are open.", |s| s.connections as f64),
+    ("filtered_total", "Events that the chain before the queue left out.", |s| s.filtered as f64),
+    ("process_failures_total", "Failures of processors before the queue at events that went on.", |s| s.process_failures as f64),
     ("error", "1 while there is an error; its words are in /status.", |s| f64::from(u8::from(!s.last_error.is_empty()))),
 ];
 
@@ -113,6 +115,14 @@ pub(crate) fn render(status: &Status) -> String {
     let kinds: Vec<_> = status.sources.iter().map(|(name, s)| (labels(&[("source", name), ("kind", &s.kind)]), 1.0)).collect();
     family(&mut page, "forebay_source_info", "Kind of the source.", kinds);
     rows(&mut page, "forebay_source_", &SOURCE, &sources);
+    let by_step = |(name, s): (&String, &SourceStatus)| {
+        let row = |(step, events): (&String, &u64)| (labels(&[("source", name), ("step", step)]), *events as f64);
+        s.filtered_by.iter().map(row).collect::<Vec<_>>()
+    };
+    let by_step: Vec<_> = status.sources.iter().flat_map(by_step).collect();
+    if !by_step.is_empty() {
+        family(&mut page, "forebay_source_filtered_by_total", "Events that one processor before the queue left out.", by_step);
+    }
     let ends: Vec<_> = sources.iter().filter_map(|(labels, s)| Some((labels.as_str(), s.seconds_to_loss?))).collect();
     if !ends.is_empty() {
         let help = "Until rotation deletes bytes that will not be read by then, as far as can be foreseen; absent while none is expected.";
@@ -263,6 +273,9 @@ mod tests {
             refused_requests: 111,
             dropped_events: 112,
             connections: 113,
+            filtered: 117,
+            filtered_by: BTreeMap::from([("drop (1)".into(), 118)]),
+            process_failures: 119,
             seconds_to_loss: Some(41.5),
             last_error: "no".into(),
         };
@@ -425,7 +438,7 @@ mod tests {
         let samples = parse(&render(&status)).unwrap();
         let mut expected = vec![602.0, 603.0, 806.0];
         numbers(&serde_json::to_value(&status).unwrap(), &mut expected);
-        assert_eq!(expected.len(), 3 + 2 + 17 + 7 + 7 + 5 + 17 + 4 + 3);
+        assert_eq!(expected.len(), 3 + 2 + 20 + 7 + 7 + 5 + 17 + 4 + 3);
         for number in expected {
             assert_eq!(samples.values().filter(|v| **v == number).count(), 1, "{number}");
         }
@@ -438,6 +451,7 @@ mod tests {
             (r#"forebay_build_info{version="0.1.0"}"#, 1.0),
             (r#"forebay_source_read_bytes_total{source="app"}"#, 103.0),
             (r#"forebay_source_error{source="app"}"#, 1.0),
+            (r#"forebay_source_filtered_by_total{source="app",step="drop (1)"}"#, 118.0),
             (r#"forebay_queue_disk_bytes"#, 201.0),
             (r#"forebay_queue_state{state="ok"}"#, 0.0),
             (r#"forebay_queue_state{state="full"}"#, 1.0),

@@ -66,6 +66,15 @@ pub struct SourceStatus {
     pub dropped_events: u64,
     /// Connections that are open.
     pub connections: u64,
+    /// Events that the chain before the queue has filtered since the start.
+    #[serde(default)]
+    pub filtered: u64,
+    /// The same by processor, such as `drop (2)`.
+    #[serde(default)]
+    pub filtered_by: BTreeMap<String, u64>,
+    /// Failures of its processors at events that went on all the same.
+    #[serde(default)]
+    pub process_failures: u64,
     /// In how many seconds rotation will delete bytes that will not be read by then, as far as can be foreseen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds_to_loss: Option<f64>,

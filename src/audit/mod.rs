@@ -48,10 +48,22 @@ pub struct AuditedFile {
     pub lost: BTreeMap<String, u64>,
     /// Byte ranges (first, end) of what was gone before it was read.
     pub lost_ranges: Vec<(u64, u64)>,
+    /// Filtered before the queue, by rule. It is part of what each sink's books have as `filtered`.
+    #[serde(default)]
+    pub filtered: BTreeMap<String, FilteredBefore>,
     /// In no book: the equation does not hold without it.
     pub unexplained: u64,
     /// By sink.
     pub sinks: BTreeMap<String, SinkBooks>,
+}
+
+/// What a rule before the queue has filtered of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilteredBefore {
+    /// Events.
+    pub events: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
 }
 
 impl AuditedFile {
@@ -266,6 +278,12 @@ fn row(stream: &StreamBooks, newest: bool, finder: &mut Finder) -> AuditedFile {
         stream: (stream.number != 0 && !stream.key.is_empty()).then_some(stream.number),
         read,
         queued: stream.queued,
+        filtered: stream
+            .filtered
+            .iter()
+            .filter(|rule| rule.events > 0)
+            .map(|rule| (rule.name.clone(), FilteredBefore { events: rule.events, bytes: rule.bytes }))
+            .collect(),
         sinks: stream.sinks.clone(),
         ..AuditedFile::default()
     };

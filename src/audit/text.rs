@@ -61,6 +61,10 @@ fn rows(table: &mut Table, file: &AuditedFile) {
         let more = if file.lost_ranges.len() > 3 { ", …" } else { "" };
         table.row(vec![format!("  lost: {} bytes were {} ({}{more})", count(*bytes), words(cause), ranges.join(", "))]);
     }
+    for (rule, filtered) in &file.filtered {
+        let (events, bytes) = (count(filtered.events), count(filtered.bytes));
+        table.row(vec![format!("  filtered before the queue: {bytes} bytes ({events} events) by {rule}")]);
+    }
     for (sink, books) in &file.sinks {
         for (cause, bytes) in &books.lost {
             table.row(vec![format!("  lost to {sink}: {} bytes, {}", count(*bytes), words(cause))]);

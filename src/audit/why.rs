@@ -200,6 +200,10 @@ fn stand(file: &AuditedFile, sinks: Option<&BTreeMap<String, SinkStatus>>, lines
     for (cause, n) in &file.lost {
         lines.push(format!("{} bytes of it are lost: {}.", count(*n), cause.replace('_', " ")));
     }
+    for (rule, filtered) in &file.filtered {
+        let (events, bytes) = (count(filtered.events), count(filtered.bytes));
+        lines.push(format!("{bytes} bytes of it ({events} events) were filtered before the queue by {rule}."));
+    }
     for (name, books) in &file.sinks {
         let mut line = format!("Sink {name}: {} bytes acknowledged", count(books.acknowledged));
         let lost = books.lost.values().sum();

@@ -87,6 +87,9 @@ pub(super) struct TryArgs {
     /// The sink whose chain is meant [default: the only one with a chain]
     #[arg(long, value_name = "NAME", conflicts_with = "process")]
     pub(super) sink: Option<String>,
+    /// The source whose chain before the queue is meant
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["process", "sink"])]
+    pub(super) source: Option<String>,
     /// A chain below `process` of the top level
     #[arg(long, value_name = "NAME")]
     pub(super) process: Option<String>,

@@ -3,10 +3,12 @@
 use super::files::matched;
 use super::{FAILED, OK, complain};
 use crate::config::Config;
+use crate::process::before::BeforeQueue;
 use crate::process::document::Documents;
 use crate::process::trial::{Outcome, Trial};
 use crate::queue::{Run, now_ms};
 use crate::sink::{SinkKind, SinkOptions, elasticsearch};
+use crate::source::file::FileOptions;
 use crate::source::file::sample::first_events;
 use std::io::{ErrorKind, Write};
 
@@ -26,6 +28,7 @@ pub(super) fn run(config: &Config, lines: u32) -> u8 {
 /// `false` where a file could not be looked at.
 fn show(config: &Config, lines: u32, out: &mut impl Write, err: &mut impl Write) -> std::io::Result<bool> {
     let (mut runs, mut right) = (Vec::<Run>::new(), true);
+    let now = now_ms();
     for source in &config.sources {
         let found = matched(source);
         if found.paths.is_empty() {
@@ -33,7 +36,10 @@ fn show(config: &Config, lines: u32, out: &mut impl Write, err: &mut impl Write)
         }
         for path in &found.paths {
             match first_events(source, path) {
-                Ok(Some(run)) => runs.push(run),
+                Ok(Some(run)) => match &source.process {
+                    Some(before) => runs.push(processed(source, before, &run, (now, lines), err)?),
+                    None => runs.push(run),
+                },
                 Ok(None) => writeln!(err, "source {}: {} is empty", source.name, path.display())?,
                 Err(why) => {
                     right = false;
@@ -45,7 +51,6 @@ fn show(config: &Config, lines: u32, out: &mut impl Write, err: &mut impl Write)
     for input in &config.inputs {
         writeln!(err, "source {}: {} is pushed to: there is nothing to read", input.name, input.origin().0)?;
     }
-    let now = now_ms();
     for sink in &config.sinks {
         let (kind, target) = sink.target();
         writeln!(err, "sink {}: {kind}, {target}", sink.name)?;
@@ -73,6 +78,28 @@ fn show(config: &Config, lines: u32, out: &mut impl Write, err: &mut impl Write)
     }
     writeln!(err, "nothing was sent, and no position was moved")?;
     Ok(right)
+}
+
+/// What a source's chain leaves of the first events; says what it filters.
+fn processed(
+    source: &FileOptions,
+    before: &BeforeQueue,
+    run: &Run,
+    (now, lines): (u64, u32),
+    err: &mut impl Write,
+) -> std::io::Result<Run> {
+    let (made, filtered) = before.preview(run, now, lines);
+    writeln!(
+        err,
+        "source {}: {}: {} of its first events go through its chain",
+        source.name,
+        run.stream.spec().path.display(),
+        run.count.min(lines)
+    )?;
+    for (position, step) in filtered {
+        writeln!(err, "  event at byte {position}: filtered by {step} before the queue")?;
+    }
+    Ok(made)
 }
 
 fn documents(sink: &SinkOptions, host_name: &str) -> Result<Documents, String> {

@@ -19,6 +19,14 @@ fn chosen(config: Config, args: &TryArgs) -> Result<Chain, String> {
             .cloned()
             .ok_or_else(|| format!("there is no chain {name} below `process`; expected one of: {known}"));
     }
+    if let Some(name) = &args.source {
+        let files = config.sources.iter().map(|s| (&s.name, &s.process));
+        let all = files.chain(config.inputs.iter().map(|s| (&s.name, &s.process)));
+        let with: Vec<_> = all.filter_map(|(name, process)| Some((name.as_str(), process.as_ref()?))).collect();
+        let known = names(with.iter().map(|(name, _)| *name).collect());
+        let found = with.iter().find(|(source, _)| source == name).map(|(_, process)| process.chain.clone());
+        return found.ok_or_else(|| format!("there is no source {name} with `process`; expected one of: {known}"));
+    }
     let with: Vec<_> = config.sinks.iter().filter_map(|sink| Some((sink.name.as_str(), sink.process.as_ref()?))).collect();
     let known = names(with.iter().map(|(name, _)| *name).collect());
     match (&args.sink, &with[..]) {

@@ -3,6 +3,7 @@
 use super::decode::{Field, Map};
 use super::diagnostic::{Problem, SourceFile};
 use super::process::{Chains, chain_of};
+use super::sources::{Component, SourceOptions};
 use super::whole::Named;
 use super::yaml::{Kind, Node};
 use crate::admin::human::plural;
@@ -22,6 +23,7 @@ const EXPECT: &str = "a map of fields, `filtered`, or `dead_letter`, for each ev
 pub(crate) struct Subjects<'a> {
     pub(crate) chains: &'a Chains,
     pub(crate) sinks: &'a Named<SinkOptions>,
+    pub(crate) sources: &'a Named<SourceOptions>,
     /// The one chain of a preset.
     pub(crate) only: Option<&'a Chain>,
 }
@@ -81,38 +83,44 @@ fn subject(map: &mut Map<'_>, subjects: &Subjects<'_>) -> Option<(String, Chain)
     if let Some(only) = subjects.only {
         return Some((String::new(), only.clone()));
     }
-    match (map.get("process"), map.get("sink")) {
-        (Some(field), None) => {
+    match (map.get("process"), map.get("sink"), map.get("source")) {
+        (Some(field), None, None) => {
             let name = match &field.node.kind {
                 Kind::Scalar { text, .. } => format!("process {text}"),
                 _ => "a chain of the test".to_string(),
             };
             chain_of(&field, subjects.chains).map(|chain| (name, chain))
         }
-        (None, Some(field)) => of_sink(&field, subjects),
-        (Some(_), Some(second)) => {
-            second.wrong(format!("`{}` has both `process` and `sink`", map.path), "one of the two");
+        (None, Some(field), None) => of_one(&field, "sink", subjects.sinks, |options| options.process.clone()),
+        (None, None, Some(field)) => of_one(&field, "source", subjects.sources, |options| options.process().map(|p| p.chain.clone())),
+        (None, None, None) => {
+            map.require("process", "the name of a chain, a chain, or `sink: NAME` or `source: NAME` for that of a sink or source");
             None
         }
-        (None, None) => {
-            map.require("process", "the name of a chain, a chain, or `sink: NAME` for that of a sink");
+        (process, sink, source) => {
+            let had = [("process", &process), ("sink", &sink), ("source", &source)];
+            let names: Vec<&str> = had.iter().filter(|(_, field)| field.is_some()).map(|(name, _)| *name).collect();
+            if let Some(second) = [&process, &sink, &source].into_iter().flatten().nth(1) {
+                second.wrong(format!("`{}` has both `{}`", map.path, names.join("` and `")), "one of them");
+            }
             None
         }
     }
 }
 
-fn of_sink(field: &Field<'_>, subjects: &Subjects<'_>) -> Option<(String, Chain)> {
-    let value = field.value("the name of a sink with a chain")?;
-    let Some((_, sink)) = subjects.sinks.iter().find(|(name, _)| *name == value.text) else {
-        field.unknown(&value, || subjects.sinks.iter().map(|(name, _)| name.as_str()), "a sink of this configuration");
+/// The chain of a sink or source.
+fn of_one<T>(field: &Field<'_>, kind: &str, all: &Named<T>, chain: impl Fn(&T) -> Option<Chain>) -> Option<(String, Chain)> {
+    let value = field.value(&format!("the name of a {kind} with a chain"))?;
+    let Some((_, Component { options, .. })) = all.iter().find(|(name, _)| *name == value.text) else {
+        field.unknown(&value, || all.iter().map(|(name, _)| name.as_str()), &format!("a {kind} of this configuration"));
         return None;
     };
-    match sink.options.as_ref()?.process.clone() {
-        Some(chain) => Some((format!("sink {}", value.text), chain)),
+    match chain(options.as_ref()?) {
+        Some(chain) => Some((format!("{kind} {}", value.text), chain)),
         None => {
             field.wrong(
                 format!("`{}` is `{}`, which has no chain that can be tested", field.path, value.text),
-                "the name of a sink with `process`",
+                format!("the name of a {kind} with `process`"),
             );
             None
         }

@@ -5,6 +5,7 @@ use super::diagnostic::{ConfigErrors, Problem, SourceFile};
 use super::options::Config;
 use super::yaml::{Key, Kind, Node, Pos};
 use super::{queue, sinks, sources, top, whole, yaml};
+use crate::process::before::BeforeQueue;
 use crate::queue::QueueOptions;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -220,7 +221,7 @@ fn decode<'a>(ctx: &'a Ctx<'a>, own: &[SourceFile], roots: &'a [Node]) -> Config
     let (agent_id, host_name) = one("agent").map(top::agent).unwrap_or_default();
     let sources: Vec<_> = entries(ctx, own, "sources", parts("sources"))
         .into_iter()
-        .map(|(key, field)| (key.text.clone(), sources::source(ctx, &key.text, key.pos, &field)))
+        .map(|(key, field)| (key.text.clone(), sources::source(ctx, &key.text, key.pos, &field, &chains)))
         .collect();
     let sinks: Vec<_> = entries(ctx, own, "sinks", parts("sinks"))
         .into_iter()
@@ -236,18 +237,30 @@ fn decode<'a>(ctx: &'a Ctx<'a>, own: &[SourceFile], roots: &'a [Node]) -> Config
     if !ctx.tests_only {
         whole::check(ctx, &sources, &sinks, &options, &misspelt);
     }
-    let subjects = super::examples::Subjects { chains: &chains, sinks: &sinks, only: None };
+    let subjects = super::examples::Subjects { chains: &chains, sinks: &sinks, sources: &sources, only: None };
     let tests = parts("tests").iter().flat_map(|field| super::examples::examples(field, &subjects, own)).collect();
+    let host_name = host_name.unwrap_or_else(host_name_of_kernel);
+    let named = |process: &mut Option<BeforeQueue>| {
+        if let Some(before) = process {
+            before.host_name.clone_from(&host_name);
+        }
+    };
     let (mut files, mut inputs) = (Vec::new(), Vec::new());
     for options in sources.into_iter().filter(|(_, c)| c.enabled).filter_map(|(_, c)| c.options) {
         match options {
-            sources::SourceOptions::File(options) => files.push(options),
-            sources::SourceOptions::Push(options) => inputs.push(options),
+            sources::SourceOptions::File(mut options) => {
+                named(&mut options.process);
+                files.push(options);
+            }
+            sources::SourceOptions::Push(mut options) => {
+                named(&mut options.process);
+                inputs.push(options);
+            }
         }
     }
     Config {
         agent_id,
-        host_name: host_name.unwrap_or_else(host_name_of_kernel),
+        host_name,
         queue: options,
         sources: files,
         inputs,

@@ -44,7 +44,7 @@ pub struct Config {
     pub inputs: Vec<PushOptions>,
     /// `sinks:`.
     pub sinks: Vec<SinkOptions>,
-    /// `process:`: the chains that sinks may name.
+    /// `process:`: the chains that sources and sinks may name.
     pub process: BTreeMap<String, Chain>,
     /// `tests:` of the chains.
     pub tests: Vec<Example>,

@@ -50,7 +50,7 @@ fn read(field: &Field<'_>, name: &str, files: &[SourceFile]) -> Option<Preset> {
     let tests = map.require("tests", "a list of tests");
     map.finish(&[]);
     let chain = chain?;
-    let subjects = Subjects { chains: &Default::default(), sinks: &Vec::new(), only: Some(&chain) };
+    let subjects = Subjects { chains: &Default::default(), sinks: &Vec::new(), sources: &Vec::new(), only: Some(&chain) };
     let examples = examples(&tests?, &subjects, files);
     Some(Preset { name: name.to_string(), description: description?, multiline, chain, examples })
 }

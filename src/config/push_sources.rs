@@ -2,7 +2,8 @@
 
 use super::decode::{Ctx, Field, Map};
 use super::http_client::auth;
-use super::sources::{fields, refuse_process};
+use super::process::Chains;
+use super::sources::{fields, process};
 use crate::source::push::{
     HttpInputOptions, JournaldOptions, PushKind, PushOptions, StdinOptions, SyslogAddress, SyslogOptions, TlsServerOptions,
 };
@@ -23,13 +24,14 @@ pub(crate) enum Kind {
 }
 
 /// Decodes a source of `kind`.
-pub(crate) fn push(ctx: &Ctx<'_>, name: &str, kind: Kind, mut map: Map<'_>) -> PushOptions {
+pub(crate) fn push(ctx: &Ctx<'_>, name: &str, kind: Kind, mut map: Map<'_>, chains: &Chains) -> PushOptions {
     let mut options = PushOptions {
         name: name.to_string(),
         topic: "logs".into(),
         // A connection holds as much as its longest message.
         max_line_bytes: if kind == Kind::Syslog { 64 << 10 } else { 1 << 20 },
         fields: Vec::new(),
+        process: None,
         kind: match kind {
             Kind::Stdin => PushKind::Stdin(StdinOptions::default()),
             Kind::Http => PushKind::Http(http(ctx, &mut map)),
@@ -46,8 +48,8 @@ pub(crate) fn push(ctx: &Ctx<'_>, name: &str, kind: Kind, mut map: Map<'_>) -> P
     if let Some(field) = map.get("fields") {
         options.fields = fields(&field);
     }
-    refuse_process(&mut map);
-    map.finish(&["process"]);
+    options.process = process(&mut map, chains);
+    map.finish(&[]);
     options
 }
 

@@ -1,8 +1,11 @@
 //! `sources.NAME`.
 
 use super::decode::{Ctx, Field, Map};
+use super::diagnostic::Problem;
+use super::process::{Chains, chain_of};
 use super::push_sources;
 use super::yaml::{Kind, Pos};
+use crate::process::before::BeforeQueue;
 use crate::source::file::{FileOptions, StartAt, Watch};
 use crate::source::push::PushOptions;
 use globset::GlobBuilder;
@@ -37,13 +40,21 @@ pub(crate) fn enabled(map: &mut Map<'_>) -> bool {
     }
 }
 
-/// Says that sources have no processors in this version.
-pub(crate) fn refuse_process(map: &mut Map<'_>) {
-    map.refuse(
-        "process",
-        "sources have no processors in this version",
-        "put them into `process` of the sinks: the queue holds what was read",
-    );
+/// `process:` of a source: the chain before the queue.
+pub(crate) fn process(map: &mut Map<'_>, chains: &Chains) -> Option<BeforeQueue> {
+    let field = map.get("process")?;
+    let chain = chain_of(&field, chains)?;
+    if let Some(step) = chain.dead_letters() {
+        field.report(
+            Problem::new(field.pos(), &field.path, format!("`{}`: its processor {step} has `on_error: dead_letter`", field.path))
+                .expected(
+                    "`keep` or `drop`: there are no dead letters before the queue, since they hold the bytes that may not touch the disk",
+                )
+                .help("keep such events here, and have a chain of the sink judge them"),
+        );
+        return None;
+    }
+    Some(BeforeQueue { chain, host_name: String::new() })
 }
 
 /// The options of one entry of `sources:`.
@@ -72,6 +83,14 @@ impl SourceOptions {
         }
     }
 
+    /// The chain before the queue.
+    pub(crate) fn process(&self) -> Option<&BeforeQueue> {
+        match self {
+            SourceOptions::File(options) => options.process.as_ref(),
+            SourceOptions::Push(options) => options.process.as_ref(),
+        }
+    }
+
     /// The options of a file source.
     pub(crate) fn file(&self) -> Option<&FileOptions> {
         match self {
@@ -97,7 +116,7 @@ const KINDS: [(&str, SourceKind); 5] = [
 ];
 
 /// Decodes one entry of `sources:`.
-pub(crate) fn source(ctx: &Ctx<'_>, name: &str, pos: Pos, field: &Field<'_>) -> Component<SourceOptions> {
+pub(crate) fn source(ctx: &Ctx<'_>, name: &str, pos: Pos, field: &Field<'_>, chains: &Chains) -> Component<SourceOptions> {
     let mut component = Component { pos, enabled: true, options: None, places: BTreeMap::new() };
     let Some(mut map) = field.map() else { return component };
     let kind = map.get("type");
@@ -120,8 +139,8 @@ pub(crate) fn source(ctx: &Ctx<'_>, name: &str, pos: Pos, field: &Field<'_>) -> 
             }
         }
         component.options = Some(match kind {
-            SourceKind::File => SourceOptions::File(file(name, map)),
-            SourceKind::Push(kind) => SourceOptions::Push(push_sources::push(ctx, name, kind, map)),
+            SourceKind::File => SourceOptions::File(file(name, map, chains)),
+            SourceKind::Push(kind) => SourceOptions::Push(push_sources::push(ctx, name, kind, map, chains)),
         });
     }
     ctx.lenient.set(false);
@@ -129,7 +148,7 @@ pub(crate) fn source(ctx: &Ctx<'_>, name: &str, pos: Pos, field: &Field<'_>) -> 
 }
 
 /// Decodes a file source.
-fn file(name: &str, mut map: Map<'_>) -> FileOptions {
+fn file(name: &str, mut map: Map<'_>, chains: &Chains) -> FileOptions {
     let mut options = FileOptions { name: name.to_string(), ..FileOptions::default() };
     let seconds = Duration::from_secs;
     if let Some(field) = map.require("include", "globs of the files to follow, such as `/var/log/app/*.log`") {
@@ -172,8 +191,8 @@ fn file(name: &str, mut map: Map<'_>) -> FileOptions {
         options.fields = fields(&field);
     }
     super::containers::downward_api(&mut map, &mut options);
-    refuse_process(&mut map);
-    map.finish(&["process"]);
+    options.process = process(&mut map, chains);
+    map.finish(&[]);
     options
 }
 
@@ -214,8 +233,7 @@ pub(crate) fn fields(field: &Field<'_>) -> Vec<(String, String)> {
 fn collect(map: &Map<'_>, prefix: &str, found: &mut Vec<(String, String)>) {
     for (key, field) in map.fields() {
         let name = if prefix.is_empty() { key.text.clone() } else { format!("{prefix}.{}", key.text) };
-        let at_key =
-            || super::diagnostic::Problem::new(key.pos, &field.path, format!("`{}` cannot be the name of a field", name.escape_debug()));
+        let at_key = || Problem::new(key.pos, &field.path, format!("`{}` cannot be the name of a field", name.escape_debug()));
         if key.text.is_empty() || key.text.split('.').any(str::is_empty) || key.text.contains("${") {
             map.report(at_key().expected("names without empty parts; `${…}` works in values only"));
             continue;

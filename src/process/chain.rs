@@ -177,6 +177,11 @@ impl Chain {
         Ok(Flow::On)
     }
 
+    /// The first step that sends what it fails at to the dead letters.
+    pub(crate) fn dead_letters(&self) -> Option<&str> {
+        self.steps.iter().find(|step| step.on_error == OnError::DeadLetter).map(|step| step.name.as_str())
+    }
+
     /// The name of a step, for a message.
     pub(crate) fn step(&self, number: usize) -> &str {
         self.steps.get(number).map_or("when", |step| &step.name)

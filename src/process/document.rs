@@ -28,8 +28,9 @@
 use super::container;
 use super::escape::{escape_into, escape_lossy_into};
 use super::shaped::Shaped;
+use super::stored::Facts;
 use super::timestamp::{TIMESTAMP_LEN, rfc3339};
-use crate::queue::{Encoding, Event, Format, RunFlags, RunSlice, StreamSpec};
+use crate::queue::{Encoding, Event, Format, RunFlags, RunSlice, Stored, StreamSpec};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
@@ -88,12 +89,19 @@ pub struct Template {
     by_offset: bool,
     /// Where an event is more than a message.
     shaped: Option<Box<Shaped>>,
+    /// The run went through a chain before the queue.
+    processed: bool,
+    /// What documents that were made before the queue lack.
+    facts: Option<Box<Facts>>,
 }
 
 impl Template {
     /// Appends the document of `event`, without a newline.
     #[inline]
     pub fn write(&self, event: &Event<'_>, out: &mut Vec<u8>) {
+        if event.stored != Stored::AsRead {
+            return self.write_stored(event, out);
+        }
         if let Some(shaped) = &self.shaped {
             return shaped.write(event, &self.head[HEAD.len()..HEAD.len() + TIMESTAMP_LEN], self.message != Message::Lossy, out);
         }
@@ -116,6 +124,11 @@ impl Template {
         self.shaped.is_none() && self.format == Format::Plain
     }
 
+    /// Whether some events may be other than they were read.
+    pub(crate) fn is_processed(&self) -> bool {
+        self.processed
+    }
+
     /// What stands before the message, between it and the number, and behind the number of a plain event.
     pub(super) fn texts(&self) -> (&[u8], &[u8], &[u8]) {
         (&self.head, &self.middle, &self.tail)
@@ -136,10 +149,38 @@ impl Template {
     }
 
     /// Appends the message of a plain event as text.
-    pub(crate) fn put_text(&self, bytes: &[u8], text: &mut String) {
+    pub(crate) fn put_text(&self, event: &Event<'_>, text: &mut String) {
         match self.message {
-            Message::Decode(encoding) => encoding.decode(bytes, |piece| text.push_str(piece)),
-            _ => text.push_str(&String::from_utf8_lossy(bytes)),
+            Message::Decode(encoding) if event.stored == Stored::AsRead => encoding.decode(event.bytes, |piece| text.push_str(piece)),
+            _ => text.push_str(&String::from_utf8_lossy(event.bytes)),
+        }
+    }
+
+    /// Appends the document of an event that a chain before the queue has changed.
+    #[cold]
+    fn write_stored(&self, event: &Event<'_>, out: &mut Vec<u8>) {
+        let mut made = None;
+        if event.stored.is_document() {
+            made = match &self.facts {
+                None => event.bytes.starts_with(b"{").then_some(event.bytes.into()),
+                Some(facts) => facts.add(event, self.by_offset),
+            };
+        }
+        match made {
+            Some(document) if event.stored == Stored::Dated => out.extend_from_slice(&document),
+            Some(document) => {
+                out.extend_from_slice(&self.head[..HEAD.len() + TIMESTAMP_LEN + 1]);
+                if document.len() > 2 {
+                    out.push(b',');
+                }
+                out.extend_from_slice(&document[1..]);
+            }
+            // A text; or what nobody can have made.
+            None => {
+                out.extend_from_slice(&self.head);
+                escape_lossy_into(event.bytes, out);
+                self.finish(event, &self.tail, out);
+            }
         }
     }
 
@@ -166,7 +207,7 @@ impl Template {
         })
     }
 
-    fn new(spec: &StreamSpec, flags: RunFlags, host_name: &str, more: Option<&More>) -> Template {
+    fn new(spec: &StreamSpec, flags: RunFlags, host_name: &str, more: Option<&More>, reserved: Option<&'static str>) -> Template {
         let by_offset = flags.has(RunFlags::NO_POSITION);
         let mut root = nested(&spec.fields).0;
         if !has(&root, "host", "name") {
@@ -179,9 +220,15 @@ impl Template {
         if format != Format::Plain {
             root.remove("stream");
         }
+        let mut added = Map::new();
         if let Some(more) = more {
             more(spec, &mut root);
+            more(spec, &mut added);
         }
+        if let Some(reserved) = reserved {
+            root.remove(reserved);
+        }
+        let facts = Facts::new(&added, reserved, by_offset).map(Box::new);
         let shaped = Shaped::new(flags, &root);
         // The number goes first into its object, so that all behind it is constant.
         let (object, name) = if by_offset { ("event", "sequence") } else { ("log", "offset") };
@@ -204,7 +251,18 @@ impl Template {
         head.extend_from_slice(&rfc3339(0));
         head.extend_from_slice(br#"","message":""#);
         let middle = format!(r#"","{object}":{{"{name}":"#).into_bytes();
-        Template { head, middle, tail: tail(None), format, flagged, message: Message::of(flags), by_offset, shaped }
+        Template {
+            head,
+            middle,
+            tail: tail(None),
+            format,
+            flagged,
+            message: Message::of(flags),
+            by_offset,
+            shaped,
+            processed: false,
+            facts,
+        }
     }
 
     fn set_time(&mut self, append_ms: u64) {
@@ -240,18 +298,25 @@ pub(crate) type More = Box<dyn Fn(&StreamSpec, &mut Map<String, Value>) + Send>;
 pub struct Documents {
     host_name: String,
     more: Option<More>,
+    reserved: Option<&'static str>,
     cached: HashMap<(u64, u32), Cached>,
 }
 
 impl Documents {
     /// Documents of the host `host_name`.
     pub fn new(host_name: &str) -> Documents {
-        Documents { host_name: host_name.to_string(), more: None, cached: HashMap::new() }
+        Documents { host_name: host_name.to_string(), more: None, reserved: None, cached: HashMap::new() }
     }
 
     /// The same with what `more` adds; it may change objects that no event has members of.
     pub(crate) fn adding(host_name: &str, more: More) -> Documents {
         Documents { more: Some(more), ..Documents::new(host_name) }
+    }
+
+    /// The same without the member `name`, which the encoder writes itself.
+    pub(crate) fn reserving(mut self, name: &'static str) -> Documents {
+        self.reserved = Some(name);
+        self
     }
 
     /// The template for the events of `slice`.
@@ -261,8 +326,9 @@ impl Documents {
         if self.cached.len() >= MOST_TEMPLATES && !self.cached.contains_key(&key) {
             self.cached.clear();
         }
-        let (host_name, more) = (&self.host_name, self.more.as_ref());
-        let fresh = || Cached { template: Template::new(&slice.run.stream.spec(), flags, host_name, more), version, append_ms: 0 };
+        let (host_name, more, reserved) = (&self.host_name, self.more.as_ref(), self.reserved);
+        let fresh =
+            || Cached { template: Template::new(&slice.run.stream.spec(), flags, host_name, more, reserved), version, append_ms: 0 };
         let cached = self.cached.entry(key).or_insert_with(fresh);
         if cached.version != version {
             *cached = fresh();
@@ -272,6 +338,7 @@ impl Documents {
             cached.template.set_time(slice.append_ms);
         }
         cached.template.message = Message::of(flags);
+        cached.template.processed = flags.has(RunFlags::PROCESSED);
         &cached.template
     }
 }

@@ -28,10 +28,10 @@ impl Default for Frame {
 
 impl Frame {
     /// Takes the texts of `template`, with `before` in front of them, and `end` in place of the brace that ends the document.
-    /// `false` where events of the run are more than a message.
+    /// `false` where events of the run are more than a message, or were changed before the queue.
     pub(crate) fn begin(&mut self, template: &Template, before: &[&[u8]], end: &[u8]) -> bool {
         let (head, middle, tail) = template.texts();
-        if !template.is_plain() || middle.len() + DIGITS > NUMBERED {
+        if !template.is_plain() || template.is_processed() || middle.len() + DIGITS > NUMBERED {
             return false;
         }
         self.before.clear();

@@ -1,4 +1,5 @@
 //! What happens to events between queue and sink: identity, the document, and the chain of processors.
+pub(crate) mod before;
 pub(crate) mod chain;
 pub(crate) mod condition;
 pub(crate) mod container;
@@ -19,6 +20,7 @@ pub(crate) mod presets;
 mod shaped;
 pub(crate) mod shaping;
 pub(crate) mod steps;
+mod stored;
 pub mod syslog;
 pub mod timestamp;
 pub(crate) mod trial;

@@ -339,6 +339,7 @@ mod tests {
             tail: Tail::default(),
             lens: lens.into(),
             data: data.into(),
+            filtered: Vec::new(),
         };
         let slice = RunSlice { run: &run, append_ms: 1_773_051_302_123, epoch: 1, events: Events::new(&run, 7, 0, run.count) };
         let mut all = Documents::new("web-1");

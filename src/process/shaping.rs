@@ -20,14 +20,14 @@ pub(crate) struct LeftOut {
 }
 
 /// A chain and what it works with.
-struct Through {
-    chain: Chain,
+pub(super) struct Through {
+    pub(super) chain: Chain,
     /// A document of the run without its message and number.
     base: Document,
-    document: Document,
+    pub(super) document: Document,
     rendered: Vec<u8>,
     left_out: LeftOut,
-    message: Path,
+    pub(super) message: Path,
     numbers: [Path; 2],
     /// A member that the encoder writes itself.
     reserved: Option<Path>,
@@ -40,17 +40,7 @@ pub(crate) struct Shaping(Option<Box<Through>>);
 impl Shaping {
     /// Sends all through `chain` from now on.
     pub(crate) fn through(&mut self, chain: Chain) {
-        let path = |name| Path::parse(name).expect("a right name");
-        self.0 = Some(Box::new(Through {
-            chain,
-            base: Document::default(),
-            document: Document::default(),
-            rendered: Vec::new(),
-            left_out: LeftOut::default(),
-            message: path("message"),
-            numbers: [path("log.offset"), path("event.sequence")],
-            reserved: None,
-        }));
+        self.0 = Some(Box::new(Through::new(chain)));
     }
 
     /// Whether there is a chain.
@@ -92,22 +82,37 @@ impl Shaping {
 }
 
 impl Through {
-    fn begin(&mut self, template: &Template, append_ms: u64) {
+    pub(super) fn new(chain: Chain) -> Through {
+        let path = |name| Path::parse(name).expect("a right name");
+        Through {
+            chain,
+            base: Document::default(),
+            document: Document::default(),
+            rendered: Vec::new(),
+            left_out: LeftOut::default(),
+            message: path("message"),
+            numbers: [path("log.offset"), path("event.sequence")],
+            reserved: None,
+        }
+    }
+
+    pub(super) fn begin(&mut self, template: &Template, append_ms: u64) {
         self.base.append_ms = append_ms;
         if template.is_plain() {
             self.rendered.clear();
-            template.write(&Event { offset: 0, position: 0, bytes: b"", raw: b"" }, &mut self.rendered);
+            template.write(&Event::as_read(0, 0, b"", b""), &mut self.rendered);
             let json = std::str::from_utf8(&self.rendered).unwrap_or_default();
             // The template's own text is always an object; the event would be sent without its facts otherwise.
             let _ = self.base.begin_with(json, append_ms);
         }
     }
 
-    fn write(&mut self, template: &Template, event: &Event<'_>, index: u32, out: &mut Vec<u8>) -> bool {
+    /// Makes the document that `event` is before the chain.
+    pub(super) fn fill(&mut self, template: &Template, event: &Event<'_>) {
         let document = &mut self.document;
-        if template.is_plain() {
+        if template.is_plain() && !event.stored.is_document() {
             document.begin(&self.base);
-            let text = document.push_with(|text| template.put_text(event.bytes, text));
+            let text = document.push_with(|text| template.put_text(event, text));
             let number = i64::try_from(template.number(event)).unwrap_or(i64::MAX);
             // Both stand in the base already: neither can fail.
             let _ = document.set(&self.numbers[usize::from(template.by_offset())], Value::Int(number));
@@ -118,6 +123,11 @@ impl Through {
             let json = std::str::from_utf8(&self.rendered).unwrap_or_default();
             let _ = document.begin_with(json, self.base.append_ms);
         }
+    }
+
+    fn write(&mut self, template: &Template, event: &Event<'_>, index: u32, out: &mut Vec<u8>) -> bool {
+        self.fill(template, event);
+        let document = &mut self.document;
         match self.chain.run(document, &mut self.left_out.failed) {
             Verdict::Send => {
                 if let Some(reserved) = &self.reserved {

@@ -82,6 +82,7 @@ impl Trial {
             tail: Tail::default(),
             lens: lens.into(),
             data: bytes::Bytes::copy_from_slice(event),
+            filtered: Vec::new(),
         };
         let mut outcome = Outcome::Filtered(String::new());
         let _ = self.run(&run, append_ms, 1, |_, found| {

@@ -64,6 +64,7 @@ pub(crate) fn append(
             flags: r.flags.0,
             tail_len: r.tail.len,
             tail_crc: r.tail.crc,
+            filtered: r.filtered.clone(),
         })
         .collect();
     // Lengths first, then one run of bytes: a reader finds both without a scan.
@@ -74,13 +75,14 @@ pub(crate) fn append(
         Some(stored) => crc32c::crc32c(stored),
         None => parts().fold(0, crc32c::crc32c_append),
     };
-    let body_len = entries.len() * RUN_ENTRY + compressed.map_or(raw_len, <[u8]>::len);
+    let table: usize = entries.iter().map(RunEntry::entries).sum();
+    let body_len = table * RUN_ENTRY + compressed.map_or(raw_len, <[u8]>::len);
     let header = BatchHeader {
         kind: Kind::Data,
         body_len: body_len as u32,
         payload_crc: crc,
         count: batch.count,
-        runs: entries.len() as u16,
+        runs: table as u16,
         codec: if compressed.is_some() { codec } else { Compression::None },
         raw_len: if compressed.is_some() { raw_len as u32 } else { 0 },
         ..template

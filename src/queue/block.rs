@@ -24,8 +24,13 @@ impl RunFlags {
     pub const SYSLOG: u32 = 1 << 5;
     /// Each event is an entry of the systemd journal in its export format.
     pub const JOURNAL: u32 = 1 << 6;
+    /// The events went through a chain before the queue: some may be missing or changed, and the lengths say of each where it
+    /// was in the source and what is stored of it. See [`super::Stored`].
+    pub const PROCESSED: u32 = 1 << 7;
     /// The events from start to end were dropped when the queue was full (`on_full: drop_newest`): the run has none.
     pub const DROPPED: u32 = 1 << 8;
+    /// No run: an entry of a run table that tells what a chain before the queue has filtered of the stream of the run behind it.
+    pub(crate) const FILTERED: u32 = 1 << 9;
     /// Each event of the run is a piece of a line that was split at `max_line_bytes`.
     pub const PART: u32 = 1 << 16;
     /// Two bits: see [`Format`].
@@ -109,7 +114,8 @@ impl Tail {
 ///
 /// `data` holds the events end to end; `lens` holds their lengths (with delimiter) as LEB128
 /// varints, so that event *i* starts at `source_start + sum(lens[..i])` in the source. Where the
-/// source has a gap (a skipped or cut event), a new block begins.
+/// source has a gap (a skipped or cut event), a new block begins. With [`RunFlags::PROCESSED`] each event has three
+/// numbers there: see [`super::Events`].
 #[derive(Clone, Debug)]
 pub struct Block {
     /// The stream the events belong to.
@@ -118,7 +124,7 @@ pub struct Block {
     pub source_start: u64,
     /// Byte of the source after the last event.
     pub source_end: u64,
-    /// Number of events; at least 1.
+    /// Number of events; 0 where a chain before the queue has filtered all.
     pub count: u32,
     /// Lengths of the events in `data`, LEB128.
     pub lens: Bytes,
@@ -128,6 +134,20 @@ pub struct Block {
     pub flags: RunFlags,
     /// The source's last bytes before `source_end`.
     pub tail: Tail,
+    /// What was filtered before the queue, where that has changed. See [`Filtered`].
+    pub filtered: Vec<Filtered>,
+}
+
+/// What a rule before the queue has filtered of a stream since it began, up to the end of a run. A sum and no difference, so
+/// that a reader may meet it twice, and a damaged one costs nothing once the next is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Filtered {
+    /// Number of the rule in its stream: see [`Stream::rule`].
+    pub rule: u32,
+    /// Events.
+    pub events: u64,
+    /// Bytes of the source.
+    pub bytes: u64,
 }
 
 /// Appends `value` to `out` as an unsigned LEB128 varint.

@@ -23,6 +23,7 @@ use super::losses::insert;
 use super::manage::{ManageError, Managed};
 use super::partition::Partition;
 use super::reader::{Reader, Start};
+use super::record::OwnLens;
 use super::registry::{Registry, StreamRecord};
 use super::segment::{self, Found, Located};
 use super::snapshot::Snapshot;
@@ -55,6 +56,8 @@ struct AtGroup {
     in_flight: Ranges,
     dead: Ranges,
     letters: u64,
+    /// Bytes of `pending` that a chain before the queue has filtered.
+    gaps: u64,
 }
 
 /// One group in one partition.
@@ -112,9 +115,13 @@ fn take(taken: &mut Ranges, more: &[(u64, u64)], end: u64) -> u64 {
     total(taken, end) - before
 }
 
-/// The bytes of the source that the events `from..to` of a run cover.
-fn bytes_of(run: &RunEntry, lens: Option<&[u8]>, from: u64, to: u64) -> (u64, u64) {
+/// The range of the source that the events `from..to` of a run stand in, and how many bytes of it are between them: those
+/// were filtered before the queue.
+fn bytes_of(run: &RunEntry, lens: Option<&[u8]>, from: u64, to: u64) -> (u64, u64, u64) {
     let count = u64::from(run.count);
+    if RunFlags(run.flags).has(RunFlags::PROCESSED) {
+        return lens.and_then(|lens| processed_bytes_of(run, lens, from, to)).unwrap_or((run.source_start, run.source_end, 0));
+    }
     let at = |n: u64| match (n, lens) {
         (0, _) => Some(run.source_start),
         (n, _) if n >= count => Some(run.source_end),
@@ -137,7 +144,21 @@ fn bytes_of(run: &RunEntry, lens: Option<&[u8]>, from: u64, to: u64) -> (u64, u6
         (_, None) => None,
     };
     // Where the lengths cannot be read all of it counts: rather too much is pending than too little.
-    (at(from).unwrap_or(run.source_start), at(to).unwrap_or(run.source_end))
+    (at(from).unwrap_or(run.source_start), at(to).unwrap_or(run.source_end), 0)
+}
+
+fn processed_bytes_of(run: &RunEntry, mut lens: &[u8], from: u64, to: u64) -> Option<(u64, u64, u64)> {
+    let (mut start, mut at, mut covered) = (run.source_start, run.source_start, 0u64);
+    for n in 0..to {
+        if n == from {
+            start = at;
+        }
+        let own = OwnLens::take(&mut lens)?;
+        at = at.saturating_add(own.gap).saturating_add(own.covers).min(run.source_end);
+        covered += if n >= from { own.covers } else { 0 };
+    }
+    let end = if to >= u64::from(run.count) { run.source_end } else { at };
+    Some((start, end, end.saturating_sub(start).saturating_sub(covered)))
 }
 
 /// The lengths of a batch's runs, read when they are first wanted.
@@ -217,7 +238,8 @@ impl Pass<'_> {
             let reach = self.reach.entry(run.stream).or_default();
             *reach = (*reach).max(run.source_end);
             if let Some(stream) = fresh.and_then(|r| r.get(run.stream)) {
-                stream.set_durable(Position { end: run.source_end, tail: Tail { len: run.tail_len, crc: run.tail_crc } });
+                let reached = Position { end: run.source_end, tail: Tail { len: run.tail_len, crc: run.tail_crc } };
+                stream.reach(reached, &run.filtered);
             }
         }
         let (first, end) = (batch.header.base_offset, batch.end_offset().min(end));
@@ -230,11 +252,14 @@ impl Pass<'_> {
             let open = place.open(first, end);
             place.seen += open.iter().map(|(s, e)| (*e).min(visible).saturating_sub((*s).max(place.state.committed))).sum::<u64>();
             for (s, e) in open {
-                self.add(place, batch, &mut lens, (s, e), |found| &mut found.pending);
+                self.add(place, batch, &mut lens, (s, e), |found, start, end, gaps| {
+                    insert(&mut found.pending, start, end);
+                    found.gaps += gaps;
+                });
             }
             let near = place.state.in_flight.range(..end).filter(|(_, last)| **last >= first);
             for (s, e) in near.map(|(s, last)| ((*s).max(first), (last + 1).min(end))).collect::<Ranges>() {
-                self.add(place, batch, &mut lens, (s, e), |found| &mut found.in_flight);
+                self.add(place, batch, &mut lens, (s, e), |found, start, end, _| insert(&mut found.in_flight, start, end));
             }
         }
     }
@@ -246,7 +271,7 @@ impl Pass<'_> {
         batch: &Located,
         lens: &mut Lens<'_>,
         (s, e): (u64, u64),
-        of: impl Fn(&mut AtGroup) -> &mut Ranges,
+        enter: impl Fn(&mut AtGroup, u64, u64, u64),
     ) {
         let mut offset = batch.header.base_offset;
         for (i, run) in batch.runs.iter().enumerate() {
@@ -256,9 +281,9 @@ impl Pass<'_> {
             if from >= to || RunFlags(run.flags).has(RunFlags::NO_POSITION) {
                 continue;
             }
-            let whole = from == base && to == offset;
-            let (start, end) = bytes_of(run, if whole { None } else { lens.of(i) }, from - base, to - base);
-            insert(of(self.found.entry((run.stream, place.index)).or_default()), start, end);
+            let whole = from == base && to == offset && !RunFlags(run.flags).has(RunFlags::PROCESSED);
+            let (start, end, gaps) = bytes_of(run, if whole { None } else { lens.of(i) }, from - base, to - base);
+            enter(self.found.entry((run.stream, place.index)).or_default(), start, end, gaps);
         }
     }
 }

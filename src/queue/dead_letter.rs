@@ -123,6 +123,7 @@ impl DeadLetters for DeadLetterWriter {
                 tail: Tail::of(&data),
                 data: Bytes::from(data),
                 flags: RunFlags(RunFlags::UTF8 | RunFlags::NO_POSITION),
+                filtered: Vec::new(),
             });
             if let Err(error) = appended {
                 self.settle(&refusals);

@@ -4,7 +4,7 @@
 //! little-endian. A record batch is 64 bytes of header, a table of runs (48 bytes each), the
 //! payload, and zeros up to the next multiple of 8.
 
-use super::Compression;
+use super::{Compression, Filtered, RunFlags};
 
 /// Bytes of a segment header (one block, so that it is written whole).
 pub const SEGMENT_HEADER: usize = 4096;
@@ -160,7 +160,7 @@ pub struct BatchHeader {
     pub epoch: u32,
     /// How many offsets before `base_offset` were not durable yet when it was written.
     pub durable_lag: u32,
-    /// Entries of the run table.
+    /// Entries of the run table, those among them that tell of filtered events.
     pub runs: u16,
     /// How the payload is stored.
     pub codec: Compression,
@@ -168,8 +168,8 @@ pub struct BatchHeader {
     pub raw_len: u32,
 }
 
-/// Entry of the run table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Entry of the run table, with those before it that tell what was filtered.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunEntry {
     /// The stream's number.
     pub stream: u64,
@@ -189,6 +189,58 @@ pub struct RunEntry {
     pub tail_len: u32,
     /// See [`super::Tail`].
     pub tail_crc: u32,
+    /// What was filtered before the queue.
+    pub filtered: Vec<Filtered>,
+}
+
+impl RunEntry {
+    /// Entries that it takes in the table.
+    pub fn entries(&self) -> usize {
+        1 + self.filtered.len()
+    }
+
+    /// What the run says of filtered events, as an entry of its own.
+    fn of_filtered(&self, sum: &Filtered) -> RunEntry {
+        RunEntry {
+            stream: self.stream,
+            source_start: sum.events,
+            source_end: sum.bytes,
+            count: 0,
+            lens_len: 0,
+            data_len: 0,
+            flags: RunFlags::FILTERED,
+            tail_len: sum.rule,
+            tail_crc: 0,
+            filtered: Vec::new(),
+        }
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        for sum in &self.filtered {
+            self.of_filtered(sum).encode(out);
+        }
+        out.extend_from_slice(&self.stream.to_le_bytes());
+        out.extend_from_slice(&self.source_start.to_le_bytes());
+        out.extend_from_slice(&self.source_end.to_le_bytes());
+        for field in [self.count, self.lens_len, self.data_len, self.flags, self.tail_len, self.tail_crc] {
+            out.extend_from_slice(&field.to_le_bytes());
+        }
+    }
+
+    fn decode(e: &[u8]) -> RunEntry {
+        RunEntry {
+            stream: u64_at(e, 0),
+            source_start: u64_at(e, 8),
+            source_end: u64_at(e, 16),
+            count: u32_at(e, 24),
+            lens_len: u32_at(e, 28),
+            data_len: u32_at(e, 32),
+            flags: u32_at(e, 36),
+            tail_len: u32_at(e, 40),
+            tail_crc: u32_at(e, 44),
+            filtered: Vec::new(),
+        }
+    }
 }
 
 /// The header's CRC begins with the segment's ID and the batch's place in the file, so that neither
@@ -209,7 +261,7 @@ pub fn padded(body_len: usize) -> usize {
 impl BatchHeader {
     /// Header and run table for a batch at byte `pos` of segment `segment_id`.
     pub fn encode(&self, runs: &[RunEntry], segment_id: u64, pos: u64) -> Vec<u8> {
-        let mut out = Vec::with_capacity(BATCH_HEADER + runs.len() * RUN_ENTRY);
+        let mut out = Vec::with_capacity(BATCH_HEADER + usize::from(self.runs) * RUN_ENTRY);
         out.extend_from_slice(&BATCH_MAGIC.to_le_bytes());
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&self.body_len.to_le_bytes());
@@ -227,14 +279,7 @@ impl BatchHeader {
         out.push(self.codec.code());
         out.extend_from_slice(&self.raw_len.to_le_bytes());
         out.resize(BATCH_HEADER, 0);
-        for run in runs {
-            out.extend_from_slice(&run.stream.to_le_bytes());
-            out.extend_from_slice(&run.source_start.to_le_bytes());
-            out.extend_from_slice(&run.source_end.to_le_bytes());
-            for field in [run.count, run.lens_len, run.data_len, run.flags, run.tail_len, run.tail_crc] {
-                out.extend_from_slice(&field.to_le_bytes());
-            }
-        }
+        runs.iter().for_each(|run| run.encode(&mut out));
         let crc = header_crc(segment_id, pos, &out[..BATCH_HEADER], &out[BATCH_HEADER..]);
         out[4..8].copy_from_slice(&crc.to_le_bytes());
         out
@@ -291,20 +336,27 @@ impl BatchHeader {
             codec: Compression::of_code(bytes[47]).ok_or(FormatError::Codec(bytes[47]))?,
             raw_len: u32_at(bytes, 48),
         };
-        let runs: Vec<RunEntry> = table
-            .chunks_exact(RUN_ENTRY)
-            .map(|e| RunEntry {
-                stream: u64_at(e, 0),
-                source_start: u64_at(e, 8),
-                source_end: u64_at(e, 16),
-                count: u32_at(e, 24),
-                lens_len: u32_at(e, 28),
-                data_len: u32_at(e, 32),
-                flags: u32_at(e, 36),
-                tail_len: u32_at(e, 40),
-                tail_crc: u32_at(e, 44),
-            })
-            .collect();
+        let mut runs: Vec<RunEntry> = Vec::with_capacity(table.len() / RUN_ENTRY);
+        let mut filtered: Vec<Filtered> = Vec::new();
+        let mut of = 0;
+        for mut entry in table.chunks_exact(RUN_ENTRY).map(RunEntry::decode) {
+            if !filtered.is_empty() && entry.stream != of {
+                return Err(FormatError::Length);
+            }
+            if RunFlags(entry.flags).has(RunFlags::FILTERED) {
+                if (entry.count, entry.lens_len, entry.data_len) != (0, 0, 0) {
+                    return Err(FormatError::Length);
+                }
+                of = entry.stream;
+                filtered.push(Filtered { rule: entry.tail_len, events: entry.source_start, bytes: entry.source_end });
+                continue;
+            }
+            entry.filtered = std::mem::take(&mut filtered);
+            runs.push(entry);
+        }
+        if !filtered.is_empty() {
+            return Err(FormatError::Length);
+        }
         // The raw length decides how much memory a reader takes.
         if header.payload_len() > MAX_BODY || (header.codec == Compression::None && header.raw_len != 0) {
             return Err(FormatError::Length);
@@ -343,8 +395,11 @@ mod tests {
     }
 
     prop_compose! {
-        fn any_run()(stream: u64, source: (u64, u64), count in 0u32..1000, lens_len in 0u32..2000, data_len in 0u32..50_000, flags: u32, tail: (u32, u32)) -> RunEntry {
-            RunEntry { stream, source_start: source.0, source_end: source.1, count, lens_len, data_len, flags, tail_len: tail.0, tail_crc: tail.1 }
+        fn any_run()(stream: u64, source: (u64, u64), count in 0u32..1000, lens_len in 0u32..2000, data_len in 0u32..50_000, flags: u32, tail: (u32, u32),
+            filtered in prop::collection::vec((any::<u32>(), any::<u64>(), any::<u64>()), 0..3)) -> RunEntry {
+            let filtered = filtered.into_iter().map(|(rule, events, bytes)| Filtered { rule, events, bytes }).collect();
+            let flags = flags & !RunFlags::FILTERED;
+            RunEntry { stream, source_start: source.0, source_end: source.1, count, lens_len, data_len, flags, tail_len: tail.0, tail_crc: tail.1, filtered }
         }
     }
 
@@ -356,10 +411,10 @@ mod tests {
             let (stored, raw_len) = if codec == Compression::None { (payload, 0) } else { (stored, payload) };
             let header = BatchHeader {
                 kind: Kind::Data,
-                body_len: (runs.len() * RUN_ENTRY) as u32 + stored,
+                body_len: (runs.iter().map(RunEntry::entries).sum::<usize>() * RUN_ENTRY) as u32 + stored,
                 payload_crc, base_offset, append_ms, epoch, durable_lag, codec, raw_len,
                 count: runs.iter().map(|r| r.count).sum(),
-                runs: runs.len() as u16,
+                runs: runs.iter().map(RunEntry::entries).sum::<usize>() as u16,
             };
             (header, runs)
         }

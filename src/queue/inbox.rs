@@ -129,7 +129,7 @@ mod tests {
         let stream = Stream::new(1, 0, StreamSpec::default(), Default::default());
         let (lens, data) = (Bytes::from_static(&[1]), Bytes::from(vec![0; len]));
         let (flags, tail) = (RunFlags::default(), Tail::default());
-        Message::Append(Block { stream, source_start: 0, source_end: len as u64, count: 1, lens, data, flags, tail })
+        Message::Append(Block { stream, source_start: 0, source_end: len as u64, count: 1, lens, data, flags, tail, filtered: Vec::new() })
     }
 
     /// Whether a message wakes a receiver that waits until `until`.

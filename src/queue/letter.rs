@@ -1,7 +1,7 @@
 //! A dead letter read back: what it says, and its event as the queue had it.
 
 use super::block::put_varint;
-use super::{Encoding, Format, Part, RecordBatch, Run, RunFlags, Stream, StreamSpec, Tail, Text};
+use super::{Encoding, Format, Part, RecordBatch, Run, RunFlags, Stored, Stream, StreamSpec, Tail, Text};
 use crate::process::identity::ID_LEN;
 use crate::process::timestamp::parse_rfc3339;
 use base64::Engine;
@@ -43,6 +43,8 @@ pub(crate) struct Letter {
     original_encoding: Option<String>,
     /// See [`Format`].
     original_format: Option<String>,
+    /// Bytes of the source, where the original is not as it was read.
+    length: Option<u64>,
     original: Option<String>,
     original_base64: Option<String>,
 }
@@ -64,8 +66,10 @@ impl Letter {
             Some(name) => Encoding::named(name).ok_or("the letter's original is in an encoding that is not known")?,
             None => Encoding::UTF8,
         };
+        let made = [Stored::Text, Stored::Document, Stored::Dated].into_iter().find(|made| made.name() == self.original_format.as_deref());
         let format = match self.original_format.as_deref() {
             None => Format::Plain,
+            Some(_) if made.is_some() => Format::Plain,
             Some(name) => [Format::Cri, Format::Docker]
                 .into_iter()
                 .find(|f| f.name() == Some(name))
@@ -78,9 +82,17 @@ impl Letter {
             _ if data.ends_with(b"\r") => b"\r\n",
             _ => b"\n",
         };
-        data.extend_from_slice(delimiter);
         let mut lens = Vec::new();
-        put_varint(&mut lens, u32::try_from(data.len()).map_err(|_| "the letter's original is too long")?);
+        if made.is_none() {
+            data.extend_from_slice(delimiter);
+        }
+        let len = u32::try_from(data.len()).map_err(|_| "the letter's original is too long")?;
+        let covers = self.length.filter(|_| made.is_some()).unwrap_or(u64::from(len));
+        match made {
+            Some(made) => made.put_lens(0, covers, len, &mut lens),
+            None => put_varint(&mut lens, len),
+        }
+        let processed = if made.is_some() { RunFlags::PROCESSED } else { 0 };
         let members = Value::Object(self.fields.clone()).to_string();
         let spec = StreamSpec {
             topic: self.topic.clone(),
@@ -95,12 +107,13 @@ impl Letter {
         let run = Run {
             stream: Stream::of_letter(self.partition, spec, event_id),
             source_start: start,
-            source_end: start.saturating_add(data.len() as u64),
+            source_end: start.saturating_add(covers),
             count: 1,
-            flags: RunFlags(utf8 | cut | sequence | text),
+            flags: RunFlags(utf8 | cut | sequence | text | processed),
             tail: Tail::of(&data),
             lens: lens.into(),
             data: Bytes::from(data),
+            filtered: Vec::new(),
         };
         let batch = RecordBatch { base_offset: self.offset, count: 1, epoch: 0, append_ms, runs: vec![run] };
         Ok(Part { batch: Arc::new(batch), skip: 0, count: 1 })

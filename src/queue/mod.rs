@@ -69,7 +69,7 @@ mod writer;
 
 pub use absent::AbsentGroup;
 pub use api::{Acker, AppendError, Batch, BatchId, BatchKind, Consumer, DeadLetters, FetchError, Limits, Part, Producer, RunSlice};
-pub use block::{Block, Buffer, BufferPool, Format, RunFlags, Tail, put_varint};
+pub use block::{Block, Buffer, BufferPool, Filtered, Format, RunFlags, Tail, put_varint};
 pub use books::{Books, MissingEvents, SinkBooks, StreamBooks, UnplacedLoss};
 pub(crate) use clock::now_ms;
 pub use cursor::CatchUp;
@@ -84,11 +84,11 @@ pub use manage::{GroupInfo, GroupPlace, Inventory, ManageError, Managed, Move, M
 pub use open::OpenError;
 pub use options::{Acks, Compression, Intent, OnFull, QueueOptions, Retention};
 pub use reader::{Reader, Start};
-pub use record::{Event, Events, RecordBatch, Run};
+pub use record::{Event, Events, RecordBatch, Run, Stored};
 pub use recovery::{Lost, RecoveryError, RecoveryReport};
 pub use redrive::Redriven;
 pub use repair::repair;
-pub use stream::{FileIdentity, Head, Position, Stream, StreamSpec};
+pub use stream::{FileIdentity, Head, Position, Rule, Stream, StreamSpec};
 pub use text::{Encoding, LineEnding, Text};
 pub use verify::verify;
 pub use view::{Held, Stopped, StoppedError, View};

@@ -234,6 +234,7 @@ mod tests {
                 tail: Tail::default(),
                 lens: Bytes::from_static(&[50]),
                 data: Bytes::from_static(&[b'x'; 50]),
+                filtered: Vec::new(),
             };
             partition.wrote(Arc::new(RecordBatch { base_offset, count: 1, epoch: 1, append_ms: 0, runs: vec![run] }), 100);
             partition.publish(base_offset + 1);

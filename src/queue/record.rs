@@ -1,6 +1,6 @@
 //! Record batches in memory: what consumers see, whether it came from the tail cache or from disk.
 
-use super::{Block, RunFlags, Stream, Tail, Text};
+use super::{Block, Filtered, RunFlags, Stream, Tail, Text};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -23,6 +23,8 @@ pub struct Run {
     pub lens: Bytes,
     /// The events end to end, delimiters included.
     pub data: Bytes,
+    /// What was filtered before the queue, where that has changed.
+    pub filtered: Vec<Filtered>,
 }
 
 impl From<&Block> for Run {
@@ -37,6 +39,7 @@ impl From<&Block> for Run {
             tail: block.tail,
             lens: block.lens.clone(),
             data: block.data.clone(),
+            filtered: block.filtered.clone(),
         }
     }
 }
@@ -68,6 +71,90 @@ impl RecordBatch {
     }
 }
 
+/// What is stored of an event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stored {
+    /// Its bytes as they were read.
+    #[default]
+    AsRead,
+    /// Another message, in UTF-8: a chain before the queue has changed it, and nothing else.
+    Text,
+    /// A JSON object, the document that a chain before the queue has made; without `@timestamp`, which is when it was appended.
+    /// That of a stream without positions has no `event.sequence`, which is known only in the queue.
+    Document,
+    /// The same with an `@timestamp` of its own.
+    Dated,
+}
+
+impl Stored {
+    /// By the two lowest bits of a stored length.
+    fn of(bits: u32) -> Stored {
+        match bits & 3 {
+            0 => Stored::AsRead,
+            1 => Stored::Text,
+            2 => Stored::Document,
+            _ => Stored::Dated,
+        }
+    }
+
+    /// Its name in a dead letter; `None` for what is as it was read.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Stored::AsRead => None,
+            Stored::Text => Some("text"),
+            Stored::Document => Some("document"),
+            Stored::Dated => Some("dated_document"),
+        }
+    }
+
+    /// Whether it is a JSON object.
+    pub fn is_document(self) -> bool {
+        matches!(self, Stored::Document | Stored::Dated)
+    }
+
+    /// Appends the three numbers of an event of a run with [`RunFlags::PROCESSED`]: bytes of the source between the event
+    /// before (or the run's start) and this one, bytes of the source that it covers, bytes that are stored.
+    pub(crate) fn put_lens(self, gap: u64, covers: u64, len: u32, lens: &mut Vec<u8>) {
+        for mut value in [gap, covers, u64::from(len) << 2 | self as u64] {
+            while value >= 0x80 {
+                lens.push(value as u8 | 0x80);
+                value >>= 7;
+            }
+            lens.push(value as u8);
+        }
+    }
+}
+
+/// The numbers of one event of a run with [`RunFlags::PROCESSED`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OwnLens {
+    pub(crate) gap: u64,
+    pub(crate) covers: u64,
+    pub(crate) len: u64,
+    pub(crate) stored: Stored,
+}
+
+impl OwnLens {
+    /// Takes them from the front of `lens`; `None` where they are not there.
+    pub(crate) fn take(lens: &mut &[u8]) -> Option<OwnLens> {
+        let (gap, covers, len) = (take_varint(lens)?, take_varint(lens)?, take_varint(lens)?);
+        Some(OwnLens { gap, covers, len: len >> 2, stored: Stored::of(len as u32) })
+    }
+}
+
+fn take_varint(lens: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (&byte, rest) = lens.split_first()?;
+        *lens = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
 /// One event, borrowed from a record batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event<'a> {
@@ -79,6 +166,17 @@ pub struct Event<'a> {
     pub bytes: &'a [u8],
     /// The event's bytes as stored, with the delimiter.
     pub raw: &'a [u8],
+    /// Bytes of the source that it covers, delimiter included; of an event as it was read, as many as there are.
+    pub covers: u64,
+    /// What its bytes are.
+    pub stored: Stored,
+}
+
+impl<'a> Event<'a> {
+    /// An event as it was read; `bytes` is `raw` without its delimiter.
+    pub fn as_read(offset: u64, position: u64, bytes: &'a [u8], raw: &'a [u8]) -> Event<'a> {
+        Event { offset, position, bytes, raw, covers: raw.len() as u64, stored: Stored::AsRead }
+    }
 }
 
 /// The events of a run, in order.
@@ -92,6 +190,8 @@ pub struct Events<'a> {
     text: Text,
     /// The next event is the first of its source.
     first: bool,
+    /// Each event has three numbers: see [`RunFlags::PROCESSED`].
+    processed: bool,
 }
 
 impl<'a> Events<'a> {
@@ -105,6 +205,7 @@ impl<'a> Events<'a> {
             left: run.count,
             text: run.flags.text(),
             first: run.source_start == 0 && !run.flags.has(RunFlags::NO_POSITION),
+            processed: run.flags.has(RunFlags::PROCESSED),
         };
         for _ in 0..skip {
             if events.pass().is_none() {
@@ -121,6 +222,9 @@ impl<'a> Events<'a> {
         if self.left == 0 {
             return None;
         }
+        if self.processed {
+            return self.pass_processed().map(|(own, _)| own.len as usize);
+        }
         let len = self.take_len()?;
         self.data = self.data.get(len..)?;
         self.first = false;
@@ -129,6 +233,35 @@ impl<'a> Events<'a> {
         self.position = self.position.wrapping_add(len as u64);
         self.left -= 1;
         Some(len)
+    }
+
+    /// The same in a run with [`RunFlags::PROCESSED`]: the numbers of the event, and its position.
+    #[cold]
+    fn pass_processed(&mut self) -> Option<(OwnLens, u64)> {
+        let own = OwnLens::take(&mut self.lens)?;
+        self.data = self.data.get(usize::try_from(own.len).ok()?..)?;
+        let position = self.position.wrapping_add(own.gap);
+        self.first = false;
+        self.offset = self.offset.wrapping_add(1);
+        self.position = position.wrapping_add(own.covers);
+        self.left -= 1;
+        Some((own, position))
+    }
+
+    #[cold]
+    fn next_processed(&mut self) -> Option<Event<'a>> {
+        let (data, offset) = (self.data, self.offset);
+        let first = self.first;
+        let (own, position) = self.pass_processed()?;
+        let raw = &data[..own.len as usize];
+        let mut bytes = raw;
+        if own.stored == Stored::AsRead {
+            bytes = &raw[..raw.len() - self.text.delimiter(raw)];
+            if first && own.gap == 0 {
+                bytes = &bytes[self.text.encoding.mark(bytes)..];
+            }
+        }
+        Some(Event { offset, position, bytes, raw, covers: own.covers, stored: own.stored })
     }
 
     fn take_len(&mut self) -> Option<usize> {
@@ -153,6 +286,9 @@ impl<'a> Iterator for Events<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Event<'a>> {
+        if self.processed && self.left > 0 {
+            return self.next_processed();
+        }
         let (data, first) = (self.data, self.first);
         let (offset, position) = (self.offset, self.position);
         let len = self.pass()?;
@@ -161,7 +297,7 @@ impl<'a> Iterator for Events<'a> {
         if first {
             bytes = &bytes[self.text.encoding.mark(bytes)..];
         }
-        Some(Event { offset, position, bytes, raw })
+        Some(Event { offset, position, bytes, raw, covers: len as u64, stored: Stored::AsRead })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -209,6 +345,7 @@ mod tests {
             tail: Tail::default(),
             lens: lens.into(),
             data: events.concat().into(),
+            filtered: Vec::new(),
         };
         Events::new(&run, 0, 0, u32::MAX).map(|e| e.bytes.to_vec()).collect()
     }

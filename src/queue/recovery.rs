@@ -363,7 +363,8 @@ impl Recovery<'_> {
     fn advance(&self, batch: &Located) {
         for run in batch.runs.iter().filter(|r| !RunFlags(r.flags).has(RunFlags::REPAIR)) {
             if let Some(stream) = self.registry.get(run.stream) {
-                stream.set_durable(Position { end: run.source_end, tail: Tail { len: run.tail_len, crc: run.tail_crc } });
+                let reached = Position { end: run.source_end, tail: Tail { len: run.tail_len, crc: run.tail_crc } };
+                stream.reach(reached, &run.filtered);
             }
         }
     }

@@ -4,7 +4,7 @@
 //! segment explains itself; the snapshots carry the streams whose segments were recycled.
 
 use super::codec::{Reader, Writer};
-use super::{FileIdentity, Head, Position, Stream, StreamSpec, Tail};
+use super::{FileIdentity, Head, Position, Rule, Stream, StreamSpec, Tail};
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -19,11 +19,14 @@ pub(crate) struct StreamRecord {
     pub(crate) partition: u32,
     pub(crate) spec: StreamSpec,
     pub(crate) position: Position,
+    /// What was filtered before the queue up to the position, by rule.
+    pub(crate) rules: Vec<Rule>,
 }
 
 impl StreamRecord {
     pub(crate) fn of(stream: &Stream) -> StreamRecord {
-        StreamRecord { id: stream.id, partition: stream.partition, spec: Arc::unwrap_or_clone(stream.spec()), position: stream.durable() }
+        let (spec, position, rules) = stream.at_once();
+        StreamRecord { id: stream.id, partition: stream.partition, spec: Arc::unwrap_or_clone(spec), position, rules }
     }
 
     pub(crate) fn encode(&self, out: &mut Writer) {
@@ -46,15 +49,23 @@ impl StreamRecord {
         w.u64(self.position.end);
         w.u32(self.position.tail.len);
         w.u32(self.position.tail.crc);
-        let (seen_ms, gone_ms) = (self.spec.seen_ms, self.spec.gone_ms);
-        if !self.spec.resume.is_empty() || seen_ms > 0 || gone_ms > 0 {
+        let (seen_ms, gone_ms, filtered) = (self.spec.seen_ms, self.spec.gone_ms, !self.rules.is_empty());
+        if !self.spec.resume.is_empty() || seen_ms > 0 || gone_ms > 0 || filtered {
             w.bytes(&self.spec.resume);
         }
-        if seen_ms > 0 || gone_ms > 0 {
+        if seen_ms > 0 || gone_ms > 0 || filtered {
             w.u64(seen_ms);
         }
-        if gone_ms > 0 {
+        if gone_ms > 0 || filtered {
             w.u64(gone_ms);
+        }
+        if filtered {
+            w.u32(self.rules.len() as u32);
+            for rule in &self.rules {
+                w.bytes(rule.name.as_bytes());
+                w.u64(rule.events);
+                w.u64(rule.bytes);
+            }
         }
         out.bytes(&w.0);
     }
@@ -74,9 +85,11 @@ impl StreamRecord {
         let resume = if r.0.is_empty() { Vec::new() } else { r.bytes()?.to_vec() };
         let seen_ms = if r.0.is_empty() { 0 } else { r.u64()? };
         let gone_ms = if r.0.is_empty() { 0 } else { r.u64()? };
+        let count = if r.0.is_empty() { 0 } else { r.u32()? };
+        let rules = (0..count).map(|_| Some(Rule::new(r.string()?, r.u64()?, r.u64()?))).collect::<Option<_>>()?;
         let spec =
             StreamSpec { resume, seen_ms, gone_ms, key, source, topic, path, file: has_file.then_some(file), generation, head, fields };
-        Some(StreamRecord { id, partition, spec, position })
+        Some(StreamRecord { id, partition, spec, position, rules })
     }
 }
 
@@ -125,9 +138,11 @@ impl Registry {
                 stream.set_spec(record.spec);
                 stream.rest();
                 stream.set_durable(record.position);
+                stream.learn_rules(record.rules);
             }
             None => {
                 let stream = Stream::resting(record.id, record.partition, &record.spec, record.position);
+                stream.learn_rules(record.rules);
                 streams.insert(record.id, stream);
             }
         }
@@ -184,7 +199,8 @@ pub(crate) mod tests {
 
     prop_compose! {
         pub(crate) fn any_record()(id: u64, partition: u32, key: u128, generation: u32, file in prop::option::of(any::<(u64, u64, i64)>()),
-            head: (u32, u64), source in "[a-z]{0,8}", topic in "[a-z]{0,8}", path in "/[a-z/ü]{0,20}", fields in ".{0,20}", resume in prop::collection::vec(any::<u8>(), 0..20), times: (u64, u64), end: u64, tail: (u32, u32)) -> StreamRecord {
+            head: (u32, u64), source in "[a-z]{0,8}", topic in "[a-z]{0,8}", path in "/[a-z/ü]{0,20}", fields in ".{0,20}", resume in prop::collection::vec(any::<u8>(), 0..20), times: (u64, u64), end: u64, tail: (u32, u32),
+            rules in prop::collection::vec((".{0,9}", any::<u64>(), any::<u64>()), 0..3)) -> StreamRecord {
             StreamRecord {
                 id, partition,
                 spec: StreamSpec {
@@ -193,6 +209,7 @@ pub(crate) mod tests {
                     head: Head { len: head.0, hash: head.1 },
                 },
                 position: Position { end, tail: Tail { len: tail.0, crc: tail.1 } },
+                rules: rules.into_iter().map(|(name, events, bytes)| Rule::new(name, events, bytes)).collect(),
             }
         }
     }
@@ -201,7 +218,7 @@ pub(crate) mod tests {
     fn the_last_number_of_all_is_loaded_as_any_other() {
         let registry = Registry::new(1);
         let spec = StreamSpec::default();
-        registry.load(StreamRecord { id: u64::MAX, partition: 0, spec, position: Position::default() });
+        registry.load(StreamRecord { id: u64::MAX, partition: 0, spec, position: Position::default(), rules: Vec::new() });
         assert_eq!((registry.all().len(), registry.next_id()), (1, u64::MAX));
     }
 

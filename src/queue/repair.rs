@@ -144,7 +144,7 @@ fn segment_file(
     for located in &seg.batches {
         let Some(payload) = segment::stored(&*file, located)? else { return Err(io::Error::other("it changed while it was repaired")) };
         let head = located.header.encode(&located.runs, seg.id, pos);
-        debug_assert_eq!(head.len(), BATCH_HEADER + located.runs.len() * RUN_ENTRY);
+        debug_assert_eq!(head.len(), BATCH_HEADER + usize::from(located.header.runs) * RUN_ENTRY);
         let next = pos + (located.next_pos() - located.pos);
         let zeros = [0; 8];
         let pad = (next - pos) as usize - head.len() - payload.len();

@@ -84,7 +84,7 @@ pub(crate) fn stored(file: &dyn DiskFile, batch: &Located) -> io::Result<Option<
 
 /// Like [`stored`], into memory of the right length.
 fn stored_in(file: &dyn DiskFile, batch: &Located, mut body: Vec<u8>) -> io::Result<Option<Vec<u8>>> {
-    let table = batch.runs.len() * RUN_ENTRY;
+    let table = usize::from(batch.header.runs) * RUN_ENTRY;
     let n = file.read_at(&mut body, batch.pos + (BATCH_HEADER + table) as u64)?;
     let whole = n == body.len() && crc32c::crc32c(&body) == batch.header.payload_crc;
     Ok(whole.then_some(body))
@@ -166,6 +166,7 @@ pub(crate) fn record_batch(batch: &Located, payload: &Bytes, registry: &Registry
             tail: Tail { len: entry.tail_len, crc: entry.tail_crc },
             lens: payload.slice(lens_at..lens_end),
             data: payload.slice(data_at..data_end),
+            filtered: entry.filtered.clone(),
         });
         (lens_at, data_at) = (lens_end, data_end);
     }

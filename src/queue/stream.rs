@@ -4,6 +4,7 @@
 //! stream is stored in the queue beside its records, so that no second registry
 //! can disagree with the data.
 
+use super::Filtered;
 use super::packed::{Brief, pack, unpack, unpack_brief};
 use crate::process::identity::ID_LEN;
 use std::path::{Path, PathBuf};
@@ -94,15 +95,46 @@ pub struct Stream {
     version: AtomicU32,
     state: Mutex<State>,
     written: AtomicU64,
-    /// See [`Stream::event_id`].
-    event_id: Option<Box<[u8; ID_LEN]>>,
 }
 
 #[derive(Debug)]
 struct State {
     spec: Kept,
     durable: Position,
+    /// What few streams have.
+    more: Option<Box<More>>,
 }
+
+#[derive(Debug, Default)]
+struct More {
+    /// See [`Stream::event_id`].
+    event_id: Option<[u8; ID_LEN]>,
+    /// What was filtered before the queue, by rule.
+    rules: Vec<Rule>,
+}
+
+/// A rule before the queue, such as `drop (1)`, and what it has filtered of a stream, as far as that is durable.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Rule {
+    /// Its name.
+    pub name: String,
+    /// Events.
+    pub events: u64,
+    /// Bytes of the source.
+    pub bytes: u64,
+    /// The same sums with what is not durable yet.
+    appended: (u64, u64),
+}
+
+impl Rule {
+    /// One whose sums are durable.
+    pub(crate) fn new(name: String, events: u64, bytes: u64) -> Rule {
+        Rule { name, events, bytes, appended: (events, bytes) }
+    }
+}
+
+/// A stream has at most this many rules by name; further ones share the last.
+const MOST_RULES: usize = 256;
 
 /// What is known of a stream, as it is kept in memory.
 #[derive(Debug)]
@@ -136,12 +168,18 @@ impl Stream {
 
     /// The stream of one event that was made of a dead letter.
     pub(crate) fn of_letter(partition: u32, spec: StreamSpec, event_id: [u8; ID_LEN]) -> Arc<Stream> {
-        Self::with(u64::MAX, partition, Kept::Whole(Arc::new(spec)), Position::default(), Some(Box::new(event_id)))
+        Self::with(
+            u64::MAX,
+            partition,
+            Kept::Whole(Arc::new(spec)),
+            Position::default(),
+            Some(Box::new(More { event_id: Some(event_id), ..More::default() })),
+        )
     }
 
-    fn with(id: u64, partition: u32, spec: Kept, durable: Position, event_id: Option<Box<[u8; ID_LEN]>>) -> Arc<Stream> {
-        let (state, written) = (Mutex::new(State { spec, durable }), AtomicU64::new(durable.end));
-        Arc::new(Stream { id, partition, version: AtomicU32::new(next_version()), state, written, event_id })
+    fn with(id: u64, partition: u32, spec: Kept, durable: Position, more: Option<Box<More>>) -> Arc<Stream> {
+        let (state, written) = (Mutex::new(State { spec, durable, more }), AtomicU64::new(durable.end));
+        Arc::new(Stream { id, partition, version: AtomicU32::new(next_version()), state, written })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -150,15 +188,64 @@ impl Stream {
 
     /// The ID under which its only event was sent the first time, where it was made of a dead letter.
     pub fn event_id(&self) -> Option<[u8; ID_LEN]> {
-        self.event_id.as_deref().copied()
+        self.state().more.as_ref()?.event_id
+    }
+
+    /// What rules before the queue have filtered of it, as far as that is durable.
+    pub fn filtered(&self) -> Vec<Rule> {
+        self.state().rules().to_vec()
+    }
+
+    /// The number of the rule `name`, by which what it filters is told. A new one is stored with the stream's next block.
+    pub fn rule(&self, name: &str) -> u32 {
+        let mut state = self.state();
+        let rules = state.rules_mut();
+        if let Some(at) = rules.iter().position(|rule| rule.name == name) {
+            return at as u32;
+        }
+        if rules.len() >= MOST_RULES {
+            return MOST_RULES as u32 - 1;
+        }
+        rules.push(Rule::new(name.to_string(), 0, 0));
+        let number = rules.len() as u32 - 1;
+        self.version.store(next_version(), Ordering::Release);
+        number
+    }
+
+    /// The sums of a rule with `more` that is filtered now; [`Stream::appended`] is to follow once they are handed over.
+    pub(crate) fn filtering(&self, rule: u32, events: u64, bytes: u64) -> Filtered {
+        let mut state = self.state();
+        let (before, at) = (state.rules_mut(), rule as usize);
+        let (e, b) = before.get(at).map_or((0, 0), |rule| rule.appended);
+        Filtered { rule, events: e.saturating_add(events), bytes: b.saturating_add(bytes) }
+    }
+
+    /// These sums were handed over.
+    pub(crate) fn appended(&self, filtered: &[Filtered]) {
+        let mut state = self.state();
+        for sum in filtered {
+            if let Some(rule) = state.rules_mut().get_mut(sum.rule as usize) {
+                rule.appended = (sum.events, sum.bytes);
+            }
+        }
+    }
+
+    /// What a record of the stream says of rules; sums never go back.
+    pub(crate) fn learn_rules(&self, rules: Vec<Rule>) {
+        if !rules.is_empty() {
+            self.state().learn_rules(rules);
+        }
+    }
+
+    /// Spec, position and rules at one moment.
+    pub(crate) fn at_once(&self) -> (Arc<StreamSpec>, Position, Vec<Rule>) {
+        let state = self.state();
+        (state.spec(), state.durable, state.rules().to_vec())
     }
 
     /// What is known of the stream now. Of one that rests, it is made anew each time.
     pub fn spec(&self) -> Arc<StreamSpec> {
-        match &self.state().spec {
-            Kept::Whole(spec) => spec.clone(),
-            Kept::Packed { path, rest } => Arc::new(unpacked(rest, path)),
-        }
+        self.state().spec()
     }
 
     /// What tells the stream from others.
@@ -235,10 +322,68 @@ impl Stream {
     /// Never goes back: an announcement, or a segment read again, may come behind what follows it. Of two that end at the same
     /// byte the later one says what stands before it, while the queue runs and when it is opened.
     pub(crate) fn set_durable(&self, position: Position) {
+        self.reach(position, &[]);
+    }
+
+    /// The same with what was filtered on the way.
+    pub(crate) fn reach(&self, position: Position, filtered: &[Filtered]) {
         let mut state = self.state();
         if position.end >= state.durable.end {
             state.durable = position;
         }
+        if !filtered.is_empty() {
+            state.filtered(filtered);
+        }
+    }
+}
+
+impl State {
+    fn spec(&self) -> Arc<StreamSpec> {
+        match &self.spec {
+            Kept::Whole(spec) => spec.clone(),
+            Kept::Packed { path, rest } => Arc::new(unpacked(rest, path)),
+        }
+    }
+
+    fn rules(&self) -> &[Rule] {
+        self.more.as_ref().map_or(&[], |more| &more.rules)
+    }
+
+    fn rules_mut(&mut self) -> &mut Vec<Rule> {
+        &mut self.more.get_or_insert_default().rules
+    }
+
+    /// What was filtered is durable; sums never go back.
+    fn filtered(&mut self, filtered: &[Filtered]) {
+        let rules = self.rules_mut();
+        for sum in filtered {
+            let at = (sum.rule as usize).min(MOST_RULES - 1);
+            // The stream's record was damaged.
+            while rules.len() <= at {
+                rules.push(Rule::new(format!("rule {}", rules.len()), 0, 0));
+            }
+            rules[at].reached(sum.events, sum.bytes);
+        }
+    }
+
+    fn learn_rules(&mut self, learned: Vec<Rule>) {
+        let rules = self.rules_mut();
+        for (at, rule) in learned.into_iter().take(MOST_RULES).enumerate() {
+            match rules.get_mut(at) {
+                Some(known) => {
+                    known.reached(rule.events, rule.bytes);
+                    known.name = rule.name;
+                }
+                None => rules.push(rule),
+            }
+        }
+    }
+}
+
+impl Rule {
+    fn reached(&mut self, events: u64, bytes: u64) {
+        (self.events, self.bytes) = (self.events.max(events), self.bytes.max(bytes));
+        self.appended = (self.appended.0.max(events), self.appended.1.max(bytes));
     }
 }
 

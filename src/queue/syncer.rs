@@ -130,8 +130,8 @@ impl Syncer {
             for ((writer, part), outcome) in chunk.iter().zip(outcomes) {
                 self.stats.syncs.fetch_add(1, Ordering::Relaxed);
                 let outcome = outcome.map(|()| {
-                    for (stream, position) in &part.positions {
-                        stream.set_durable(*position);
+                    for (stream, position, filtered) in &part.positions {
+                        stream.reach(*position, filtered);
                     }
                     part.partition.publish(part.end);
                     // The positions above go into the next snapshot: without the offset that belongs to

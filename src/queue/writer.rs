@@ -8,13 +8,16 @@ use super::disk::{Disk, DiskFile};
 use super::format::{BATCH_HEADER, MAX_RUNS, RUN_ENTRY, SEGMENT_HEADER, SegmentHeader};
 use super::partition::Partition;
 use super::segment::Segment;
-use super::{Block, Position, QueueOptions, RecordBatch, Run, RunFlags, Stream};
+use super::{Block, Filtered, Position, QueueOptions, RecordBatch, Run, RunFlags, Stream};
 use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
+
+/// So many runs of dropped events are written at once: each may have entries of its own for what was filtered.
+const MAX_DROPPED: usize = MAX_RUNS / 4;
 
 /// What all writers of a queue share.
 #[derive(Debug)]
@@ -42,7 +45,8 @@ pub(crate) struct SyncPart {
     pub(crate) files: Vec<Arc<dyn DiskFile>>,
     pub(crate) end: u64,
     pub(crate) seal: Vec<Arc<Segment>>,
-    pub(crate) positions: Vec<(Arc<Stream>, Position)>,
+    /// Where streams are then, and what was filtered of them on the way there.
+    pub(crate) positions: Vec<(Arc<Stream>, Position, Vec<Filtered>)>,
     /// Bytes that count against the cap on unsynced data until then.
     pub(crate) bytes: usize,
 }
@@ -62,6 +66,16 @@ impl From<Block> for Dropped {
         // What was read again moves no position, also when it is dropped.
         let flags = RunFlags(RunFlags::DROPPED | block.flags.0 & (RunFlags::NO_POSITION | RunFlags::REPAIR));
         Dropped { run: Run { count: 0, flags, lens: Bytes::new(), data: Bytes::new(), ..Run::from(&block) }, events, bytes }
+    }
+}
+
+/// Later sums of the same rules take the place of earlier ones.
+fn merge(sums: &mut Vec<Filtered>, later: &[Filtered]) {
+    for sum in later {
+        match sums.iter_mut().find(|known| known.rule == sum.rule) {
+            Some(known) => *known = *sum,
+            None => sums.push(*sum),
+        }
     }
 }
 
@@ -171,11 +185,18 @@ impl PartitionWriter {
     /// How many of the pending blocks make the next record batch.
     fn next_batch(&self) -> usize {
         let mut bytes = 0;
+        let mut entries = 0;
+        // What was filtered takes entries of the run table, too.
+        let fits = |b: &&Block| {
+            entries += 1 + b.filtered.len();
+            entries <= MAX_RUNS
+        };
         let full = |b: &Block| {
             bytes += b.data.len();
             bytes >= self.shared.options.batch_size
         };
-        self.pending.iter().take(MAX_RUNS).position(full).map_or(self.pending.len().min(MAX_RUNS), |i| i + 1)
+        let most = self.pending.iter().take_while(fits).count();
+        self.pending[..most].iter().position(full).map_or(most, |i| i + 1)
     }
 
     /// Bytes that writing the next record batch would take, about.
@@ -214,7 +235,10 @@ impl PartitionWriter {
         batch.runs.iter().for_each(|run| run.stream.set_written(run.source_end));
         let batch = Arc::new(batch);
         self.unsynced.push_back(batch.clone());
-        self.partition.wrote(batch, self.shared.cache_cap);
+        // One of which all is filtered takes no offset: consumers never ask for it.
+        if batch.count > 0 {
+            self.partition.wrote(batch, self.shared.cache_cap);
+        }
         Ok(written)
     }
 
@@ -228,6 +252,7 @@ impl PartitionWriter {
                 Some(last) if last.run.source_end == one.run.source_start => {
                     (last.run.source_end, last.run.tail) = (one.run.source_end, one.run.tail);
                     (last.events, last.bytes) = (last.events + one.events, last.bytes + one.bytes);
+                    merge(&mut last.run.filtered, &one.run.filtered);
                 }
                 _ => self.dropped.push(one.clone()),
             }
@@ -268,7 +293,7 @@ impl PartitionWriter {
         let mut written = 0;
         self.in_ledger = true;
         while self.is_recording() {
-            let take = self.recording.len().min(MAX_RUNS);
+            let take = self.recording.len().min(MAX_DROPPED);
             written += self.write_empty(self.recording[..take].iter().map(|d| d.run.clone()).collect(), now_ms)?;
             self.recording.drain(..take);
         }
@@ -301,6 +326,7 @@ impl PartitionWriter {
                 tail: begin.tail,
                 lens: Bytes::new(),
                 data: Bytes::new(),
+                filtered: Vec::new(),
             };
             written += self.write_empty(self.announced[..take].iter().map(run).collect(), now_ms)?;
             self.announced.drain(..take);
@@ -376,14 +402,15 @@ impl PartitionWriter {
     pub(crate) fn begin_sync(&mut self) -> SyncPart {
         (self.syncing, self.in_sync) = (true, self.unsynced.len());
         self.marks.0 = self.newest_segment();
-        let mut latest: HashMap<u64, (Arc<Stream>, Position)> = HashMap::new();
+        let mut latest: HashMap<u64, (Arc<Stream>, Position, Vec<Filtered>)> = HashMap::new();
         for run in self.unsynced.iter().flat_map(|b| &b.runs).filter(|r| !r.flags.has(RunFlags::REPAIR)) {
             let reached = Position { end: run.source_end, tail: run.tail };
-            let (_, position) = latest.entry(run.stream.id).or_insert_with(|| (run.stream.clone(), reached));
+            let (_, position, filtered) = latest.entry(run.stream.id).or_insert_with(|| (run.stream.clone(), reached, Vec::new()));
             // One that was announced may have had its first block written before.
             if reached.end >= position.end {
                 *position = reached;
             }
+            merge(filtered, &run.filtered);
         }
         SyncPart {
             partition: self.partition.clone(),
@@ -463,7 +490,7 @@ mod tests {
         writer.flush(1).unwrap();
         writer.write_announced(2).unwrap();
         assert!(!writer.has_announced());
-        let mut positions: Vec<_> = writer.begin_sync().positions.into_iter().map(|(s, at)| (s.id, at.end)).collect();
+        let mut positions: Vec<_> = writer.begin_sync().positions.into_iter().map(|(s, at, _)| (s.id, at.end)).collect();
         positions.sort_unstable();
         assert_eq!(positions, [(late.id, end), (early.id, 0)]);
     }

@@ -13,7 +13,8 @@ use serde_json::{Map, Value, json};
 /// Each is one JSON object: `sink`, `event_id`, `batch_id`, `status`, `type`, `reason`, `field` and `field_type` where the reason
 /// names a field and its mapping, `topic`, `partition`, `offset`, `appended`, `path`, `position` and `fields` where the stream has them, `cut`, `part` and `overwrite` where they are true, and
 /// the event as `original` (UTF-8) or `original_base64`, with `original_encoding` where that is another than UTF-8, and
-/// `original_format` where it is a container's log. All that its document is made of is in it, so that a redrive
+/// `original_format` where it is a container's log, or what a chain before the queue has made (`text`, `document`,
+/// `dated_document`; with the `length` that it had in its source). All that its document is made of is in it, so that a redrive
 /// can send the event from its letter when its topic no longer has it: see `crate::queue::letter`.
 pub(crate) fn dead_letters(scope: &str, sink: &str, batch: &Batch, rejected: &[Rejection]) -> (Vec<Vec<u8>>, usize) {
     let (mut records, mut bytes, mut index) = (Vec::with_capacity(rejected.len()), 0, 0);
@@ -57,10 +58,14 @@ pub(crate) fn dead_letters(scope: &str, sink: &str, batch: &Batch, rejected: &[R
                         put(name, json!(true));
                     }
                 }
-                if let Some(format) = slice.run.flags.format().name() {
+                let made = event.stored.name();
+                if let Some(format) = made.or(slice.run.flags.format().name()) {
                     put("original_format", json!(format));
                 }
-                let encoding = slice.run.flags.text().encoding;
+                if made.is_some() {
+                    put("length", json!(event.covers));
+                }
+                let encoding = if made.is_some() { Encoding::UTF8 } else { slice.run.flags.text().encoding };
                 if encoding != Encoding::UTF8 {
                     put("original_encoding", json!(encoding.name()));
                 }

@@ -156,7 +156,7 @@ impl Job {
             let stream = slice.run.stream.id;
             for event in slice.events {
                 if rest.next_if_eq(&&item).is_some() {
-                    *sums.entry(stream).or_default() += event.raw.len() as u64;
+                    *sums.entry(stream).or_default() += event.covers;
                 }
                 item += 1;
             }

@@ -39,6 +39,7 @@ pub fn batches(lines: &[Vec<u8>], each: usize, flags: u32) -> Vec<Batch> {
             tail: Tail::of(&data),
             lens: Bytes::from(lens),
             data: Bytes::from(data),
+            filtered: Vec::new(),
         };
         let record = RecordBatch { base_offset: offset, count, epoch: 1, append_ms: APPENDED, runs: vec![run] };
         let id = BatchId {

@@ -3,7 +3,7 @@
 use super::args::ReadArgs;
 use super::{Told, code, failed, moment};
 use crate::cli::{FAILED, OK, complain};
-use crate::queue::{Encoding, Event, Part, Reader, RunFlags, RunSlice, View};
+use crate::queue::{Encoding, Event, Part, Reader, RunFlags, RunSlice, Stored, View};
 use crate::sink::base64;
 use serde_json::{Map, Value, json};
 use std::io::{self, IsTerminal, Write};
@@ -89,8 +89,8 @@ impl<W: Write> Printer<W> {
     fn part(&mut self, part: &Part, reader: &Reader) -> io::Result<()> {
         let mut scratch = String::new();
         for run in part.runs() {
-            let encoding = run.run.flags.text().encoding;
             for event in run.events.clone() {
+                let encoding = encoding_of(&event, &run);
                 if self.left == 0 {
                     return Ok(());
                 }
@@ -105,6 +105,11 @@ impl<W: Write> Printer<W> {
         }
         Ok(())
     }
+}
+
+/// What a chain before the queue has made is UTF-8.
+fn encoding_of(event: &Event<'_>, run: &RunSlice<'_>) -> Encoding {
+    if event.stored == Stored::AsRead { run.run.flags.text().encoding } else { Encoding::UTF8 }
 }
 
 fn harmless(bytes: &[u8], out: &mut impl Write) -> io::Result<()> {
@@ -128,7 +133,13 @@ fn document(event: &Event<'_>, run: &RunSlice<'_>, reader: &Reader) -> Value {
     if !run.run.flags.has(RunFlags::NO_POSITION) {
         put("position", json!(event.position));
     }
-    let (encoding, mut scratch) = (run.run.flags.text().encoding, String::new());
+    let (encoding, mut scratch) = (encoding_of(event, run), String::new());
+    if event.stored.is_document()
+        && let Ok(document) = serde_json::from_slice::<Value>(event.bytes)
+    {
+        put("document", document);
+        return Value::Object(record);
+    }
     match std::str::from_utf8(encoding.text(event.bytes, &mut scratch)) {
         Ok(text) => put("message", json!(text)),
         Err(_) => put("message_base64", json!(base64(event.bytes))),

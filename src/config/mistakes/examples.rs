@@ -52,7 +52,7 @@ tests:
        |
      8 |   - {name: d, process: app, sink: out, input: [x, y], expect: [{a: 1}]}
        |                                   ^^^
-       = expected one of the two
+       = expected one of them
 
     error: `a..b` is no name of a field
       --> pipeline.yaml:9:53
@@ -74,7 +74,7 @@ tests:
         |
      11 |   - {name: g, now: noon, input: {}, exect: true}
         |     ^
-        = expected the name of a chain, a chain, or `sink: NAME` for that of a sink
+        = expected the name of a chain, a chain, or `sink: NAME` or `source: NAME` for that of a sink or source
 
     error: `tests[6]` has no `expect`
        --> pipeline.yaml:11:5
@@ -102,7 +102,7 @@ tests:
         |
      11 |   - {name: g, now: noon, input: {}, exect: true}
         |                                     ^^^^^
-        = expected one of: name, process, sink, input, now, fields, exact, expect
+        = expected one of: name, process, sink, source, input, now, fields, exact, expect
         = help: did you mean `exact`?
 
     error: `tests[7].input` has no line

@@ -62,7 +62,7 @@ sinks: {o: {type: console}}
        |
      6 |   e: {type: http, listen: ":9200", max_line_byte: 1KiB}
        |                                    ^^^^^^^^^^^^^
-       = expected one of: type, enabled, listen, max_body, auth, tls, max_connections, topic, max_line_bytes, fields
+       = expected one of: type, enabled, listen, max_body, auth, tls, max_connections, topic, max_line_bytes, fields, process
        = help: did you mean `max_line_bytes`?
 
     7 errors in pipeline.yaml; nothing was started and no data was touched

@@ -71,7 +71,7 @@ sinks: {out: {type: console}}
        |
      4 |     paths: [/var/log/*.log]
        |     ^^^^^
-       = expected one of: type, enabled, include, exclude, topic, start_at, idle_flush, max_line_bytes, on_long_line, encoding, line_ending, multiline, format, kubernetes, rescan, watch, poll_interval, ignore_older, forget_after, fields, downward_api
+       = expected one of: type, enabled, include, exclude, topic, start_at, idle_flush, max_line_bytes, on_long_line, encoding, line_ending, multiline, format, kubernetes, rescan, watch, poll_interval, ignore_older, forget_after, fields, downward_api, process
        = help: did you mean `include`?
 
     1 error in pipeline.yaml; nothing was started and no data was touched

@@ -47,7 +47,7 @@ fn what_stands_below_a_misspelt_section_is_judged_too() {
        |
      2 |   app: {type: file, includ: /x}
        |                     ^^^^^^
-       = expected one of: type, enabled, include, exclude, topic, start_at, idle_flush, max_line_bytes, on_long_line, encoding, line_ending, multiline, format, kubernetes, rescan, watch, poll_interval, ignore_older, forget_after, fields, downward_api
+       = expected one of: type, enabled, include, exclude, topic, start_at, idle_flush, max_line_bytes, on_long_line, encoding, line_ending, multiline, format, kubernetes, rescan, watch, poll_interval, ignore_older, forget_after, fields, downward_api, process
        = help: did you mean `include`?
 
     error: unknown key `sink` at the top level

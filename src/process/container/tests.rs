@@ -8,7 +8,7 @@ const TIME: &str = "2026-03-09T10:15:02.123456789Z";
 fn shown(format: Format, raw: &[u8]) -> (String, Option<bool>) {
     let (mut text, mut json) = (Vec::new(), vec![b'"']);
     let bytes = raw.strip_suffix(b"\r\n").or(raw.strip_suffix(b"\n")).unwrap_or(raw);
-    let event = Event { offset: 0, position: 0, bytes, raw };
+    let event = Event::as_read(0, 0, bytes, raw);
     put_text(format, &event, &mut text);
     let goes_on = put_json(format, &event, Bytes::Any, &mut json, |_, _| {});
     json.push(b'"');
@@ -194,6 +194,7 @@ fn documents_have_the_time_and_the_stream_of_the_record() {
         tail: Tail::default(),
         lens: lens.into(),
         data: lines.concat().into(),
+        filtered: Vec::new(),
     };
     let events = crate::queue::Events::new(&run, 7, 0, 3);
     let slice = crate::queue::RunSlice { run: &run, append_ms: 1_773_051_302_123, epoch: 1, events: events.clone() };

@@ -20,6 +20,7 @@ fn run(path: &str, fields: &str, flags: u32, lines: &[&[u8]]) -> Run {
         tail: Tail::default(),
         lens: Bytes::from(lens),
         data: Bytes::from(data),
+        filtered: Vec::new(),
     }
 }
 

@@ -79,7 +79,7 @@ pub(crate) enum Value {
     Object(List),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Node {
     name: Span,
     value: Value,
@@ -106,6 +106,17 @@ pub(crate) struct Document {
     pub(crate) append_ms: u64,
     /// Where it comes from, as one number: set for chains that decide by it.
     pub(crate) origin: u64,
+}
+
+/// How a document differs from what it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// It does not: what hangs on its nodes is the same.
+    None,
+    /// Its message is another text.
+    Message(Span),
+    /// More than that.
+    More,
 }
 
 /// What a document was, to which it can be put back.
@@ -147,6 +158,23 @@ impl Document {
     pub(crate) fn restore(&mut self, saved: &Saved) {
         self.nodes.clear();
         self.nodes.extend_from_slice(&saved.nodes);
+    }
+
+    /// What is other than when `saved` was made of it. `message` is the message's node then.
+    pub(crate) fn change(&self, saved: &Saved, message: Option<Id>) -> Change {
+        let mut change = Change::None;
+        for (at, (was, is)) in saved.nodes.iter().zip(&self.nodes).enumerate() {
+            if was == is {
+                continue;
+            }
+            match is.value {
+                Value::Text(text) if Some(at as Id) == message && (was.name, was.next) == (is.name, is.next) => {
+                    change = Change::Message(text)
+                }
+                _ => return Change::More,
+            }
+        }
+        if self.nodes.len() < saved.nodes.len() { Change::More } else { change }
     }
 
     /// Makes it what `json`, an object, says.

@@ -71,6 +71,7 @@ impl Account<'_> {
                 read,
                 queued: read,
                 unread,
+                filtered: Vec::new(),
                 sinks: BTreeMap::new(),
             });
         }
@@ -79,10 +80,12 @@ impl Account<'_> {
     fn of_stream(&mut self, stream: &Stream, position: Position, entries: &[&LossEntry]) -> StreamBooks {
         let spec = Arc::unwrap_or_clone(stream.spec());
         let groups = self.places.get(&(spec.topic.as_str(), stream.partition)).map(Vec::as_slice).unwrap_or_default();
+        let rules = stream.filtered();
+        let before = rules.iter().map(|rule| rule.bytes).fold(0, u64::saturating_add);
         let sinks = groups.iter().map(|(name, filtered)| {
             let index = self.names.iter().position(|n| n == name).unwrap_or_default();
             let found = self.found.remove(&(stream.id, index)).unwrap_or_default();
-            (name.to_string(), account(position.end, name, &found, filtered.of(stream.id), entries))
+            (name.to_string(), account(position.end, name, &found, (before, filtered.of(stream.id)), entries))
         });
         StreamBooks {
             number: stream.id,
@@ -99,6 +102,7 @@ impl Account<'_> {
             read: position.end.max(self.reach.get(&stream.id).copied().unwrap_or(0)),
             queued: position.end,
             unread: unread(entries),
+            filtered: rules,
         }
     }
 }
@@ -113,8 +117,9 @@ fn unread(entries: &[&LossEntry]) -> BTreeMap<String, Ranges> {
     unread
 }
 
-/// What became of the first `queued` bytes of a stream at a group.
-pub(super) fn account(queued: u64, group: &str, found: &AtGroup, filtered: u64, entries: &[&LossEntry]) -> SinkBooks {
+/// What became of the first `queued` bytes of a stream at a group. `before` of them were filtered before the queue, `filtered` by
+/// the group's sink.
+pub(super) fn account(queued: u64, group: &str, found: &AtGroup, (before, filtered): (u64, u64), entries: &[&LossEntry]) -> SinkBooks {
     let mut taken = Ranges::new();
     let mut books = SinkBooks {
         pending: take(&mut taken, &found.pending, queued),
@@ -133,7 +138,13 @@ pub(super) fn account(queued: u64, group: &str, found: &AtGroup, filtered: u64, 
         }
     }
     let done = queued - total(&taken, queued);
-    books.filtered = filtered.min(done);
-    books.acknowledged = done - books.filtered;
+    // Ranges that are not done hold what was filtered between their events, too.
+    let gaps = found.gaps.min(books.pending);
+    books.pending -= gaps;
+    books.in_flight = books.in_flight.min(books.pending);
+    let before = before.saturating_sub(gaps).min(done);
+    let filtered = filtered.min(done - before);
+    books.filtered = gaps + before + filtered;
+    books.acknowledged = done - before - filtered;
     books
 }

@@ -1,6 +1,6 @@
 //! What the books say.
 
-use crate::queue::{FileIdentity, Head, Tail};
+use crate::queue::{FileIdentity, Head, Rule, Tail};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 pub struct SinkBooks {
     /// Delivered. What lay in the queue before the group began, or was passed over by a reset, counts as delivered.
     pub acknowledged: u64,
-    /// Left out by a processor.
+    /// Left out by a processor of the sink, or before the queue.
     pub filtered: u64,
     /// Refused for good; the events are in the dead-letter topic.
     pub dead_lettered: u64,
@@ -67,6 +67,8 @@ pub struct StreamBooks {
     pub queued: u64,
     /// Gone before they were read, by cause: ranges (first, end), in order.
     pub unread: BTreeMap<String, Vec<(u64, u64)>>,
+    /// What a chain before the queue has filtered, by rule.
+    pub filtered: Vec<Rule>,
     /// By group.
     pub sinks: BTreeMap<String, SinkBooks>,
 }

@@ -74,6 +74,7 @@ pub(super) fn block(stream: &Arc<Stream>, start: u64, lines: &[String]) -> Block
         tail: Tail::of(&data),
         data: Bytes::from(data),
         flags: RunFlags(RunFlags::UTF8),
+        filtered: Vec::new(),
     }
 }
 

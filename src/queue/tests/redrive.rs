@@ -80,7 +80,19 @@ fn an_event_that_its_topic_no_longer_has_is_sent_from_its_letter_as_the_same_doc
         let (source_start, source_end) = (700, 700 + event.len() as u64);
         let data = Bytes::from_static(event);
         let tail = Tail::of(&data);
-        queue.append(Block { stream, source_start, source_end, count: 1, lens: lens.into(), tail, data, flags: RunFlags(*flags) }).unwrap();
+        queue
+            .append(Block {
+                stream,
+                source_start,
+                source_end,
+                count: 1,
+                lens: lens.into(),
+                tail,
+                data,
+                flags: RunFlags(*flags),
+                filtered: Vec::new(),
+            })
+            .unwrap();
     }
     let mut sent = Vec::new();
     while sent.len() < events.len() {

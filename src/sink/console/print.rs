@@ -1,14 +1,15 @@
 //! Prints batches, each whole, so that lines of other writers never fall into the middle of one.
 
 use crate::process::container::put_text;
-use crate::queue::{Batch, Encoding, Format};
+use crate::process::flat::Flat;
+use crate::queue::{Batch, Encoding, Format, Stored};
 use crate::sink::client::{Client, Encoder, Outcome, Request, Sending};
 use bytes::Bytes;
 use std::io::{ErrorKind, Write};
 use std::sync::{Arc, Mutex};
 
 /// The message alone: the event's bytes as they were read, or as UTF-8 where they are in another encoding; of a container's
-/// log, what the program wrote.
+/// log, what the program wrote; of what a chain before the queue has made, its message.
 pub(crate) struct TextEncoder;
 
 impl Encoder for TextEncoder {
@@ -17,6 +18,8 @@ impl Encoder for TextEncoder {
             let (encoding, format) = (slice.run.flags.text().encoding, slice.run.flags.format());
             for event in slice.events {
                 match encoding {
+                    _ if event.stored.is_document() => out.extend_from_slice(Flat::of(event.bytes).message.as_bytes()),
+                    _ if event.stored == Stored::Text => out.extend_from_slice(event.bytes),
                     _ if format != Format::Plain => put_text(format, &event, out),
                     Encoding::UTF8 => out.extend_from_slice(event.bytes),
                     other => other.decode(event.bytes, |text| out.extend_from_slice(text.as_bytes())),

@@ -128,19 +128,20 @@ pub(crate) fn documents_of(options: &ElasticsearchOptions, host_name: &str) -> R
 fn documents(target: &Target, host_name: &str, batch_id: bool) -> Documents {
     let (named, host) = (target.clone(), host_name.to_string());
     match target {
-        Target::Index(_) if !batch_id => Documents::new(host_name),
-        _ => Documents::adding(
-            host_name,
-            Box::new(move |spec, root| {
+        Target::Index(_) => documents_of_sink(Documents::new(host_name), batch_id),
+        _ => {
+            let more = Box::new(move |spec: &StreamSpec, root: &mut Map<String, Value>| {
                 if let Some(parts) = named.data_stream(&Facts::new(spec, &host)) {
                     put_data_stream(root, parts);
                 }
-                if batch_id {
-                    root.remove(OWN);
-                }
-            }),
-        ),
+            });
+            documents_of_sink(Documents::adding(host_name, more), batch_id)
+        }
     }
+}
+
+fn documents_of_sink(documents: Documents, batch_id: bool) -> Documents {
+    if batch_id { documents.reserving(OWN) } else { documents }
 }
 
 /// The members that the naming scheme of data streams demands; they agree with the data stream's name, whatever the

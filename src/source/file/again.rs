@@ -218,12 +218,15 @@ impl Tailer {
             }
         }
         let (cutting, differs) = self.cutting(file, source, span)?;
+        // Of what went through a chain before the queue, nobody knows how many events it was before.
+        let processed = span.flags.is_some_and(|flags| RunFlags(flags).has(RunFlags::PROCESSED));
+        let producer = self.shared.producer_of(source);
         let (mut at, mut events) = match self.again.under_way {
             Some((id, end, at, events)) if (id, end) == (stream.id, span.end) => (at, events),
             _ => (self.beginning(stream, file, &cutting, span)?, 0),
         };
         while at < span.end {
-            let whole = span.events == Some(1) && at == span.start;
+            let whole = span.events == Some(1) && at == span.start && !processed;
             let Some(piece) = read_piece(file, &cutting, at, span.end, whole)? else {
                 return Err(No::Lost("the file is shorter now".into()));
             };
@@ -242,8 +245,9 @@ impl Tailer {
                 data: buffer.freeze(),
                 flags: RunFlags(piece.flags.0 | RunFlags::REPAIR),
                 tail: piece.tail,
+                filtered: Vec::new(),
             };
-            match self.shared.producer.append(block) {
+            match producer.append(block) {
                 Ok(()) => {}
                 Err(AppendError::Closed | AppendError::TimedOut { .. }) => {
                     self.again.under_way = Some((stream.id, span.end, at, events));
@@ -289,7 +293,8 @@ impl Tailer {
             }
         };
         let cutting = Cutting { rules, multi: source.multi.as_ref() };
-        let Some(wanted) = span.events.filter(|n| *n > 1 && span.end - span.start <= COUNTED && !span.began) else {
+        let processed = span.flags.is_some_and(|flags| RunFlags(flags).has(RunFlags::PROCESSED));
+        let Some(wanted) = span.events.filter(|n| *n > 1 && span.end - span.start <= COUNTED && !span.began && !processed) else {
             return Ok((cutting, false));
         };
         let single = Cutting { rules, multi: None };

@@ -1,8 +1,9 @@
 //! What a source tells about itself: atomics that the reader thread writes and `/status` reads.
 
 use crate::admin::SourceStatus;
-use std::sync::Mutex;
+use crate::process::before::Tally;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 /// A counter or gauge with one writer.
 #[derive(Debug, Default)]
@@ -44,6 +45,8 @@ pub(crate) struct Counters {
     pub(crate) unreadable_generations: Count,
     /// That no file descriptor is left was said.
     no_descriptor: AtomicBool,
+    /// What the chain before the queue does.
+    pub(crate) before: Arc<Tally>,
     last_error: Mutex<String>,
     /// Milliseconds, and one more; 0: none is expected.
     to_loss: AtomicU64,
@@ -81,6 +84,9 @@ impl Counters {
             unreadable_generations: self.unreadable_generations.get(),
             seconds_to_loss: self.to_loss.load(Relaxed).checked_sub(1).map(|ms| ms as f64 / 1000.0),
             last_error: self.last_error.lock().unwrap_or_else(|e| e.into_inner()).clone(),
+            filtered: self.before.filtered(),
+            filtered_by: self.before.by_step(),
+            process_failures: self.before.failures(),
             ..SourceStatus::default()
         }
     }

@@ -1,5 +1,6 @@
 //! `sources.NAME` with `type: file` in the configuration.
 
+use crate::process::before::BeforeQueue;
 use crate::queue::{Encoding, Format, LineEnding};
 use std::time::Duration;
 
@@ -139,6 +140,8 @@ pub struct FileOptions {
     pub multiline: Option<Multiline>,
     /// Extra members of each document, as (dotted name, JSON value).
     pub fields: Vec<(String, String)>,
+    /// The chain before the queue.
+    pub process: Option<BeforeQueue>,
 }
 
 impl Default for FileOptions {
@@ -163,6 +166,7 @@ impl Default for FileOptions {
             forget_after: Duration::from_secs(7 * 86_400),
             multiline: None,
             fields: Vec::new(),
+            process: None,
         }
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct Source {
     /// `fields` as they stand in a stream's spec.
     pub(crate) fields: String,
     pub(crate) counters: Arc<Counters>,
+    /// The way to the queue through the source's chain, where it has one.
+    pub(crate) before: Option<Arc<dyn Producer>>,
 }
 
 impl Source {
@@ -117,6 +119,16 @@ pub(crate) struct Shared {
     pub(crate) producer: Arc<dyn Producer>,
     pub(crate) agent_id: String,
     pub(crate) sources: Vec<Source>,
+}
+
+impl Shared {
+    /// To whom a source hands its blocks.
+    pub(crate) fn producer_of(&self, source: usize) -> &dyn Producer {
+        match &self.sources[source].before {
+            Some(before) => &**before,
+            None => &*self.producer,
+        }
+    }
 }
 
 /// How a turn ended.
@@ -452,8 +464,9 @@ impl Tracked {
             data: piece.data,
             flags: piece.flags,
             tail: piece.tail,
+            filtered: Vec::new(),
         };
-        match shared.producer.append(block) {
+        match shared.producer_of(self.source()).append(block) {
             Ok(()) => {
                 self.seek(piece.end, piece.tail);
                 self.counters.read_events.add(events);

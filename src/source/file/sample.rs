@@ -70,6 +70,7 @@ pub(crate) fn first_events(options: &FileOptions, path: &Path) -> Result<Option<
         tail: Tail::default(),
         lens: lens.into(),
         data: Bytes::from(data),
+        filtered: Vec::new(),
     }))
 }
 

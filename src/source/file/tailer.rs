@@ -187,7 +187,9 @@ impl Tailer {
                 options.fields.iter().map(|(name, value)| format!("{}:{value}", serde_json::Value::from(name.as_str()))).collect();
             // Lengths of events are 32-bit in the queue, and an event must fit into memory.
             options.max_line_bytes = options.max_line_bytes.clamp(1, 1 << 30);
-            sources.push(Source { options, multi, fields: fields.join(","), counters: Arc::new(Counters::default()) });
+            let counters = Arc::new(Counters::default());
+            let before = options.process.clone().map(|chain| chain.before(producer.clone(), counters.before.clone()));
+            sources.push(Source { options, multi, fields: fields.join(","), counters, before });
         }
         let watcher = Watcher::new().map_err(|source| SourceError::Start { what: "eventfd", source })?;
         let streams = producer.streams();

@@ -1,8 +1,9 @@
 //! What a pushed source tells about itself.
 
 use crate::admin::SourceStatus;
-use std::sync::Mutex;
+use crate::process::before::Tally;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 /// See [`SourceStatus`] for what each counts.
 #[derive(Debug, Default)]
@@ -14,6 +15,8 @@ pub(crate) struct Counters {
     pub(crate) refused_requests: AtomicU64,
     pub(crate) dropped_events: AtomicU64,
     pub(crate) connections: AtomicU64,
+    /// What the chain before the queue does.
+    pub(crate) before: Arc<Tally>,
     last_error: Mutex<String>,
 }
 
@@ -44,6 +47,9 @@ impl Counters {
             dropped_events: self.dropped_events.load(Relaxed),
             connections: self.connections.load(Relaxed),
             last_error: self.last_error.lock().unwrap_or_else(|e| e.into_inner()).clone(),
+            filtered: self.before.filtered(),
+            filtered_by: self.before.by_step(),
+            process_failures: self.before.failures(),
             ..SourceStatus::default()
         }
     }

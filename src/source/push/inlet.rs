@@ -168,6 +168,7 @@ impl Inlet {
             tail: Tail::of(&filled.data),
             data: filled.data,
             flags: RunFlags(filled.flags.0 | self.flags),
+            filtered: Vec::new(),
         })?;
         *next = end;
         add(&self.counters.read_bytes, bytes);

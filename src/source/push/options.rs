@@ -1,5 +1,6 @@
 //! `sources.NAME` of the pushed kinds in the configuration.
 
+use crate::process::before::BeforeQueue;
 use crate::sink::Auth;
 use std::fmt;
 use std::net::SocketAddr;
@@ -16,6 +17,8 @@ pub struct PushOptions {
     pub max_line_bytes: usize,
     /// Extra members of each document, as (dotted name, JSON value).
     pub fields: Vec<(String, String)>,
+    /// The chain before the queue.
+    pub process: Option<BeforeQueue>,
     /// The kind of source, with what only it knows.
     pub kind: PushKind,
 }

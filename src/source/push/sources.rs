@@ -109,8 +109,11 @@ impl PushSources {
             let options = Arc::new(options);
             let counters = Arc::new(Counters::default());
             all.sources.push((options.name.clone(), options.origin().0, counters.clone()));
-            let owner =
-                Owner { producer: around.producer.clone(), agent_id: around.agent_id.to_string(), options: options.clone(), counters };
+            let producer = match options.process.clone() {
+                Some(chain) => chain.before(around.producer.clone(), counters.before.clone()),
+                None => around.producer.clone(),
+            };
+            let owner = Owner { producer, agent_id: around.agent_id.to_string(), options: options.clone(), counters };
             match &options.kind {
                 PushKind::Stdin(_) => all.stdin(owner, around.ended.clone())?,
                 PushKind::Http(http) => all.http(owner, http.clone(), around)?,

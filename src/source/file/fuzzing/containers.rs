@@ -186,7 +186,7 @@ pub(crate) fn compare(format: Format, head: &[u8; 4], sizes: &[usize], data: &[u
         for (_, raw, _) in &got {
             let bytes = raw.strip_suffix(b"\r\n").or(raw.strip_suffix(b"\n")).unwrap_or(raw);
             let mut text = Vec::new();
-            put_text(format, &Event { offset: 0, position: 0, bytes, raw }, &mut text);
+            put_text(format, &Event::as_read(0, 0, bytes, raw), &mut text);
             assert_eq!(text, text_of(format, raw), "{}", String::from_utf8_lossy(raw));
         }
     }
