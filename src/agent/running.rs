@@ -7,6 +7,7 @@ use super::signals::Signal;
 use crate::admin::control::{self, Answer, Control, Reply, Request};
 use crate::admin::{self, Admin, SinkStatus, Status, StatusFn};
 use crate::config::Config;
+use crate::process::chain::Chain;
 use crate::queue::{DeadLetterWriter, Overwriting, Queue, Subscription, now_ms};
 use crate::sink::Sink;
 use crate::source::file::{FileOptions, FileSources};
@@ -53,6 +54,9 @@ impl Running {
         let data_dir = config.queue.dir.clone();
         let dead_letters = Arc::new(DeadLetterWriter::new(&queue));
         let mut sinks = BTreeMap::new();
+        let files = config.sources.iter().filter_map(|s| s.process.as_ref());
+        let before = files.chain(config.inputs.iter().filter_map(|s| s.process.as_ref())).map(|p| &p.chain);
+        config.sinks.iter().filter_map(|s| s.process.as_ref()).chain(before).for_each(Chain::prepare);
         for options in &config.sinks {
             let subscription = Subscription {
                 group: options.name.clone(),

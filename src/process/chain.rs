@@ -32,6 +32,10 @@ pub(crate) trait Processor: CloneProcessor + fmt::Debug + Send + Sync {
     /// Works on `event`. One that fails must not have changed any field.
     fn apply(&mut self, event: &mut Document) -> Result<Flow, Failure>;
 
+    /// An agent that will use it starts: what it has to ask for is asked for now, within seconds. Never called on the way of an
+    /// event, nor by commands that send nothing.
+    fn prepare(&self) {}
+
     /// Whether it asks for [`Document::origin`].
     fn needs_origin(&self) -> bool {
         false
@@ -175,6 +179,11 @@ impl Chain {
             }
         }
         Ok(Flow::On)
+    }
+
+    /// Lets each processor ask for what it has to ask for.
+    pub(crate) fn prepare(&self) {
+        self.steps.iter().for_each(|step| step.processor.prepare());
     }
 
     /// The first step that sends what it fails at to the dead letters.

@@ -5,6 +5,8 @@
 
 mod machine;
 
+pub(super) use machine::provider;
+
 use crate::config::decode::Map;
 use crate::process::chain::{Flow, Processor};
 use crate::process::event::{Constant, Document, Failure, Path};

@@ -70,6 +70,7 @@ const UNITS: &[&str] = &[
 
 /// A chain with each processor.
 const CHAINS: &[&str] = &[
+    "[{cloud: {}}]",
     "[{convert: {fields: {message: integer}}}]",
     "[{convert: {fields: {message: bytes}}}]",
     "[{csv: {fields: [a, b, c]}}]",

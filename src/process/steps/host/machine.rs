@@ -64,6 +64,14 @@ fn texts(items: Vec<String>) -> Option<Constant> {
     (!items.is_empty()).then(|| Constant::List(items.into_iter().map(|text| Constant::Text(text.into())).collect()))
 }
 
+/// The cloud that the firmware names; `root` is where the system's files are.
+pub(in crate::process::steps) fn provider(root: &Path) -> Option<&'static str> {
+    let firmware = |name: &str| read_to_string(root.join("sys/class/dmi/id").join(name)).unwrap_or_default();
+    let maker = firmware("sys_vendor");
+    let azure = || (firmware("chassis_asset_tag").trim() == AZURE).then_some("azure");
+    CLOUDS.iter().find(|(sign, _)| maker.starts_with(sign)).map(|(_, name)| *name).or_else(azure)
+}
+
 /// All that is known, by the names of ECS; `root` is where the system's files are.
 pub(super) fn facts(root: &Path) -> Vec<(&'static str, Constant)> {
     let read = |path: &str| read_to_string(root.join(path)).map(|text| text.trim().to_string()).ok().filter(|text| !text.is_empty());
@@ -71,9 +79,7 @@ pub(super) fn facts(root: &Path) -> Vec<(&'static str, Constant)> {
     let (uname, os) = (rustix::system::uname(), read("etc/os-release").unwrap_or_default());
     let os = |name| release(&os, name).and_then(text);
     let firmware = |name: &str| read(&format!("sys/class/dmi/id/{name}"));
-    let maker = firmware("sys_vendor").unwrap_or_default();
-    let azure = || (firmware("chassis_asset_tag").as_deref() == Some(AZURE)).then_some("azure");
-    let cloud = CLOUDS.iter().find(|(sign, _)| maker.starts_with(sign)).map(|(_, name)| *name).or_else(azure);
+    let cloud = provider(root);
     let mut ips = ipv4(&read("proc/net/fib_trie").unwrap_or_default());
     ips.extend(ipv6(&read("proc/net/if_inet6").unwrap_or_default()));
     let host = uname.nodename().to_string_lossy();
