@@ -5,6 +5,7 @@
 //! has room for a thousand. A `flat_object` refuses a document with a value of more than 32,766 bytes, so annotations and
 //! the journal are plain objects on OpenSearch. All other strings that nobody has foreseen are keywords.
 
+use super::ecs;
 use super::identify::Product;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -36,6 +37,8 @@ impl Types {
             ("constant_keyword", false) => (7, 7),
             ("match_only_text", false) => (7, 14),
             ("flattened", false) => (7, 3),
+            ("wildcard", false) => (7, 9),
+            ("wildcard", true) => (2, 15),
             // OpenSearch has a `constant_keyword` too, but it takes its value from the mapping only, not from documents.
             ("flat_object", true) => (2, 7),
             _ => return false,
@@ -50,6 +53,11 @@ impl Types {
 
     fn text(&self) -> Value {
         json!({"type": if self.has("match_only_text") { "match_only_text" } else { "text" }})
+    }
+
+    /// Texts of any length that are searched for a part.
+    fn wildcard(&self) -> Value {
+        if self.has("wildcard") { json!({"type": "wildcard"}) } else { keyword() }
     }
 
     /// Names of somebody else's making, with values that may be `long`.
@@ -67,7 +75,7 @@ impl Types {
     pub fn mappings(&self) -> Value {
         let (keyword, long, path) = (keyword(), json!({"type": "long"}), json!({"type": "keyword", "ignore_above": LONGEST_PATH}));
         let named = |name: &Value| json!({"properties": {"code": long, "name": name}});
-        json!({
+        let mut mappings = json!({
             "date_detection": false,
             "numeric_detection": false,
             "dynamic_templates": [{"strings": {"match_mapping_type": "string", "mapping": keyword}}],
@@ -110,10 +118,11 @@ impl Types {
                 }},
                 "process": {"properties": {"name": keyword, "pid": long}},
                 "service": {"properties": {"name": keyword, "version": keyword, "environment": keyword}},
-                "source": {"properties": {"ip": {"type": "ip"}}},
                 "systemd": {"properties": {"unit": keyword}},
             }
-        })
+        });
+        ecs::add(&mut mappings["properties"], &self.wildcard(), &self.text());
+        mappings
     }
 
     /// The body of the component template.
@@ -135,7 +144,7 @@ fn keyword() -> Value {
 pub(crate) fn missing_type(reason: &str) -> Option<&str> {
     let rest = ["No handler for type [", "The mapper type ["].iter().find_map(|words| reason.split_once(words))?.1;
     let (name, _) = rest.split_once(']')?;
-    ["constant_keyword", "match_only_text", "flattened", "flat_object"].contains(&name).then_some(name)
+    ["constant_keyword", "match_only_text", "flattened", "flat_object", "wildcard"].contains(&name).then_some(name)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@
 
 mod compare;
 mod dashboards;
+mod ecs;
 mod identify;
 mod install;
 mod kibana;

@@ -1,11 +1,14 @@
-//! Entry for `fuzz/`, and for the test that counts allocations: lines through a chain. Does not exist in release builds.
+//! Entry for `fuzz/`, and for tests that count allocations or speak with servers: lines through a chain. Does not exist in release builds.
 
 use crate::config::decode::{Ctx, Field};
 use crate::config::process;
 use crate::config::yaml::{Key, Pos, parse};
 use crate::process::chain::{Chain, Verdict};
 use crate::process::event::{Document, Path, Value};
+use crate::process::example::Input;
+use serde::de::IgnoredAny;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 /// A chain and what it works with.
 pub struct Lines {
@@ -53,7 +56,7 @@ fn through(chains: &'static [&'static str], data: &[u8]) {
                 known.len() - 1
             });
             let document = known[at].1.send(&line);
-            assert!(document.is_empty() || serde_json::from_slice::<serde_json::Value>(document).is_ok(), "{chain}");
+            assert!(document.is_empty() || serde_json::from_slice::<IgnoredAny>(document).is_ok(), "{chain}");
         }
     });
 }
@@ -73,6 +76,29 @@ pub fn grok(data: &[u8]) {
     );
 }
 
+/// A preset as its test against a search server needs it.
+pub struct Preset {
+    /// Its name.
+    pub name: &'static str,
+    /// What its source must have as `multiline`.
+    pub multiline: Option<String>,
+    /// The events of its own tests.
+    pub events: Vec<String>,
+}
+
+/// All presets.
+pub fn presets() -> Vec<Preset> {
+    let read = |(name, text): &(&'static str, &str)| {
+        let preset = crate::config::presets::preset(name, text).ok()?;
+        let events = preset.examples.iter().flat_map(|example| match &example.input {
+            Input::Events(events) => events.clone(),
+            Input::File(_) => Vec::new(),
+        });
+        Some(Preset { name, events: events.collect(), multiline: preset.multiline })
+    };
+    crate::process::presets::ALL.iter().filter_map(read).collect()
+}
+
 /// Values between separators.
 pub fn csv(data: &[u8]) {
     through(&["[{csv: {fields: [a, ~, b.c, b.d]}}]", "[{csv: {fields: [a, b], separator: ';', quote: \"'\", trim: true}}]"], data);
@@ -81,6 +107,67 @@ pub fn csv(data: &[u8]) {
 /// What calls itself a browser.
 pub fn user_agent(data: &[u8]) {
     through(&["[{user_agent: {field: message}}]"], data);
+}
+
+/// The first line is a pattern of `name`, such as `dissect: {pattern: …}`; the rest is a text that goes through it.
+fn patterned(data: &[u8], chain: impl Fn(&str) -> String) {
+    let text = String::from_utf8_lossy(data);
+    let (pattern, rest) = text.split_once('\n').unwrap_or(("", &text));
+    // A text of YAML in double quotes, as JSON has it.
+    if let Some(mut lines) = Lines::new(&chain(&serde_json::Value::from(pattern).to_string())) {
+        let document = lines.send(rest);
+        assert!(document.is_empty() || serde_json::from_slice::<IgnoredAny>(document).is_ok(), "{pattern:?}");
+    }
+}
+
+/// A pattern of `dissect`, and a text.
+pub fn dissect(data: &[u8]) {
+    patterned(data, |pattern| format!("[{{dissect: {{pattern: {pattern}}}}}]"));
+}
+
+/// A format of `timestamp`, and a text.
+pub fn timestamp(data: &[u8]) {
+    patterned(data, |format| {
+        format!("[{{timestamp: {{field: message, formats: [{format}, iso8601, epoch_ms], zone: America/New_York}}}}]")
+    });
+}
+
+/// A condition, and a text.
+pub fn condition(data: &[u8]) {
+    patterned(data, |when| format!("[{{json: {{}}}}, {{drop: {{when: {when}}}}}]"));
+}
+
+/// Keys and values.
+pub fn kv(data: &[u8]) {
+    through(&["[{kv: {}}]", "[{kv: {target: a.b, between: ',', separator: ':', overwrite: true}}]"], data);
+}
+
+/// JSON: read by a parser of our own, of which `serde_json` knows what is right.
+pub fn json(data: &[u8]) {
+    through(&["[{json: {}}]", "[{json: {target: a, overwrite: true, remove_source: true}}]", "[{parse: ecs-json}]"], data);
+    let (text, right) = (String::from_utf8_lossy(data), serde_json::from_slice::<BTreeMap<String, IgnoredAny>>);
+    let mut document = Document::default();
+    if document.begin_with(&text, 0).is_ok() {
+        let mut out = Vec::new();
+        document.render(&mut out);
+        assert!(right(text.as_bytes()).is_ok(), "{text:?} is no JSON");
+        assert!(right(&out).is_ok(), "{text:?} became {:?}", String::from_utf8_lossy(&out));
+    }
+}
+
+/// All presets.
+pub fn presets_target(data: &[u8]) {
+    thread_local!(static ALL: RefCell<Vec<Lines>> = const { RefCell::new(Vec::new()) });
+    let line = String::from_utf8_lossy(data);
+    ALL.with_borrow_mut(|all| {
+        if all.is_empty() {
+            all.extend(crate::process::presets::ALL.iter().filter_map(|(name, _)| Lines::new(&format!("[{{parse: {name}}}]"))));
+        }
+        for lines in all {
+            let document = lines.send(&line);
+            assert!(document.is_empty() || serde_json::from_slice::<IgnoredAny>(document).is_ok());
+        }
+    });
 }
 
 /// The other processors that take a text apart or change it.
@@ -102,9 +189,18 @@ mod tests {
 
     #[test]
     fn the_corpora_are_survived() {
-        for (name, target) in
-            [("grok", super::grok as fn(&[u8])), ("csv", super::csv), ("user_agent", super::user_agent), ("processors", super::processors)]
-        {
+        for (name, target) in [
+            ("grok", super::grok as fn(&[u8])),
+            ("csv", super::csv),
+            ("user_agent", super::user_agent),
+            ("processors", super::processors),
+            ("dissect", super::dissect),
+            ("timestamp", super::timestamp),
+            ("condition", super::condition),
+            ("kv", super::kv),
+            ("json", super::json),
+            ("presets", super::presets_target),
+        ] {
             crate::corpus::each(name, target);
         }
     }
@@ -117,6 +213,11 @@ mod tests {
             super::csv(&data);
             super::user_agent(&data);
             super::processors(&data);
+            super::dissect(&data);
+            super::timestamp(&data);
+            super::condition(&data);
+            super::kv(&data);
+            super::json(&data);
         }
     }
 }
