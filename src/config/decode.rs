@@ -115,6 +115,11 @@ impl<'a> Field<'a> {
         Field { key, ..self.clone() }
     }
 
+    /// How many mistakes were noted so far; `None` where what is missing is none.
+    pub(crate) fn mistakes(&self) -> Option<usize> {
+        (!self.ctx.lenient.get()).then(|| self.ctx.problems.borrow().len())
+    }
+
     /// Looks up environment variables.
     pub(crate) fn env(&self) -> &'a dyn Fn(&str) -> Option<String> {
         self.ctx.env

@@ -67,11 +67,22 @@ fn step(item: &Field<'_>, number: usize) -> Option<Step> {
     let Some((name, decode)) = steps::ALL.iter().find(|(name, _)| *name == key.text) else {
         let names = || steps::ALL.iter().map(|(name, _)| *name);
         let near = nearest(&key.text, names());
+        let elsewhere = match key.text.as_str() {
+            "kubernetes" | "add_kubernetes_metadata" => Some(
+                "names of pod and container come with the source: `format: cri` there, and `downward_api` for labels (docs/containers.md)",
+            ),
+            "docker" | "add_docker_metadata" => Some("names come with the source: `format: docker` there (docs/containers.md)"),
+            "add_cloud_metadata" => Some("did you mean `cloud`?"),
+            "add_host_metadata" => Some("did you mean `host`?"),
+            "date" => Some("did you mean `timestamp`?"),
+            "gsub" | "mutate" => Some("one of `set`, `rename`, `remove`, `convert`, `lowercase`, `redact`, `split` does each of its parts"),
+            _ => None,
+        };
         item.report(
             Problem::new(key.pos, &item.path, format!("there is no processor `{}`", key.text.escape_debug()))
                 .found(key.text.clone())
                 .expected(format!("one of: {}", quoted_list(names())))
-                .help_if(near.map(|near| format!("did you mean `{near}`?"))),
+                .help_if(elsewhere.map(str::to_string).or_else(|| near.map(|near| format!("did you mean `{near}`?")))),
         );
         return None;
     };
@@ -80,8 +91,13 @@ fn step(item: &Field<'_>, number: usize) -> Option<Step> {
     let mut map = if short { item.map() } else { item.child(key, node).map() }?;
     let when = map.get("when").map(|f| condition(&f));
     let on_error = map.get("on_error").and_then(|f| f.one_of(&ON_ERROR)).unwrap_or_default();
+    let noted = item.mistakes();
     let processor = decode(&mut map);
     map.finish(&[]);
+    if processor.is_none() && noted.is_some() && item.mistakes() == noted {
+        // None without a word would be a chain that is silently not there.
+        item.wrong(format!("`{}` is not right", item.path), "its options as docs/processing.md has them");
+    }
     let when = match when {
         Some(None) => return None,
         Some(when) => when,

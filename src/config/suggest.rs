@@ -56,7 +56,7 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
     // `elastic` for `elasticsearch`, if it can mean only one.
     let begun = || {
         let word: String = word.iter().collect();
-        let mut longer = candidates.iter().filter(|candidate| word.len() >= 4 && candidate.starts_with(&word));
+        let mut longer = candidates.iter().filter(|candidate| word.len() >= 3 && candidate.starts_with(&word));
         longer.next().filter(|_| longer.next().is_none()).copied()
     };
     close.or_else(elsewhere).or_else(begun)

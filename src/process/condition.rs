@@ -68,6 +68,8 @@ impl Condition {
         let condition = parser.any(0)?;
         match parser.rest() {
             "" => Ok(condition),
+            rest if rest.starts_with("&&") => Err(parser.wrong("`&&` is written `and` here")),
+            rest if rest.starts_with("||") => Err(parser.wrong("`||` is written `or` here")),
             _ => Err(parser.wrong("expected `and`, `or`, or the end")),
         }
     }
@@ -95,6 +97,15 @@ impl Condition {
         }
     }
 }
+
+/// What other languages write.
+const ELSEWHERE: [(&str, &str); 5] = [
+    ("=~", "`=~` is written `matches` here"),
+    ("!~", "`!~` is written `not … matches` here"),
+    ("=", "`=` is written `==` here"),
+    ("contains", "a part of a text is asked for by `matches`, with a regular expression"),
+    ("like", "a part of a text is asked for by `matches`, with a regular expression"),
+];
 
 struct Parser<'a> {
     text: &'a str,
@@ -162,6 +173,9 @@ impl<'a> Parser<'a> {
                 let name = self.name()?;
                 return self.close(")").map(|()| Condition::Exists(name));
             }
+            if self.rest().starts_with(super::event::is_name) {
+                return Err(self.wrong("expected `(`: it is written `exists(name)`"));
+            }
             self.at = start;
         }
         let name = self.name()?;
@@ -188,7 +202,10 @@ impl<'a> Parser<'a> {
             let regex = super::pattern::regex(&pattern).map_err(|why| Wrong { at: start, why })?;
             return Ok(Condition::Matches(name, regex));
         }
-        self.rest();
+        let rest = self.rest();
+        if let Some((_, meant)) = ELSEWHERE.iter().find(|(sign, _)| rest.starts_with(sign)) {
+            return Err(self.wrong(*meant));
+        }
         Err(self.wrong("expected one of `==`, `!=`, `<`, `<=`, `>`, `>=`, `in`, `matches`"))
     }
 
@@ -198,7 +215,8 @@ impl<'a> Parser<'a> {
 
     fn name(&mut self) -> Result<Path, Wrong> {
         let rest = self.rest();
-        let (path, after) = Path::take(rest).map_err(|_| self.wrong("expected the name of a field, such as `log.level`"))?;
+        let meant = if rest.starts_with('!') { "`!` is written `not` here" } else { "expected the name of a field, such as `log.level`" };
+        let (path, after) = Path::take(rest).map_err(|_| self.wrong(meant))?;
         self.at += rest.len() - after.len();
         Ok(path)
     }
@@ -212,6 +230,9 @@ impl<'a> Parser<'a> {
         }
         let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+' | '_'))).unwrap_or(rest.len());
         match Constant::of_word(&rest[..end]) {
+            Constant::Text(text) if text.len() > 1 => {
+                Err(self.wrong(format!("expected a text in quotes (`\"{text}\"`), a number, `true`, `false` or `null`")))
+            }
             Constant::Text(_) => Err(self.wrong("expected a text in quotes, a number, `true`, `false` or `null`")),
             constant => {
                 self.at += end;
@@ -260,7 +281,14 @@ mod tests {
         for (text, at, why) in [
             ("", 0, "expected the name of a field, such as `log.level`"),
             ("a", 1, "expected one of `==`, `!=`, `<`, `<=`, `>`, `>=`, `in`, `matches`"),
-            ("a = 1", 2, "expected one of `==`, `!=`, `<`, `<=`, `>`, `>=`, `in`, `matches`"),
+            ("a = 1", 2, "`=` is written `==` here"),
+            ("a =~ 'x'", 2, "`=~` is written `matches` here"),
+            ("a contains 'x'", 2, "a part of a text is asked for by `matches`, with a regular expression"),
+            ("a == 1 && b == 2", 7, "`&&` is written `and` here"),
+            ("a == 1 || b == 2", 7, "`||` is written `or` here"),
+            ("!exists(a)", 0, "`!` is written `not` here"),
+            ("exists a", 7, "expected `(`: it is written `exists(name)`"),
+            ("a == error", 5, "expected a text in quotes (`\"error\"`), a number, `true`, `false` or `null`"),
             ("a == x", 5, "expected a text in quotes, a number, `true`, `false` or `null`"),
             ("a == \"x", 5, "the quote is not closed"),
             ("a in [1, 2", 10, "expected `]`"),

@@ -15,7 +15,7 @@ fn mistakes_in_chains() {
        = expected one of: ALL
        = help: did you mean `json`?
 
-    error: `process.clean[1].drop.when`: expected one of `==`, `!=`, `<`, `<=`, `>`, `>=`, `in`, `matches`, at column 7
+    error: `process.clean[1].drop.when`: `=` is written `==` here, at column 7
       --> pipeline.yaml:6:26
        |
      6 |     - drop: {when: level = 1}

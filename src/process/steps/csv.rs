@@ -123,7 +123,11 @@ pub(super) fn decode(map: &mut Map<'_>) -> Option<Box<dyn Processor>> {
     let trim = map.flag("trim");
     let (separator, quote) = (sign(map.get("separator"), ','), sign(map.get("quote"), '"'));
     let expected = "the names of the fields in their order, `~` for a value that is left out";
-    let list = map.require("fields", expected)?.list(expected);
+    let fields = map.require("fields", expected)?;
+    let list = fields.list(expected);
+    if list.is_empty() {
+        fields.wrong(format!("`{}` names no field", fields.path), expected);
+    }
     let names: Vec<Option<Option<Path>>> =
         list.iter().map(|f| if matches!(f.node.kind, Kind::Null) { Some(None) } else { f.event_field().map(Some) }).collect();
     let names: Vec<Option<Path>> = names.into_iter().collect::<Option<_>>()?;
@@ -167,6 +171,7 @@ bb","ccc""#,
         assert_eq!(members(other, "1 ; x;  'it''s' "), r#""a":"1","c":{"d":"it's"}"#);
         assert!(wrong("[{csv: {fields: [a], separator: ab}}]").contains("is not one character"));
         assert!(wrong("[{csv: {fields: [a], separator: x, quote: x}}]").contains("are the same"));
+        assert!(wrong("[{csv: {fields: []}}]").contains("`process.c[0].csv.fields` names no field"));
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! The processors, one a file: its options, what it does, and how its configuration is read.
 
 mod case;
+mod cloud;
 mod convert;
 mod csv;
 mod dedupe;
@@ -42,6 +43,7 @@ type Decode = fn(&mut Map<'_>) -> Option<Box<dyn Processor>>;
 
 /// All processors under their names.
 pub(crate) const ALL: &[(&str, Decode)] = &[
+    ("cloud", cloud::decode),
     ("convert", convert::decode),
     ("csv", csv::decode),
     ("dedupe", dedupe::decode),
@@ -105,5 +107,7 @@ fn path_of(key: &Key, value: &Field<'_>) -> Option<Path> {
 
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod python;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -9,9 +9,9 @@ use crate::config::decode::{Field, Map};
 use crate::process::chain::{Flow, Processor};
 use crate::process::event::{Document, Failure, Path, Value};
 use jiff::civil::DateTime;
-use jiff::fmt::strtime::BrokenDownTime;
+use jiff::fmt::strtime::{self, BrokenDownTime};
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, Zoned};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Format {
@@ -121,11 +121,17 @@ fn format(field: &Field<'_>) -> Option<Format> {
         "epoch_us" => Format::Epoch(6),
         "epoch_ns" => Format::Epoch(9),
         text if text.contains('%') => {
+            if let Err(why) = strtime::format(text, &Zoned::new(Timestamp::UNIX_EPOCH, TimeZone::UTC)) {
+                field.report(field.is(&value).expected(expected).help(why.to_string()));
+                return None;
+            }
             let year = ["%Y", "%y", "%G", "%g", "%C", "%F", "%D", "%c", "%s"].iter().any(|d| text.contains(d));
             Format::Pattern(text.to_string(), year)
         }
         _ => {
-            field.report(field.is(&value).expected(expected));
+            let letters = ["yyyy", "HH", "mm:ss", "dd"].iter().any(|letters| value.text.contains(letters));
+            let help = "letters as Java and Logstash have them are written %Y (yyyy), %m (MM), %d (dd), %b (MMM), %H (HH), %M (mm), %S (ss), %f (SSS), %z (Z)";
+            field.report(field.is(&value).expected(expected).help_if(letters.then(|| help.to_string())));
             return None;
         }
     })
