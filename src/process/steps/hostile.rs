@@ -5,10 +5,11 @@ use super::testing::Lines;
 use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 
-/// Debug builds are slow: there the lines are shorter, and only what is not linear is found. What is aimed at is 100 ms on a machine
-/// that does nothing else; neighbours that share its caches cost more than as much again.
+/// Debug builds are slow: there the lines are shorter, and only what is not linear is found.
 const SIZE: usize = if cfg!(debug_assertions) { 64 << 10 } else { 1 << 20 };
-const LIMIT: Duration = if cfg!(debug_assertions) { Duration::from_secs(5) } else { Duration::from_millis(250) };
+const LIMIT: Duration = if cfg!(debug_assertions) { Duration::from_secs(5) } else { Duration::from_millis(100) };
+/// Caches are cold once, and neighbours that share them cost more than as much again: the best of so many runs counts.
+const RUNS: u32 = 5;
 
 /// What is repeated until the line is long.
 const UNITS: &[&str] = &[
@@ -138,24 +139,27 @@ fn a_hostile_line_ends_soon() {
     // In debug builds each line meets some of the chains.
     let every = if cfg!(debug_assertions) { 13 } else { 1 };
     let long: Vec<String> = UNITS.iter().map(|unit| unit.repeat(SIZE / unit.len())).chain(fitting()).collect();
-    let mut slow = Vec::new();
+    let mut all = Vec::new();
     for (n, chain) in CHAINS.iter().enumerate() {
         let mut lines = Lines::new(&chain.replace("DATABASE", &format!("{database:?}")));
         for (m, line) in long.iter().enumerate().filter(|(m, _)| (n + m).is_multiple_of(every)) {
-            // Caches are cold once, and the machine may have been slow: the better of two.
             let mut took = || {
                 let begun = cpu();
                 lines.chain_only(line, m as u64);
                 cpu() - begun
             };
             let mut best = took();
-            if best > LIMIT {
-                best = took().min(best);
+            for _ in 1..RUNS {
+                if best > LIMIT / 3 {
+                    best = took().min(best);
+                }
             }
-            if best > LIMIT {
-                slow.push(format!("{best:?} {:?} {chain}", line.chars().take(40).collect::<String>()));
-            }
+            all.push((best, format!("{:?} {chain}", line.chars().take(40).collect::<String>())));
         }
     }
+    all.sort();
+    let shown = |(time, what): &(Duration, String)| format!("{time:?} {what}");
+    all.iter().rev().take(10).for_each(|one| println!("{}", shown(one)));
+    let slow: Vec<String> = all.iter().filter(|(time, _)| *time > LIMIT).map(shown).collect();
     assert!(slow.is_empty(), "{}", slow.join("\n"));
 }
