@@ -9,7 +9,7 @@ use crate::admin::{self, Admin, SinkStatus, Status, StatusFn};
 use crate::config::Config;
 use crate::process::chain::Chain;
 use crate::queue::{DeadLetterWriter, Overwriting, Queue, Subscription, now_ms};
-use crate::sink::Sink;
+use crate::sink::{BodyMemory, Sink};
 use crate::source::file::{FileOptions, FileSources};
 use crate::source::push::{PushSources, Surroundings};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +35,7 @@ pub(super) struct Parts {
     pub(super) sources: Mutex<Option<FileSources>>,
     pub(super) pushed: Mutex<Option<PushSources>>,
     pub(super) sinks: Mutex<BTreeMap<String, Sink>>,
+    body_memory: Arc<BodyMemory>,
     pub(super) draining: AtomicBool,
     pub(super) wishes: Mutex<Wishes>,
     /// As configured: an audit looks for files that nobody has read yet.
@@ -46,8 +47,7 @@ pub(super) struct Parts {
 impl Running {
     /// Opens the queue, then starts sinks, then sources, so that nothing is read before it can go on.
     pub(super) fn start(config: Config, runtime: &Handle, ended: Sender<Signal>) -> Result<Running, AgentError> {
-        // Half is for blocks. Of the rest a sixth is for what batches in flight hold of the queue's files.
-        let body_memory = config.queue.buffer_memory / 12 * 5 / config.sinks.len().max(1);
+        let body_memory = BodyMemory::new(config.queue.body_memory());
         let topics: BTreeSet<String> =
             config.sources.iter().map(|s| s.topic.clone()).chain(config.inputs.iter().map(|i| i.topic.clone())).collect();
         let queue = Queue::open(config.queue.clone(), &topics.into_iter().collect::<Vec<_>>())?;
@@ -66,7 +66,7 @@ impl Running {
                 catch_up: options.catch_up,
             };
             let consumer = queue.subscribe(&subscription).map_err(|source| AgentError::Join { sink: options.name.clone(), source })?;
-            let sink = Sink::start(options.clone(), &config.host_name, consumer, dead_letters.clone(), runtime.clone(), body_memory)?;
+            let sink = Sink::start(options.clone(), &config.host_name, consumer, dead_letters.clone(), runtime.clone(), &body_memory)?;
             sinks.insert(options.name.clone(), sink);
         }
         for group in queue.absent_groups() {
@@ -78,6 +78,7 @@ impl Running {
             pushed: Mutex::new(None),
             names: sinks.keys().cloned().collect(),
             sinks: Mutex::new(sinks),
+            body_memory,
             draining: AtomicBool::new(false),
             wishes: Mutex::default(),
             options: config.sources.clone(),
@@ -122,6 +123,8 @@ impl Parts {
             (status.lag_events, status.lag_bytes, status.lag_seconds, status.partitions) =
                 (lag.events, lag.bytes, lag.seconds, lag.partitions);
         }
+        let mut queue = self.queue.status();
+        queue.memory_bytes += self.body_memory.used() as u64;
         Status {
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
@@ -130,7 +133,7 @@ impl Parts {
             now_ms: now_ms(),
             resident_bytes: resident_bytes(),
             sources,
-            queue: self.queue.status(),
+            queue,
             sinks,
         }
     }

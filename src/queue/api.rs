@@ -265,6 +265,9 @@ pub trait Consumer: Send {
     /// [`FetchError`] when the disk fails or the queue closes.
     fn poll(&mut self, limits: &Limits, wait: Duration) -> Result<Option<Batch>, FetchError>;
 
+    /// Nothing can be sent now, nobody knows for how long: what was read for the next batch need not stay in memory.
+    fn rest(&mut self) {}
+
     /// The handle with which batches are acked, from any thread.
     fn acker(&self) -> Arc<dyn Acker>;
 }
@@ -282,6 +285,13 @@ pub trait Acker: Send + Sync {
 
     /// Events that were delivered nowhere yet: visible end minus committed offset, over all partitions.
     fn lag_events(&self) -> u64;
+
+    /// The events of a batch that is not acked once more, as far as they are in the queue, so that nobody needs to keep the
+    /// bytes of what is in flight.
+    ///
+    /// # Errors
+    /// [`FetchError`] when the disk fails or the queue closes.
+    fn again(&self, id: &BatchId) -> Result<Vec<Part>, FetchError>;
 }
 
 /// Where sinks put what can never be delivered.

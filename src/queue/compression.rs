@@ -66,19 +66,24 @@ impl Compressor {
 
 /// The payload of exactly `raw_len` bytes that was stored as `stored`; `None` when they are not that.
 pub(crate) fn decompress(codec: Compression, stored: Vec<u8>, raw_len: usize) -> Option<Vec<u8>> {
-    let mut raw;
+    if codec == Compression::None {
+        return (stored.len() == raw_len).then_some(stored);
+    }
+    let mut raw = vec![0; raw_len];
+    decompress_into(codec, &stored, &mut raw).map(|()| raw)
+}
+
+/// The same into memory of the payload's length.
+pub(crate) fn decompress_into(codec: Compression, stored: &[u8], raw: &mut [u8]) -> Option<()> {
     let n = match codec {
-        Compression::None => return (stored.len() == raw_len).then_some(stored),
-        Compression::Lz4 => {
-            raw = vec![0; raw_len];
-            lz4_flex::block::decompress_into(&stored, &mut raw).ok()?
+        Compression::None => {
+            (stored.len() == raw.len()).then(|| raw.copy_from_slice(stored))?;
+            raw.len()
         }
-        Compression::Zstd => {
-            raw = vec![0; raw_len];
-            zstd::bulk::decompress_to_buffer(&stored, &mut raw[..]).ok()?
-        }
+        Compression::Lz4 => lz4_flex::block::decompress_into(stored, raw).ok()?,
+        Compression::Zstd => zstd::bulk::decompress_to_buffer(stored, raw).ok()?,
     };
-    (n == raw_len).then_some(raw)
+    (n == raw.len()).then_some(())
 }
 
 #[cfg(test)]

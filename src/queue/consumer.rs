@@ -238,6 +238,10 @@ impl Consumer for GroupConsumer {
         }
     }
 
+    fn rest(&mut self) {
+        self.cursors.iter_mut().for_each(Cursor::let_go);
+    }
+
     fn acker(&self) -> Arc<dyn Acker> {
         self.acker.clone()
     }
@@ -248,7 +252,10 @@ impl Consumer for GroupConsumer {
 pub(crate) struct GroupAcker {
     pub(crate) groups: Arc<Groups>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) places: Vec<(Key, Arc<super::partition::Partition>)>,
+    /// A reader of each of its partitions, which stands nowhere yet.
+    pub(crate) places: Vec<(Key, Fetcher)>,
+    /// Set when the queue closes.
+    pub(crate) closed: Arc<AtomicBool>,
 }
 
 impl Acker for GroupAcker {
@@ -269,6 +276,18 @@ impl Acker for GroupAcker {
     }
 
     fn lag_events(&self) -> u64 {
-        self.places.iter().map(|(key, p)| p.lag(self.groups.state(key).map_or(0, |s| s.committed))).sum()
+        self.places.iter().map(|(key, p)| p.partition.lag(self.groups.state(key).map_or(0, |s| s.committed))).sum()
+    }
+
+    fn again(&self, id: &BatchId) -> Result<Vec<Part>, FetchError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(FetchError::Closed);
+        }
+        let place = self.places.iter().find(|((_, topic, partition), _)| *topic == id.topic && *partition == id.partition);
+        match (place, id.kind) {
+            (Some((_, fetcher)), BatchKind::Events | BatchKind::Overwrite { .. }) => range(&mut fetcher.renewed(), id.first, id.last),
+            // Its offsets are those of the dead letters.
+            _ => Ok(Vec::new()),
+        }
     }
 }

@@ -140,6 +140,8 @@ impl Cursor {
                     continue;
                 }
                 Fetched::Nothing => return Ok(self.since.is_some_and(|since| now >= since + limits.linger)),
+                // What is gathered must go before more can be read.
+                Fetched::NoRoom => return Ok(!self.parts.is_empty()),
             };
             if self.parts.last().is_some_and(|p| p.batch.epoch != batch.epoch) {
                 self.current = Some(batch);
@@ -182,6 +184,12 @@ impl Cursor {
         }
     }
 
+    /// Gives back what is gathered, and lets go of its memory: it is fetched again when it can be sent.
+    pub(crate) fn let_go(&mut self) {
+        self.next -= u64::from(self.events);
+        (self.current, self.parts, self.bytes, self.events, self.since) = (None, Vec::new(), 0, 0, None);
+    }
+
     /// What stands next; the batch that was taken in part is not fetched again.
     fn fetch_next(&mut self) -> Result<Fetched, FetchError> {
         match self.current.take().filter(|b| b.base_offset <= self.next && self.next < b.end_offset()) {
@@ -197,7 +205,7 @@ impl Cursor {
         }
         self.current = match self.fetch_next()? {
             Fetched::Batch(batch) => Some(batch),
-            Fetched::Gap(_) | Fetched::Nothing => None,
+            Fetched::Gap(_) | Fetched::Nothing | Fetched::NoRoom => None,
         };
         Ok(self.current.as_ref().map(|batch| batch.append_ms))
     }
@@ -236,13 +244,13 @@ impl Cursor {
 pub(crate) fn range(fetcher: &mut Fetcher, first: u64, last: u64) -> Result<Vec<Part>, FetchError> {
     let (mut parts, mut next) = (Vec::new(), first);
     while next <= last {
-        let batch = match fetcher.fetch(next)? {
+        let batch = match fetcher.fetch_now(next)? {
             Fetched::Batch(batch) => batch,
             Fetched::Gap(end) => {
                 next = end;
                 continue;
             }
-            Fetched::Nothing => break,
+            Fetched::Nothing | Fetched::NoRoom => break,
         };
         let skip = (next - batch.base_offset) as u32;
         let count = (batch.end_offset().min(last + 1) - next) as u32;

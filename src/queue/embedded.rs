@@ -15,6 +15,7 @@ use super::meta::Lock;
 use super::partition::{Notifier, Partition};
 use super::recovery::RecoveryReport;
 use super::registry::Registry;
+use super::spare::Spare;
 use super::stats::QueueStats;
 use super::writer::Shared;
 use super::{
@@ -89,6 +90,7 @@ pub struct Queue {
     pub(super) notifier: Arc<Notifier>,
     pub(super) admission: Arc<Admission>,
     pub(super) pool: Arc<BufferPool>,
+    pub(super) spare: Arc<Spare>,
     pub(super) stats: Arc<QueueStats>,
     pub(super) losses: Arc<Losses>,
     pub(super) holes: Arc<Holes>,
@@ -138,12 +140,12 @@ impl Queue {
             let generation = self.groups.generation(&key);
             let state = self.groups.join(&key, wanted.previous.as_deref(), partition.first(), self.clock.age_ms())?;
             cursors.push(Cursor::new(key.clone(), self.fetcher(partition), &state, generation));
-            places.push((key, partition.clone()));
+            places.push((key, self.fetcher(partition)));
         }
         if let Some(previous) = &wanted.previous {
             self.groups.forget(previous)?;
         }
-        let acker = Arc::new(GroupAcker { groups: self.groups.clone(), clock: self.clock.clone(), places });
+        let acker = Arc::new(GroupAcker { groups: self.groups.clone(), clock: self.clock.clone(), places, closed: self.closed.clone() });
         Ok(Box::new(GroupConsumer {
             queue: self.uuid,
             pipeline: wanted.pipeline,
@@ -177,7 +179,8 @@ impl Queue {
     }
 
     fn fetcher(&self, partition: &Arc<Partition>) -> Fetcher {
-        Fetcher::new(self.shared.disk.clone(), self.registry.clone(), self.stats.clone(), Some(self.holes.clone()), partition.clone())
+        let (disk, registry, stats) = (self.shared.disk.clone(), self.registry.clone(), self.stats.clone());
+        Fetcher::new(disk, registry, stats, Some(self.holes.clone()), partition.clone(), self.spare.clone())
     }
 
     /// Groups that the journal knows but no sink has joined: they hold retention for a while.
@@ -230,7 +233,7 @@ impl Queue {
             reason,
             disk_bytes: self.partitions.iter().map(|p| p.disk_bytes()).sum(),
             max_bytes: self.options.max_bytes,
-            memory_bytes: self.pool.used() as u64,
+            memory_bytes: (self.pool.used() + self.spare.used()) as u64,
             memory_cap: self.options.buffer_memory as u64,
             lost_events: self.stats.lost_events.load(Ordering::Relaxed),
             disk_errors: self.stats.disk_errors.load(Ordering::Relaxed),

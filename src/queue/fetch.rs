@@ -21,6 +21,8 @@ pub(crate) enum Fetched {
     Gap(u64),
     /// Nothing that consumers may see yet.
     Nothing,
+    /// Something, but there is no memory to read it into: the queue's notifier tells when it is worth asking again.
+    NoRoom,
 }
 
 /// Where a reader stands in a segment.
@@ -31,6 +33,15 @@ struct Place {
     pos: u64,
     /// Offset of the batch at `pos`, as far as it is known.
     offset: u64,
+}
+
+/// What stands next in a segment.
+enum Next {
+    Batch(RecordBatch),
+    /// The segment has no more of it.
+    End,
+    /// As [`Fetched::NoRoom`].
+    NoRoom,
 }
 
 /// Reads one partition for one consumer.
@@ -53,8 +64,9 @@ impl Fetcher {
         stats: Arc<QueueStats>,
         holes: Option<Arc<Holes>>,
         partition: Arc<Partition>,
+        spare: Arc<Spare>,
     ) -> Fetcher {
-        Fetcher { disk, registry, stats, holes, partition, place: None, spare: Arc::default() }
+        Fetcher { disk, registry, stats, holes, partition, place: None, spare }
     }
 
     /// Gives memory back that only a next batch would need.
@@ -64,11 +76,21 @@ impl Fetcher {
 
     /// Another reader of the same partition, which stands nowhere yet.
     pub(crate) fn renewed(&self) -> Fetcher {
-        Fetcher::new(self.disk.clone(), self.registry.clone(), self.stats.clone(), self.holes.clone(), self.partition.clone())
+        let (holes, partition, spare) = (self.holes.clone(), self.partition.clone(), self.spare.clone());
+        Fetcher::new(self.disk.clone(), self.registry.clone(), self.stats.clone(), holes, partition, spare)
     }
 
-    /// What is at `offset`.
+    /// What is at `offset`, as soon as there is memory for it.
     pub(crate) fn fetch(&mut self, offset: u64) -> Result<Fetched, FetchError> {
+        self.fetch_as(offset, false)
+    }
+
+    /// The same whatever memory is in use: for what must be read as a whole.
+    pub(crate) fn fetch_now(&mut self, offset: u64) -> Result<Fetched, FetchError> {
+        self.fetch_as(offset, true)
+    }
+
+    fn fetch_as(&mut self, offset: u64, now: bool) -> Result<Fetched, FetchError> {
         if let Some(batch) = self.partition.cached(offset) {
             self.place = None;
             self.partition.took(batch.end_offset());
@@ -87,14 +109,20 @@ impl Fetcher {
                     None => break,
                 },
             };
-            if let Some(batch) = self.next(&mut place, wanted, visible)? {
-                if batch.base_offset > offset {
-                    return self.gap(offset, batch.base_offset);
+            match self.next(&mut place, wanted, visible, now)? {
+                Next::Batch(batch) if batch.base_offset > offset => return self.gap(offset, batch.base_offset),
+                Next::Batch(batch) => {
+                    place.offset = batch.end_offset();
+                    self.place = Some(place);
+                    self.partition.took(batch.end_offset());
+                    return Ok(Fetched::Batch(Arc::new(batch)));
                 }
-                place.offset = batch.end_offset();
-                self.place = Some(place);
-                self.partition.took(batch.end_offset());
-                return Ok(Fetched::Batch(Arc::new(batch)));
+                Next::NoRoom => {
+                    place.offset = wanted;
+                    self.place = Some(place);
+                    return if wanted > offset { self.gap(offset, wanted) } else { Ok(Fetched::NoRoom) };
+                }
+                Next::End => {}
             }
             let end = place.segment.end();
             if end > visible {
@@ -165,35 +193,39 @@ impl Fetcher {
         self.stats.state().0 != "degraded" && (reads(segment) || self.partition.segments().iter().rev().take(3).any(|s| reads(s)))
     }
 
-    /// The first sound batch of the segment that ends after `wanted`; `None` at the segment's end.
-    fn next(&self, place: &mut Place, wanted: u64, visible: u64) -> Result<Option<RecordBatch>, FetchError> {
+    /// The first sound batch of the segment that ends after `wanted`, if there is room for it or it must be had `now`.
+    fn next(&self, place: &mut Place, wanted: u64, visible: u64, now: bool) -> Result<Next, FetchError> {
         loop {
             let found = segment::locate(&*place.file, place.segment.id, place.pos);
             let found = self.or_rot(&place.segment, wanted, place.pos, found, Found::Damage)?;
             let located = match found {
                 Found::Batch(located) => located,
-                Found::End | Found::Damage if place.pos >= place.segment.size() => return Ok(None),
+                Found::End | Found::Damage if place.pos >= place.segment.size() => return Ok(Next::End),
                 Found::End | Found::Damage => {
                     tracing::error!("{}: damage at byte {}; looking for the next sound batch", place.segment.path.display(), place.pos);
                     let found = segment::search(&*place.file, place.segment.id, place.pos + 8, wanted);
                     match self.or_rot(&place.segment, wanted, place.pos + 8, found, None)? {
                         Some(located) => located,
-                        None => return Ok(None),
+                        None => return Ok(Next::End),
                     }
                 }
             };
             let end = place.segment.end().min(visible);
             if located.header.base_offset >= end && located.header.count > 0 {
-                return Ok(None);
+                return Ok(Next::End);
             }
             place.pos = located.next_pos();
             if !segment::holds_events(&located) || located.end_offset() <= wanted {
                 continue;
             }
+            if !now && !self.spare.has_room(located.header.payload_len()) {
+                place.pos = located.pos;
+                return Ok(Next::NoRoom);
+            }
             let payload = segment::payload_in(&*place.file, &located, &self.spare);
             let payload = self.or_rot(&place.segment, wanted, located.pos, payload, None)?;
             match payload.map(|p| segment::record_batch(&located, &p, &self.registry)) {
-                Some(Ok(batch)) => return Ok(Some(batch)),
+                Some(Ok(batch)) => return Ok(Next::Batch(batch)),
                 Some(Err(stream)) => tracing::error!(
                     "{}: batch at byte {} belongs to stream {stream}, of which no record is left",
                     place.segment.path.display(),

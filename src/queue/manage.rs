@@ -9,6 +9,7 @@ use super::groups::Groups;
 use super::partition::{Notifier, Partition};
 use super::registry::Registry;
 use super::segment::{self, Found};
+use super::spare::Spare;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
@@ -304,7 +305,8 @@ impl Managed<'_> {
         if place.lag_events == 0 {
             return place;
         }
-        let fetcher = Fetcher::new(self.disk.clone(), Arc::new(Registry::new(1)), Arc::default(), None, partition.clone());
+        let registry = Arc::new(Registry::new(1));
+        let fetcher = Fetcher::new(self.disk.clone(), registry, Arc::default(), None, partition.clone(), Spare::apart());
         if let Some((segment, pos, append_ms)) = fetcher.place_of(state.committed.max(partition.first())) {
             let later: u64 = partition.segments().iter().filter(|s| s.id > segment.id).map(|s| s.size()).sum();
             place.lag_bytes = segment.size().saturating_sub(pos) + later;

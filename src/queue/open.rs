@@ -18,6 +18,7 @@ use super::partition::{Notifier, Partition, bounded_bytes};
 use super::recovery::{Lost, Recovery, RecoveryError, RecoveryReport};
 use super::registry::Registry;
 use super::snapshot::{Mark, Snapshots};
+use super::spare::Spare;
 use super::stats::QueueStats;
 use super::syncer::Syncer;
 use super::writer::{PartitionWriter, Shared};
@@ -203,8 +204,7 @@ impl Queue {
             let settled = holes.settle_what_is_there(partition);
             settled.map_err(|e| OpenError::Io { path: Losses::path(&dir), source: io::Error::other(e.to_string()) })?;
         }
-        // Half of the memory is for blocks (here), half for the bodies that sinks encode.
-        let blocks = (options.buffer_memory / 2).max(4 * BLOCK_BYTES);
+        let blocks = options.block_memory().max(4 * BLOCK_BYTES);
         let shared = Arc::new(Shared {
             disk: disk.clone(),
             options: options.clone(),
@@ -269,6 +269,7 @@ impl Queue {
         let log = spawn("queue-log", move || log.run(inbox)).map_err(at(&dir))?;
         Ok(Arc::new(Queue {
             pool: BufferPool::new(blocks, BLOCK_BYTES),
+            spare: Spare::new(options.read_back_memory(), notifier.clone()),
             options,
             uuid,
             shared,

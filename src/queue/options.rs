@@ -95,6 +95,24 @@ pub struct QueueOptions {
     pub partitions: u32,
 }
 
+/// The parts of `buffer_memory`. Each has its own bound, so that none can take what another one needs to get on.
+impl QueueOptions {
+    /// For what was read from sources and is not on the disk yet, and for the tail cache, bytes.
+    pub(crate) fn block_memory(&self) -> usize {
+        self.buffer_memory / 2
+    }
+
+    /// For what is read back from the disk until it is encoded, bytes.
+    pub(crate) fn read_back_memory(&self) -> usize {
+        self.buffer_memory / 6
+    }
+
+    /// For the bodies that sinks send, bytes.
+    pub(crate) fn body_memory(&self) -> usize {
+        self.buffer_memory / 3
+    }
+}
+
 impl Default for QueueOptions {
     fn default() -> Self {
         QueueOptions {

@@ -1,6 +1,6 @@
 //! A segment file: its name, its header, and the batches in it by position.
 
-use super::compression::decompress;
+use super::compression::{decompress, decompress_into};
 use super::disk::{Disk, DiskFile, is_medium_error};
 use super::format::{BATCH_HEADER, BatchHeader, Kind, RUN_ENTRY, RunEntry, SEGMENT_HEADER, SegmentHeader, padded};
 use super::index::{Index, Sealed};
@@ -79,15 +79,15 @@ pub(crate) fn locate(file: &dyn DiskFile, segment_id: u64, pos: u64) -> io::Resu
 
 /// Reads the payload of a batch as it is stored and checks it; `None` when it is damaged or cut short.
 pub(crate) fn stored(file: &dyn DiskFile, batch: &Located) -> io::Result<Option<Vec<u8>>> {
-    stored_in(file, batch, vec![0; batch.header.stored_len()])
+    let mut body = vec![0; batch.header.stored_len()];
+    Ok(stored_in(file, batch, &mut body)?.then_some(body))
 }
 
 /// Like [`stored`], into memory of the right length.
-fn stored_in(file: &dyn DiskFile, batch: &Located, mut body: Vec<u8>) -> io::Result<Option<Vec<u8>>> {
+fn stored_in(file: &dyn DiskFile, batch: &Located, body: &mut [u8]) -> io::Result<bool> {
     let table = usize::from(batch.header.runs) * RUN_ENTRY;
-    let n = file.read_at(&mut body, batch.pos + (BATCH_HEADER + table) as u64)?;
-    let whole = n == body.len() && crc32c::crc32c(&body) == batch.header.payload_crc;
-    Ok(whole.then_some(body))
+    let n = file.read_at(body, batch.pos + (BATCH_HEADER + table) as u64)?;
+    Ok(n == body.len() && crc32c::crc32c(body) == batch.header.payload_crc)
 }
 
 /// Reads the payload of a batch, checks and decompresses it; `None` when it is damaged or cut short.
@@ -98,10 +98,21 @@ pub(crate) fn payload(file: &dyn DiskFile, batch: &Located) -> io::Result<Option
 
 /// Like [`payload`], in memory that was used before.
 pub(crate) fn payload_in(file: &dyn DiskFile, batch: &Located, spare: &Arc<Spare>) -> io::Result<Option<Bytes>> {
-    if batch.header.codec != Compression::None {
-        return payload(file, batch);
+    let mut body = spare.take(batch.header.stored_len());
+    let sound = stored_in(file, batch, &mut body);
+    if batch.header.codec == Compression::None && matches!(sound, Ok(true)) && body.len() == batch.header.payload_len() {
+        return Ok(Some(spare.share(body)));
     }
-    Ok(stored_in(file, batch, spare.take(batch.header.stored_len()))?.map(|body| spare.share(body)))
+    let mut raw = None;
+    if batch.header.codec != Compression::None && matches!(sound, Ok(true)) {
+        let mut out = spare.take(batch.header.payload_len());
+        match decompress_into(batch.header.codec, &body, &mut out) {
+            Some(()) => raw = Some(spare.share(out)),
+            None => spare.give(out),
+        }
+    }
+    spare.give(body);
+    sound.map(|_| raw)
 }
 
 /// Searches from `from` to the end of the file for the next sound batch header that reaches `min_offset`

@@ -1,33 +1,43 @@
-//! Memory for encoded bodies: reused, shared with the HTTP client without a copy, and given back when idle.
+//! Buffers for encoded bodies: reused, shared with the HTTP client without a copy, counted, and given back when idle.
 
+use super::memory::{Charge, Share};
 use bytes::Bytes;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
+/// A buffer, and the charge for it.
+type Free = (Vec<u8>, Option<Charge>);
+
 /// Keeps the buffers of bodies that are no longer in flight.
 pub(crate) struct BodyPool {
     most: usize,
+    share: Arc<Share>,
     /// Bytes that a body may have now.
     largest: AtomicUsize,
-    free: Mutex<Vec<Vec<u8>>>,
+    free: Mutex<Vec<Free>>,
 }
 
 impl BodyPool {
-    /// Keeps at most `most` buffers.
-    pub fn new(most: usize) -> Arc<BodyPool> {
-        Arc::new(BodyPool { most, largest: AtomicUsize::new(0), free: Mutex::default() })
+    /// Keeps at most `most` buffers, and counts them and those in use at `share`.
+    pub fn new(most: usize, share: Arc<Share>) -> Arc<BodyPool> {
+        Arc::new(BodyPool { most, share, largest: AtomicUsize::new(0), free: Mutex::default() })
     }
 
-    /// An empty buffer for about `largest` bytes; larger ones are not kept from now on.
-    pub fn take(self: &Arc<Self>, largest: usize) -> Body {
+    /// An empty buffer with room for `needed` bytes. Large ones have one size, `largest`, so that each serves again; those that
+    /// are larger are not kept from now on.
+    pub fn take(self: &Arc<Self>, needed: usize, largest: usize) -> Body {
+        // Growing step by step would copy, and leave twice the memory that is needed; what is not written to costs nothing.
+        let room = if needed > largest / 2 { needed.max(largest) } else { needed };
         let before = self.largest.swap(largest, Relaxed);
         let mut free = self.free.lock().unwrap_or_else(|e| e.into_inner());
         if largest < before {
-            free.retain(|bytes| fits(bytes, largest));
+            free.retain(|(bytes, _)| fits(bytes, largest));
         }
-        let bytes = free.pop().unwrap_or_default();
+        let found = free.pop().filter(|(bytes, _)| bytes.capacity() >= room);
         drop(free);
-        Body { bytes, pool: self.clone() }
+        let (bytes, charge) = found.unwrap_or_else(|| (Vec::with_capacity(room), None));
+        let charge = charge.or_else(|| Some(self.share.charge(bytes.capacity())));
+        Body { bytes, charge, pool: self.clone() }
     }
 
     /// Gives all unused memory back.
@@ -45,12 +55,16 @@ fn fits(bytes: &Vec<u8>, largest: usize) -> bool {
 pub(crate) struct Body {
     /// What is encoded so far.
     pub bytes: Vec<u8>,
+    charge: Option<Charge>,
     pool: Arc<BodyPool>,
 }
 
 impl Body {
     /// Shares the bytes; the buffer returns to its pool with the last of them.
-    pub fn freeze(self) -> Bytes {
+    pub fn freeze(mut self) -> Bytes {
+        // It may have grown.
+        self.charge = None;
+        self.charge = Some(self.pool.share.charge(self.bytes.capacity()));
         Bytes::from_owner(self)
     }
 }
@@ -69,7 +83,7 @@ impl Drop for Body {
             bytes.clear();
             let mut free = self.pool.free.lock().unwrap_or_else(|e| e.into_inner());
             if free.len() < self.pool.most {
-                free.push(bytes);
+                free.push((bytes, self.charge.take()));
             }
         }
     }
@@ -78,26 +92,31 @@ impl Drop for Body {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sink::memory::BodyMemory;
 
     #[test]
     fn buffers_come_back_unless_they_are_huge() {
-        let pool = BodyPool::new(1);
-        let mut body = pool.take(100);
-        body.bytes.reserve_exact(80);
+        let memory = BodyMemory::new(1000);
+        let pool = BodyPool::new(1, memory.share());
+        let body = pool.take(80, 100);
+        assert_eq!(body.bytes.capacity(), 100, "large bodies have one size");
         let at = body.bytes.as_ptr();
         let shared = body.freeze();
         let copy = shared.clone();
         drop(shared);
-        assert_eq!(pool.take(100).bytes.capacity(), 0, "still shared");
+        assert_eq!((pool.take(10, 100).bytes.capacity(), memory.used()), (10, 110), "still shared");
+        pool.trim();
         drop(copy);
-        let mut again = pool.take(100);
-        assert_eq!(again.bytes.as_ptr(), at);
+        assert_eq!(memory.used(), 100, "what is kept counts");
+        let mut again = pool.take(80, 100);
+        assert_eq!((again.bytes.as_ptr(), memory.used()), (at, 100));
         again.bytes.reserve_exact(1000);
-        drop(again);
-        let mut small = pool.take(100);
-        assert_eq!(small.bytes.capacity(), 0);
-        small.bytes.reserve_exact(80);
-        drop(small);
-        assert_eq!(pool.take(50).bytes.capacity(), 0, "bodies have become smaller");
+        assert_eq!(again.freeze().len(), 0);
+        assert_eq!(memory.used(), 0, "a huge one is not kept");
+        drop(pool.take(80, 100));
+        drop(pool.take(50, 50));
+        assert_eq!(memory.used(), 50, "bodies have become smaller");
+        pool.trim();
+        assert_eq!(memory.used(), 0);
     }
 }

@@ -1,15 +1,15 @@
 //! The delivery engine: one thread per sink that fetches and encodes, and one task per batch in flight that sends.
 //!
 //! Encoding never blocks the network and sending never blocks encoding. At most as many bodies exist as may be in
-//! flight, and the one that is being encoded: they share `body_memory`.
+//! flight, and the one that is being encoded: they share the sink's part of the memory. The events themselves are let go as
+//! soon as they are encoded.
 
 use super::body::BodyPool;
 use super::client::Encoder;
-use super::job::{Job, Shared};
+use super::job::{Job, Origin, Shared};
 use super::{BatchOptions, gate::backoff};
 use crate::process::shaping::Shaping;
 use crate::queue::{Consumer, FetchError, Limits};
-use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -37,12 +37,16 @@ impl Delivery {
 
     /// Runs until it is told to stop or the queue closes.
     pub fn run(mut self) {
-        let pool = BodyPool::new(self.shared.window.most() as usize + 1);
+        let pool = BodyPool::new(self.shared.window.most() as usize + 1, self.shared.memory.clone());
         let (mut overhead, mut number, mut failures) = (FIRST_OVERHEAD, 0, 0);
         while !self.stopped() {
-            let Some(slot) = self.shared.window.take(WAIT) else { continue };
+            let Some(slot) = self.shared.window.take(WAIT) else {
+                self.consumer.rest();
+                pool.trim();
+                continue;
+            };
             let limits =
-                Limits { max_bytes: self.shared.body_limit(), overhead, max_events: self.batch.max_events, linger: self.batch.linger };
+                Limits { max_bytes: self.shared.body_bytes(), overhead, max_events: self.batch.max_events, linger: self.batch.linger };
             let polled = match self.consumer.poll(&limits, WAIT) {
                 Ok(polled) => polled,
                 Err(FetchError::Closed) => return,
@@ -64,20 +68,18 @@ impl Delivery {
             };
             number += 1;
             self.shared.stats.in_flight.fetch_add(1, Relaxed);
-            let (mut body, mut items) = (pool.take(limits.max_bytes), Vec::with_capacity(batch.events as usize));
-            // Growing step by step would copy, and leave twice the memory that is needed. Large bodies have one size, so that
-            // each serves again; what is not written to costs nothing.
             let needed = batch.bytes + batch.events as usize * overhead;
-            body.bytes.reserve_exact(if needed > limits.max_bytes / 2 { needed.max(limits.max_bytes) } else { needed });
+            let (mut body, mut items) = (pool.take(needed, limits.max_bytes), Vec::with_capacity(batch.events as usize));
             self.encoder.encode(&batch, &mut body.bytes, &mut items);
             let left_out = self.encoder.shaping().map(Shaping::left_out).unwrap_or_default();
             overhead = next_overhead(overhead, body.bytes.len(), batch.bytes, items.len());
             let full = body.bytes.len() >= limits.max_bytes / 4 * 3 || batch.events >= self.batch.max_events;
-            let compressed = self.shared.client.compress(&body.bytes).map(Bytes::from);
+            let origin = Arc::new(Origin::new(batch, &left_out));
+            let compressed = self.shared.compressed(&body.bytes);
             let job = Job {
                 shared: self.shared.clone(),
                 number,
-                batch,
+                origin,
                 body: body.freeze(),
                 compressed,
                 items,

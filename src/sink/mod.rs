@@ -7,6 +7,7 @@
 //! | `client` | the two traits that a kind of sink implements |
 //! | `delivery` | the thread that fetches and encodes |
 //! | `job` | one batch in flight: retries, splits, dead letters, ack |
+//! | `memory`, `body`, `body_limit` | what bodies may take, their buffers, and what a receiver takes at once |
 //! | `gate` | backoff shared by all batches of a sink |
 //! | `window` | how many batches may be in flight |
 //! | `endpoints`, `target` | which of several endpoints is next; the one where there are not several |
@@ -16,6 +17,7 @@
 
 mod auth;
 mod body;
+mod body_limit;
 mod certificate;
 pub(crate) mod client;
 mod compression;
@@ -32,6 +34,7 @@ mod gate;
 pub mod http;
 mod job;
 pub mod loki;
+mod memory;
 mod ndjson;
 mod options;
 pub mod otlp;
@@ -53,6 +56,7 @@ pub use auth::Auth;
 pub use compression::Compression;
 pub use connection::ConnectionOptions;
 pub(crate) use dead_letter::base64;
+pub use memory::BodyMemory;
 pub use options::{BatchOptions, RetryOptions, SinkKind, SinkOptions};
 pub use proxy::ProxyOptions;
 pub use start::{Sink, SinkError};

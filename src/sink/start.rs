@@ -1,9 +1,11 @@
 //! A running sink.
 
+use super::body_limit::BodyLimit;
 use super::client::{Client, Encoder, Report};
 use super::delivery::Delivery;
 use super::gate::Gate;
 use super::job::Shared;
+use super::memory::BodyMemory;
 use super::stats::Stats;
 use super::window::Window;
 use super::{SinkKind, SinkOptions, console, elasticsearch, file, http, loki, otlp};
@@ -11,7 +13,7 @@ use crate::admin::SinkStatus;
 use crate::queue::{Consumer, DeadLetters, Overwriting};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -76,7 +78,7 @@ pub struct Sink {
 impl Sink {
     /// Starts a sink that consumes from `consumer` and sends on `runtime`.
     ///
-    /// `body_memory` caps the bytes of all its encoded bodies together; one event larger than that is sent alone.
+    /// `memory` is what all sinks share for their bodies.
     ///
     /// # Errors
     /// [`SinkError`] where the options cannot be used at all. A receiver that is down is no error.
@@ -86,14 +88,14 @@ impl Sink {
         consumer: Box<dyn Consumer>,
         dead_letters: Arc<dyn DeadLetters>,
         runtime: tokio::runtime::Handle,
-        body_memory: usize,
+        memory: &Arc<BodyMemory>,
     ) -> Result<Sink, SinkError> {
         let scope = options.previous_name.clone().unwrap_or_else(|| options.name.clone());
         let (kind, mut encoder, client, in_flight) = build(&options, &scope, host_name)?;
         if let (Some(chain), Some(shaping)) = (&options.process, encoder.shaping()) {
             shaping.through(chain.clone());
         }
-        Self::start_with(options, kind, encoder, client, in_flight, consumer, dead_letters, runtime, body_memory)
+        Self::start_with(options, kind, encoder, client, in_flight, consumer, dead_letters, runtime, memory)
     }
 
     #[expect(clippy::too_many_arguments, reason = "the seam where tests put their own client")]
@@ -106,7 +108,7 @@ impl Sink {
         consumer: Box<dyn Consumer>,
         dead_letters: Arc<dyn DeadLetters>,
         runtime: tokio::runtime::Handle,
-        body_memory: usize,
+        memory: &Arc<BodyMemory>,
     ) -> Result<Sink, SinkError> {
         let shared = Arc::new(Shared {
             scope: options.previous_name.unwrap_or_else(|| options.name.clone()),
@@ -116,8 +118,8 @@ impl Sink {
             client,
             acker: consumer.acker(),
             dead_letters,
-            body_cap: AtomicUsize::new(options.batch.max_bytes),
-            body_memory,
+            body_limit: BodyLimit::new(options.batch.max_bytes),
+            memory: memory.share(),
             window: Window::new(in_flight),
             no_overwrite: AtomicBool::new(false),
             told_doubled: AtomicBool::new(false),

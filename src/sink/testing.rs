@@ -1,7 +1,7 @@
 //! Stand-ins for tests: a queue in memory, dead letters in memory, and an HTTP server that misbehaves.
 
 use super::client::{Client, Encoder};
-use super::{RetryOptions, Sink, SinkKind, SinkOptions};
+use super::{BodyMemory, RetryOptions, Sink, SinkKind, SinkOptions};
 use crate::queue::*;
 
 use bytes::Bytes;
@@ -85,7 +85,14 @@ pub fn wait<T>(value: &(Mutex<T>, Condvar), what: &str, mut done: impl FnMut(&T)
 }
 
 #[derive(Default)]
-pub struct Acks(pub (Mutex<Vec<BatchId>>, Condvar));
+pub struct Acks(pub (Mutex<Vec<BatchId>>, Condvar), pub Mutex<Vec<Batch>>);
+
+impl Acks {
+    /// For these batches.
+    pub fn of(batches: &[Batch]) -> Acks {
+        Acks(Default::default(), Mutex::new(batches.to_vec()))
+    }
+}
 
 impl Acker for Acks {
     fn ack(&self, id: &BatchId) {
@@ -94,6 +101,10 @@ impl Acker for Acks {
     }
     fn lag_events(&self) -> u64 {
         41_233
+    }
+    fn again(&self, id: &BatchId) -> Result<Vec<Part>, FetchError> {
+        let batches = self.1.lock().unwrap();
+        Ok(batches.iter().find(|batch| batch.id == *id).map(|batch| batch.parts.clone()).unwrap_or_default())
     }
 }
 
@@ -154,22 +165,25 @@ impl Bench {
 
     /// The same with dead letters of the test's own.
     pub fn start_letters(kind: SinkKind, batches: Vec<Batch>, runtime: tokio::runtime::Runtime, letters: Arc<Letters>) -> Bench {
-        let acks = Arc::new(Acks::default());
+        let acks = Arc::new(Acks::of(&batches));
         let limits = Arc::default();
         let consumer = Box::new(MemoryQueue { batches: batches.clone().into(), acks: acks.clone(), limits: Arc::clone(&limits) });
-        let sink = Sink::start(options(kind), "web-1", consumer, letters.clone(), runtime.handle().clone(), 8 << 20).unwrap();
+        let sink =
+            Sink::start(options(kind), "web-1", consumer, letters.clone(), runtime.handle().clone(), &BodyMemory::new(8 << 20)).unwrap();
         Bench { sink: Some(sink), acks, letters, batches, limits, _runtime: runtime }
     }
 
     /// Starts a sink with a client of the test's own.
     pub fn start_with(encoder: Box<dyn Encoder>, client: Box<dyn Client>, in_flight: u32, batches: Vec<Batch>) -> Bench {
-        let (acks, letters) = (Arc::new(Acks::default()), Arc::new(Letters::default()));
+        let (acks, letters) = (Arc::new(Acks::of(&batches)), Arc::new(Letters::default()));
         let limits = Arc::default();
         let consumer = Box::new(MemoryQueue { batches: batches.clone().into(), acks: acks.clone(), limits: Arc::clone(&limits) });
         let runtime = runtime();
         let options = options(SinkKind::Console(Default::default()));
         let handle = runtime.handle().clone();
-        let sink = Sink::start_with(options, "test", encoder, client, in_flight, consumer, letters.clone(), handle, 8 << 20).unwrap();
+        let sink =
+            Sink::start_with(options, "test", encoder, client, in_flight, consumer, letters.clone(), handle, &BodyMemory::new(8 << 20))
+                .unwrap();
         Bench { sink: Some(sink), acks, letters, batches, limits, _runtime: runtime }
     }
 

@@ -9,6 +9,7 @@ mod damage;
 mod limits;
 mod opening;
 mod power;
+mod read_back;
 mod redrive;
 mod reset;
 pub(super) mod sim;

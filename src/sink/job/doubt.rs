@@ -1,6 +1,7 @@
 //! Doubts: items of which nobody knows whether an earlier try brought them. They are settled before they are sent again.
 
-use super::{Chunk, Job, Tally};
+use super::chunk::Chunk;
+use super::{Job, Tally};
 use crate::sink::client::{Arrival, Doubtful};
 use crate::sink::stats::{Stats, thousands};
 use std::sync::Arc;
@@ -44,19 +45,13 @@ impl Job {
     /// Takes what an earlier try has brought out of `chunk`. `None` when nothing of it is left to send; still with an open
     /// doubt when it is to be asked again.
     pub(super) async fn settle(&self, mut chunk: Chunk, tally: &mut Tally) -> Option<Chunk> {
-        if self.batch.id.overwrites() && !self.creates_only {
+        if self.origin.id.overwrites() && !self.creates_only {
             // It replaces what is there.
             chunk.doubts.open = false;
             return Some(chunk);
         }
-        let batch = self.batch.id.to_string();
-        let doubtful = Doubtful {
-            batch: &batch,
-            body: &self.body,
-            items: &self.items,
-            pick: &chunk.items,
-            since_ms: self.batch.parts.iter().map(|part| part.batch.append_ms).min().unwrap_or(0),
-        };
+        let batch = self.origin.id.to_string();
+        let doubtful = Doubtful { batch: &batch, body: &self.body, items: &self.items, pick: &chunk.items, since_ms: self.origin.since_ms };
         match self.shared.client.arrived(doubtful).await {
             Arrival::Recognised => chunk.doubts.open = false,
             Arrival::There(there) => {
@@ -113,7 +108,7 @@ impl Job {
                  target, and `monitor` on the cluster",
                 self.shared.name,
                 thousands(taken as u64),
-                self.batch.id,
+                self.origin.id,
             );
         }
     }
