@@ -36,6 +36,8 @@ struct Pattern {
     regex: Regex,
     captures: Vec<Capture>,
     locations: CaptureLocations,
+    /// Fields of what is left of the line behind the match: the first has it, others nothing.
+    rest: Vec<Path>,
 }
 
 /// What was found as the type that is asked for.
@@ -56,7 +58,7 @@ fn typed(event: &Document, span: Span, kind: Type) -> Option<Value> {
 impl Processor for Grok {
     fn apply(&mut self, event: &mut Document) -> Result<Flow, Failure> {
         let span = event.text(&self.field)?;
-        for Pattern { regex, captures, locations } in &mut self.patterns {
+        for Pattern { regex, captures, locations, rest } in &mut self.patterns {
             if regex.captures_read(locations, event.str(span)).is_none() {
                 continue;
             }
@@ -71,7 +73,18 @@ impl Processor for Grok {
                 let value = value.ok_or_else(|| Failure::new(format!("what the pattern found for {path} is no {}", kind.name())))?;
                 self.found.push((number, value));
             }
-            return self.found.iter().try_for_each(|(number, value)| event.set(&captures[*number].path, *value)).map(|()| Flow::On);
+            rest.iter().try_for_each(|path| event.free(path))?;
+            let end = locations.get(0).map_or(0, |(_, end)| end);
+            let text = event.str(span);
+            let line = end + memchr::memchr(b'\n', &text.as_bytes()[end..]).unwrap_or(text.len() - end);
+            self.found.iter().try_for_each(|(number, value)| event.set(&captures[*number].path, *value))?;
+            for (n, path) in rest.iter().enumerate() {
+                if rest[..n].contains(path) || self.found.iter().any(|(number, _)| captures[*number].path == *path) {
+                    continue;
+                }
+                event.set(path, Value::Text(span.part(if n == 0 { end } else { line }, line)))?;
+            }
+            return Ok(Flow::On);
         }
         Err(Failure::new("no pattern matches"))
     }
@@ -82,9 +95,11 @@ const EXPECTED: &str = "a pattern such as `%{IPORHOST:source.address} %{WORD:htt
 /// One pattern; `None` with a mistake noted.
 fn pattern(field: &Field<'_>, own: &Own, anchored: bool) -> Option<Pattern> {
     let value = field.value(EXPECTED)?;
-    let compiled = Expander::new(own).compile(&value.text, anchored);
-    match compiled {
-        Ok((regex, captures)) => Some(Pattern { locations: regex.capture_locations(), regex, captures }),
+    let (head, rest) = if anchored { (value.text.as_str(), Vec::new()) } else { expand::without_rest(&value.text, own) };
+    let compiled = Expander::new(own).compile(head, anchored);
+    let rest = rest.into_iter().map(expand::path).collect::<Result<Vec<Path>, String>>();
+    match compiled.and_then(|(regex, captures)| Ok((regex, captures, rest?))) {
+        Ok((regex, captures, rest)) => Some(Pattern { locations: regex.capture_locations(), regex, captures, rest }),
         Err(why) => {
             field.report(field.is(&value).expected(EXPECTED).help(why));
             None

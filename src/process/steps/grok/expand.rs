@@ -57,12 +57,55 @@ pub(super) fn is_name(text: &str) -> bool {
 }
 
 /// `client.ip`, or `[client][ip]`.
-fn path(name: &str) -> Result<Path, String> {
+pub(super) fn path(name: &str) -> Result<Path, String> {
     let wrong = |why: String| format!("the field `{name}`: {why}");
     let Some(inside) = name.strip_prefix('[') else { return Path::parse(name).map_err(wrong) };
     let inside = inside.strip_suffix(']').ok_or_else(|| wrong("a bracket is not closed".into()))?;
     let parts: Vec<String> = inside.split("][").map(|part| format!("`{part}`")).collect();
     Path::parse(&parts.join(".")).map_err(wrong)
+}
+
+/// A pattern without the references `%{GREEDYDATA:field}` that it ends with, and their fields. Both match at the same place with the same
+/// groups: the first of them takes what is left of the line, the others nothing. Where groups are is dear to find out in a long
+/// match, and so costs nothing there. Where it is not sure that they are the last of all, they stay.
+pub(super) fn without_rest<'t>(pattern: &'t str, own: &Own) -> (&'t str, Vec<&'t str>) {
+    let (mut head, mut fields) = (pattern, Vec::new());
+    while let Some((before, inside)) = head.strip_suffix('}').and_then(|head| head.rsplit_once("%{GREEDYDATA:")) {
+        if inside.contains([':', '}', '{']) || own.contains_key("GREEDYDATA") || !is_flat(before) {
+            break;
+        }
+        fields.insert(0, inside);
+        head = before;
+    }
+    (head, fields)
+}
+
+/// Whether what follows stands beside all of `pattern`: behind no `|`, in no group or class, under no flag.
+fn is_flat(pattern: &str) -> bool {
+    let (mut rest, mut open) = (pattern, 0u32);
+    while let Some(c) = rest.chars().next() {
+        rest = &rest[c.len_utf8()..];
+        match c {
+            '\\' => match rest.chars().next() {
+                Some(c) => rest = &rest[c.len_utf8()..],
+                None => return false,
+            },
+            // Classes with `]` or `[` in them are for others to understand.
+            '[' => match rest.split_once(']') {
+                Some((inside, after)) if !inside.is_empty() && inside != "^" && !inside.contains(['[', '\\']) => rest = after,
+                _ => return false,
+            },
+            '(' if rest.strip_prefix('?').is_some_and(|kind| !kind.starts_with([':', '<', '>', '\'', 'P'])) => return false,
+            '(' => open += 1,
+            ')' => match open.checked_sub(1) {
+                Some(less) => open = less,
+                None => return false,
+            },
+            '|' if open == 0 => return false,
+            _ => {}
+        }
+    }
+    open == 0
 }
 
 /// Puts an expression together.

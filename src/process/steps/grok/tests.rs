@@ -225,3 +225,37 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_a_pattern_ends_with_is_told_from_what_it_may_end_with() {
+    let none = Own::new();
+    for (pattern, head, fields) in [
+        ("%{IP:a} %{GREEDYDATA:b}", "%{IP:a} ", &["b"][..]),
+        ("%{GREEDYDATA:a}%{GREEDYDATA:b}", "", &["a", "b"]),
+        ("(x|y)[|]%{GREEDYDATA:b}", "(x|y)[|]", &["b"]),
+        ("x|%{GREEDYDATA:b}", "x|%{GREEDYDATA:b}", &[]),
+        ("(?:x%{GREEDYDATA:b}", "(?:x%{GREEDYDATA:b}", &[]),
+        ("(?s)%{GREEDYDATA:b}", "(?s)%{GREEDYDATA:b}", &[]),
+        ("%{GREEDYDATA:b:int}", "%{GREEDYDATA:b:int}", &[]),
+        ("\\%{GREEDYDATA:b}", "\\%{GREEDYDATA:b}", &[]),
+        ("%{GREEDYDATA:b}$", "%{GREEDYDATA:b}$", &[]),
+    ] {
+        assert_eq!(expand::without_rest(pattern, &none), (head, fields.to_vec()), "{pattern}");
+    }
+    let own = Own::from([("GREEDYDATA".to_string(), "x".to_string())]);
+    assert_eq!(expand::without_rest("%{GREEDYDATA:b}", &own).1, Vec::<&str>::new());
+}
+
+proptest! {
+    #[test]
+    fn a_pattern_without_its_rest_finds_the_same(
+        head in r"(%\{WORD:w\}|%\{DATA:d\}|%\{GREEDYDATA:g\}|(a|b)?|[ab]+|x|\^| ){0,4}",
+        ends in 1usize..3,
+        line in "[abx \n]{0,12}",
+    ) {
+        let pattern = format!("{head}{}", ["%{GREEDYDATA:y}", "%{GREEDYDATA:z}"][..ends].concat());
+        // A group around it keeps it whole.
+        let (got, whole) = (grok(&pattern, &line), grok(&format!("(?:{pattern})"), &line));
+        prop_assert_eq!(got, whole, "{}", pattern);
+    }
+}
