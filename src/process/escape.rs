@@ -53,7 +53,7 @@ fn suspects(word: u64) -> u64 {
 
 /// Length of the part at the start of `bytes` that can stand in a JSON string as it is.
 #[inline]
-fn plain_len(bytes: &[u8]) -> usize {
+pub(super) fn plain_len(bytes: &[u8]) -> usize {
     let mut at = 0;
     let (words, rest) = bytes.as_chunks::<8>();
     for word in words {

@@ -2,7 +2,7 @@
 
 use super::chain::{Chain, Verdict};
 use super::document::Template;
-use super::event::{Document, Path, Value};
+use super::event::{Document, Id, Path, Value};
 use crate::queue::Event;
 use std::collections::BTreeMap;
 
@@ -29,6 +29,8 @@ pub(super) struct Through {
     left_out: LeftOut,
     pub(super) message: Path,
     numbers: [Path; 2],
+    /// Where message and number stand in the base, and so in each document that begins as it.
+    places: Option<(Id, Id)>,
     /// A member that the encoder writes itself.
     reserved: Option<Path>,
 }
@@ -92,6 +94,7 @@ impl Through {
             left_out: LeftOut::default(),
             message: path("message"),
             numbers: [path("log.offset"), path("event.sequence")],
+            places: None,
             reserved: None,
         }
     }
@@ -104,6 +107,8 @@ impl Through {
             let json = std::str::from_utf8(&self.rendered).unwrap_or_default();
             // The template's own text is always an object; the event would be sent without its facts otherwise.
             let _ = self.base.begin_with(json, append_ms);
+            let number = &self.numbers[usize::from(template.by_offset())];
+            self.places = self.base.find(&self.message).zip(self.base.find(number));
         }
     }
 
@@ -114,9 +119,10 @@ impl Through {
             document.begin(&self.base);
             let text = document.push_with(|text| template.put_text(event, text));
             let number = i64::try_from(template.number(event)).unwrap_or(i64::MAX);
-            // Both stand in the base already: neither can fail.
-            let _ = document.set(&self.numbers[usize::from(template.by_offset())], Value::Int(number));
-            let _ = document.set(&self.message, Value::Text(text));
+            if let Some((message_at, number_at)) = self.places {
+                document.set_value(message_at, Value::Text(text));
+                document.set_value(number_at, Value::Int(number));
+            }
         } else {
             self.rendered.clear();
             template.write(event, &mut self.rendered);

@@ -65,6 +65,77 @@ pub fn parse_rfc3339(text: &str) -> Option<u64> {
     if sign == b'+' { local.checked_sub(shift) } else { local.checked_add(shift) }
 }
 
+/// Two or four digits as a number; whatever else stands there makes `wrong` true.
+#[inline]
+fn digits<const N: usize>(text: &[u8], at: usize, wrong: &mut bool) -> u64 {
+    text[at..at + N].iter().fold(0, |n, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        *wrong |= digit > 9;
+        n * 10 + u64::from(digit)
+    })
+}
+
+/// Seconds since the Unix epoch, without a zone; `None` where there is no such time since 1970, and for leap seconds.
+fn moment(day: [u64; 3], clock: [u64; 3]) -> Option<i64> {
+    let [hours, minutes, seconds] = clock;
+    if hours > 23 || minutes > 59 || seconds > 59 {
+        return None;
+    }
+    let days = days_since_1970(day[0], day[1], day[2])?;
+    i64::try_from(days * 86_400 + hours * 3600 + minutes * 60 + seconds).ok()
+}
+
+/// Seconds east of Greenwich that `±hhmm`, with `colon` between them or without, says. Of zones that some place has.
+fn zone(text: &[u8], colon: bool) -> Option<i64> {
+    let (sign, rest) = text.split_first()?;
+    let minutes_at = 2 + usize::from(colon);
+    if rest.len() != minutes_at + 2 || (colon && rest[2] != b':') {
+        return None;
+    }
+    let mut wrong = !matches!(sign, b'+' | b'-');
+    let (hours, minutes) = (digits::<2>(rest, 0, &mut wrong), digits::<2>(rest, minutes_at, &mut wrong));
+    let east = (hours * 3600 + minutes * 60) as i64;
+    (!wrong && hours < 15 && minutes < 60).then_some(if *sign == b'-' { -east } else { east })
+}
+
+/// Nanoseconds since the Unix epoch of `2026-03-09T10:15:02.123456789Z` (or a blank for the `T`, no or fewer digits of a second,
+/// `±hh:mm` for the `Z`), and of nothing else: what is written otherwise is for a slower reader to understand.
+pub(crate) fn read_rfc3339(text: &[u8]) -> Option<i64> {
+    let (head, rest) = text.split_first_chunk::<19>()?;
+    let mut wrong = [head[4], head[7], head[13], head[16]] != *b"--::" || !matches!(head[10], b'T' | b' ');
+    let day = [digits::<4>(head, 0, &mut wrong), digits::<2>(head, 5, &mut wrong), digits::<2>(head, 8, &mut wrong)];
+    let clock = [11, 14, 17].map(|at| digits::<2>(head, at, &mut wrong));
+    if wrong {
+        return None;
+    }
+    let (mut below, mut behind) = (0, rest);
+    if let Some((b'.', fraction)) = rest.split_first() {
+        let len = fraction.iter().take_while(|b| b.is_ascii_digit()).count();
+        if !(1..=9).contains(&len) {
+            return None;
+        }
+        let (number, rest) = fraction.split_at(len);
+        below = number.iter().chain([b'0'; 9].iter()).take(9).fold(0, |n, b| n * 10 + i64::from(b - b'0'));
+        behind = rest;
+    }
+    let east = if behind == b"Z" { 0 } else { zone(behind, true)? };
+    (moment(day, clock)? - east).checked_mul(1_000_000_000)?.checked_add(below)
+}
+
+/// Nanoseconds since the Unix epoch of `09/Mar/2026:10:15:02 +0100`, as access logs have it, and of nothing else.
+pub(crate) fn read_access_log(text: &[u8]) -> Option<i64> {
+    const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
+    let (head, rest) = text.split_first_chunk::<21>()?;
+    let mut wrong = [head[2], head[6], head[11], head[14], head[17], head[20]] != *b"//::: ";
+    let month = MONTHS.chunks_exact(3).position(|name| name == &head[3..6])? as u64 + 1;
+    let day = [digits::<4>(head, 7, &mut wrong), month, digits::<2>(head, 0, &mut wrong)];
+    let clock = [12, 15, 18].map(|at| digits::<2>(head, at, &mut wrong));
+    if wrong {
+        return None;
+    }
+    (moment(day, clock)? - zone(rest, false)?).checked_mul(1_000_000_000)
+}
+
 /// Whether `text` is a time such as `2026-03-09T10:15:02.123456789Z`, with a zone, that Elasticsearch takes as it is.
 pub(crate) fn is_rfc3339_nanos(text: &[u8]) -> bool {
     let Some((head, rest)) = text.split_first_chunk::<19>() else { return false };
@@ -122,6 +193,49 @@ mod tests {
 
     fn text(ms: u64) -> String {
         String::from_utf8(rfc3339(ms).to_vec()).unwrap()
+    }
+
+    /// What is read fast is read as the slower reader reads it, and what people write is read fast.
+    #[test]
+    fn fast_readers_agree_with_the_slow_ones() {
+        use proptest::prelude::*;
+        let days = 0u64..40_000;
+        let clock = (0u64..26, 0u64..61, 0u64..62, 0u64..1_000_000_000, 0usize..11);
+        let zones =
+            prop::sample::select(vec!["Z", "+00:00", "+01:00", "-05:30", "+14:00", "-12:00", "+15:00", "z", "", "+0100", "+01", "x"]);
+        proptest!(|(day in days, (h, m, s, ns, len) in clock, zone in zones, sep in prop::sample::select(vec!["T", " ", "t"]))| {
+            let (year, month, date) = date(day * 86_400_000);
+            let fraction = format!("{ns:09}0");
+            let fraction = if len == 0 { String::new() } else { format!(".{}", &fraction[..len.min(10)]) };
+            let text = format!("{year:04}-{month:02}-{date:02}{sep}{h:02}:{m:02}:{s:02}{fraction}{zone}");
+            let slow = text.parse::<jiff::Timestamp>().ok().and_then(|t| i64::try_from(t.as_nanosecond()).ok());
+            if let Some(fast) = read_rfc3339(text.as_bytes()) {
+                prop_assert_eq!(Some(fast), slow, "{}", text);
+            }
+            let plain = h < 24 && m < 60 && s < 60 && len < 10 && sep != "t" && ["Z", "+01:00", "-05:30"].contains(&zone);
+            prop_assert!(!plain || read_rfc3339(text.as_bytes()).is_some(), "{}", text);
+
+            let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+            let zone = zone.replace(':', "");
+            let text = format!("{date:02}/{}/{year:04}:{h:02}:{m:02}:{s:02} {zone}", months[month as usize - 1]);
+            let slow = jiff::fmt::strtime::BrokenDownTime::parse("%d/%b/%Y:%H:%M:%S %z", &text).ok().and_then(|t| t.to_timestamp().ok());
+            let slow = slow.and_then(|t| i64::try_from(t.as_nanosecond()).ok());
+            if let Some(fast) = read_access_log(text.as_bytes()) {
+                prop_assert_eq!(Some(fast), slow, "{}", text);
+            }
+            let plain = h < 24 && m < 60 && s < 60 && ["+0100", "-0530", "+0000"].contains(&&*zone);
+            prop_assert!(!plain || read_access_log(text.as_bytes()).is_some(), "{}", text);
+        });
+        for wrong in
+            ["2026-02-30T00:00:00Z", "2026-00-01T00:00:00Z", "2026-01-00T00:00:00Z", "1969-12-31T23:59:59Z", "2026-1-01T00:00:00Z", ""]
+        {
+            assert_eq!(read_rfc3339(wrong.as_bytes()), None, "{wrong}");
+        }
+        for wrong in
+            ["30/Feb/2026:00:00:00 +0000", "00/Jan/2026:00:00:00 +0000", "01/jan/2026:00:00:00 +0000", "01/anF/2026:00:00:00 +0000", ""]
+        {
+            assert_eq!(read_access_log(wrong.as_bytes()), None, "{wrong}");
+        }
     }
 
     #[test]

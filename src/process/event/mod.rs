@@ -102,6 +102,8 @@ pub(crate) struct Document {
     text: String,
     nodes: Vec<Node>,
     scratch: Vec<u8>,
+    /// Strings of JSON text that is being parsed, without their escapes.
+    unescaped: Vec<u8>,
     /// When the event was appended to the queue, ms since the Unix epoch.
     pub(crate) append_ms: u64,
     /// Where it comes from, as one number: set for chains that decide by it.
@@ -128,7 +130,7 @@ pub(crate) struct Saved {
 impl Default for Document {
     fn default() -> Document {
         let root = Node { name: Span::default(), value: Value::Object(List::EMPTY), next: NONE };
-        Document { text: String::new(), nodes: vec![root], scratch: Vec::new(), append_ms: 0, origin: 0 }
+        Document { text: String::new(), nodes: vec![root], scratch: Vec::new(), unescaped: Vec::new(), append_ms: 0, origin: 0 }
     }
 }
 

@@ -6,6 +6,79 @@ use super::{Constant, Document, Failure, Id, List, NONE, Node, ROOT, Span, Value
 /// Most members of one object: a lookup is a walk, and no line may take long.
 pub(super) const MOST_MEMBERS: usize = 1000;
 
+/// The bytes of a span of `text`, or of what stands in `more` behind it.
+#[inline]
+pub(super) fn bytes_of<'a>(text: &'a [u8], more: &'a [u8], span: Span) -> &'a [u8] {
+    let (from, to) = (span.start as usize, span.end as usize);
+    match from.checked_sub(text.len()) {
+        None => text.get(from..to),
+        Some(from) => more.get(from..to - text.len()),
+    }
+    .unwrap_or_default()
+}
+
+/// The member of an object whose name has `len` bytes and is the one asked for.
+#[inline]
+pub(super) fn find_member(nodes: &[Node], object: Id, len: usize, same: impl Fn(Span) -> bool) -> Option<Id> {
+    let Value::Object(list) = nodes[object as usize].value else { return None };
+    let mut at = list.first;
+    while at != NONE {
+        let node = &nodes[at as usize];
+        // Most are told apart by their lengths.
+        if (node.name.end - node.name.start) as usize == len && same(node.name) {
+            return Some(at);
+        }
+        at = node.next;
+    }
+    None
+}
+
+/// Puts a detached node at the end of an object or array.
+#[inline]
+pub(super) fn append(nodes: &mut [Node], parent: Id, child: Id) {
+    nodes[child as usize].next = NONE;
+    let (Value::Array(list) | Value::Object(list)) = &mut nodes[parent as usize].value else { return };
+    let last = std::mem::replace(&mut list.last, child);
+    match last {
+        NONE => list.first = child,
+        last => nodes[last as usize].next = child,
+    }
+}
+
+/// Whether a name with dots means nested objects.
+#[inline]
+pub(super) fn nests(name: &[u8]) -> bool {
+    let mut dots = 0;
+    let mut last = b'.';
+    for byte in name {
+        if *byte == b'.' {
+            if last == b'.' {
+                return false;
+            }
+            dots += 1;
+        }
+        last = *byte;
+    }
+    dots > 0 && last != b'.' && dots + 1 < super::path::DEEPEST
+}
+
+/// Whether an object has room for one more member.
+#[inline]
+pub(super) fn has_room(nodes: &[Node], object: Id) -> Result<(), Failure> {
+    // All nodes together would have room.
+    if nodes.len() < MOST_MEMBERS {
+        return Ok(());
+    }
+    let (mut at, mut count) = (NONE, 0);
+    if let Value::Object(list) | Value::Array(list) = nodes[object as usize].value {
+        at = list.first;
+    }
+    while at != NONE {
+        (at, count) = (nodes[at as usize].next, count + 1);
+    }
+    if count >= MOST_MEMBERS { Err(too_many()) } else { Ok(()) }
+}
+
 impl Document {
     /// The text of a span.
     pub(crate) fn str(&self, span: Span) -> &str {
@@ -86,10 +159,8 @@ impl Document {
 
     /// The member `name` of an object.
     pub(crate) fn member(&self, object: Id, name: &str) -> Option<Id> {
-        match self.value(object) {
-            Value::Object(_) => self.children(object).find(|id| self.name(*id) == name),
-            _ => None,
-        }
+        let text = self.text.as_bytes();
+        find_member(&self.nodes, object, name.len(), |span| bytes_of(text, b"", span) == name.as_bytes())
     }
 
     /// The field of a name.
@@ -113,14 +184,7 @@ impl Document {
 
     /// Puts a detached node at the end of an object or array.
     pub(super) fn append(&mut self, parent: Id, child: Id) {
-        self.nodes[child as usize].next = NONE;
-        let mut list = self.list(parent);
-        match list.last {
-            NONE => list.first = child,
-            last => self.nodes[last as usize].next = child,
-        }
-        list.last = child;
-        self.set_list(parent, list);
+        append(&mut self.nodes, parent, child);
     }
 
     /// Takes a member out of its object; its node stays usable.
@@ -139,10 +203,11 @@ impl Document {
 
     /// Where the member of this name is or will be: objects on the way are made.
     fn place(&mut self, path: &Path) -> Result<Id, Failure> {
-        self.free(path)?;
         let (mut at, parts) = (ROOT, path.parts());
         for (n, part) in parts.iter().enumerate() {
             at = match self.member(at, part) {
+                // Nothing was made yet: what is found stands below what is found.
+                Some(id) if n + 1 < parts.len() && !matches!(self.value(id), Value::Object(_)) => return Err(in_the_way(part)),
                 Some(id) => id,
                 None => {
                     let name = self.push(part);
@@ -162,7 +227,7 @@ impl Document {
         for part in &parts[..parts.len() - 1] {
             match self.member(at, part) {
                 Some(id) if matches!(self.value(id), Value::Object(_)) => at = id,
-                Some(_) => return Err(Failure::new(format!("the field {part} stands in the way: it is no object"))),
+                Some(_) => return Err(in_the_way(part)),
                 None => break,
             }
         }
@@ -171,6 +236,10 @@ impl Document {
 
     /// Whether the members of `from` have room beside those of `into`; to be asked before [`Document::merge`].
     pub(crate) fn fits(&self, into: Id, from: Id) -> Result<(), Failure> {
+        // All nodes together would have room.
+        if self.nodes.len() <= MOST_MEMBERS {
+            return Ok(());
+        }
         for id in self.children(from) {
             if let Some(there) = self.member(into, self.name(id)) {
                 self.fits(there, id)?;
@@ -373,11 +442,7 @@ impl Document {
 
     /// Adds a member of a detached object, under nested objects where its name has dots. What came before under the name goes.
     pub(crate) fn add(&mut self, object: Id, name: Span, value: Value) -> Result<(), Failure> {
-        let text = self.str(name);
-        if memchr::memchr(b'.', text.as_bytes()).is_some()
-            && text.split('.').all(|p| !p.is_empty())
-            && text.split('.').count() < super::path::DEEPEST
-        {
+        if nests(self.str(name).as_bytes()) {
             let (mut at, mut start) = (object, 0);
             loop {
                 let text = self.str(name);
@@ -405,15 +470,19 @@ impl Document {
     }
 
     fn fresh_member(&mut self, object: Id, name: Span, value: Value) -> Result<Id, Failure> {
-        if self.children(object).count() >= MOST_MEMBERS {
-            return Err(too_many());
-        }
+        has_room(&self.nodes, object)?;
         let id = self.node(name, value);
         self.append(object, id);
         Ok(id)
     }
 }
 
+#[cold]
+fn in_the_way(part: &str) -> Failure {
+    Failure::new(format!("the field {part} stands in the way: it is no object"))
+}
+
+#[cold]
 fn too_many() -> Failure {
     Failure::new(format!("an object has more than {MOST_MEMBERS} members"))
 }

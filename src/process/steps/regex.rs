@@ -2,7 +2,7 @@
 //!
 //! Finding a match is fast however long the text is; finding where its groups are is not, so what a pattern matches may have
 //! at most 64 KiB. A last group that takes all that follows, `…(?<name>(?s:.*))$`, does not count: it is where the rest of the
-//! pattern ends. With `optional: true` it is no failure that no pattern matches, or that there is no text.
+//! pattern ends. A group that took just the text `absent`, such as `-`, is left out. With `optional: true` it is no failure that no pattern matches, or that there is no text.
 
 use crate::config::decode::{Field, Map};
 use crate::process::chain::{Flow, Processor};
@@ -18,6 +18,8 @@ struct Matcher {
     field: Path,
     patterns: Vec<Pattern>,
     optional: bool,
+    /// What stands for nothing.
+    absent: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -54,14 +56,20 @@ impl Processor for Matcher {
                 continue;
             }
             let len = text.len();
-            pattern
-                .groups
-                .iter()
-                .filter(|(group, _)| pattern.locations.get(*group).is_some())
-                .try_for_each(|(_, path)| event.free(path))?;
+            let absent = self.absent.as_deref();
+            let found = |group: usize, event: &Document| {
+                let (from, to) = pattern.place(group, len)?;
+                let found = span.part(from, to);
+                absent.is_none_or(|absent| event.str(found) != absent).then_some(found)
+            };
             for (group, path) in &pattern.groups {
-                if let Some((from, to)) = pattern.place(*group, len) {
-                    event.set(path, Value::Text(span.part(from, to)))?;
+                if found(*group, event).is_some() {
+                    event.free(path)?;
+                }
+            }
+            for (group, path) in &pattern.groups {
+                if let Some(found) = found(*group, event) {
+                    event.set(path, Value::Text(found))?;
                 }
             }
             return Ok(Flow::On);
@@ -152,12 +160,13 @@ fn without_rest(pattern: &str) -> Option<(String, usize)> {
 
 pub(super) fn decode(map: &mut Map<'_>) -> Option<Box<dyn Processor>> {
     let (field, optional) = (map.field_or("field", "message"), map.flag("optional"));
+    let absent = map.get("absent").and_then(|f| f.value("a text such as `-`")).map(|value| value.text.to_string());
     let patterns = map
         .require("patterns", "a regular expression with named groups, or a list of them")?
         .list("a regular expression or a list of them");
     let compiled: Vec<Pattern> = patterns.iter().filter_map(pattern).collect();
     (compiled.len() == patterns.len() && !compiled.is_empty()).then_some(())?;
-    Some(Box::new(Matcher { field: field?, patterns: compiled, optional }))
+    Some(Box::new(Matcher { field: field?, patterns: compiled, optional, absent }))
 }
 
 #[cfg(test)]
@@ -166,6 +175,14 @@ mod tests {
     use crate::process::steps::testing::{members, run, wrong};
     use proptest::prelude::*;
     use regex::Regex;
+
+    #[test]
+    fn what_stands_for_nothing_is_left_out() {
+        let chain = "[{regex: {patterns: '^(?<a>[^ ]+) (?<b>[^ ]+)$', absent: '-'}}]";
+        assert_eq!(members(chain, "x -"), r#""message":"x -","log":{"offset":0},"a":"x""#);
+        assert_eq!(members(chain, "- --"), r#""message":"- --","log":{"offset":0},"b":"--""#);
+        assert_eq!(members("[{regex: {patterns: '^(?<message.x>-)', absent: '-'}}]", "-"), r#""message":"-","log":{"offset":0}"#);
+    }
 
     #[test]
     fn groups_become_fields() {

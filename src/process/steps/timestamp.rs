@@ -8,10 +8,14 @@
 use crate::config::decode::{Field, Map};
 use crate::process::chain::{Flow, Processor};
 use crate::process::event::{Document, Failure, Path, Value};
+use crate::process::timestamp::{read_access_log, read_rfc3339};
 use jiff::civil::DateTime;
 use jiff::fmt::strtime::{self, BrokenDownTime};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, Zoned};
+
+/// The time of access logs, which has a reader of its own.
+const ACCESS_LOG: &str = "%d/%b/%Y:%H:%M:%S %z";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Format {
@@ -62,8 +66,16 @@ impl Time {
     fn read(&self, format: &Format, text: &str, append_ms: u64) -> Option<i64> {
         match format {
             Format::Epoch(digits) => epoch(text, *digits),
-            Format::Iso => nanos(text.parse::<Timestamp>().ok().or_else(|| self.civil(text.parse().ok()?))?),
+            Format::Iso => match read_rfc3339(text.as_bytes()) {
+                Some(ns) => Some(ns),
+                None => nanos(text.parse::<Timestamp>().ok().or_else(|| self.civil(text.parse().ok()?))?),
+            },
             Format::Pattern(pattern, year) => {
+                if pattern == ACCESS_LOG
+                    && let Some(ns) = read_access_log(text.as_bytes())
+                {
+                    return Some(ns);
+                }
                 let mut parsed = BrokenDownTime::parse(pattern, text).ok()?;
                 if *year {
                     return nanos(self.moment(&parsed)?);
