@@ -221,8 +221,19 @@ impl Agent {
         self.child.wait().expect("a wait");
     }
 
-    /// SIGTERM, without waiting.
+    /// SIGTERM, without waiting for what comes of it. A process that was only just started dies of it: not before it is heeded.
     pub fn signal_term(&self) {
+        let heeds_term = || {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+            let caught = status.lines().find_map(|l| l.strip_prefix("SigCgt:")).map(|mask| u64::from_str_radix(mask.trim(), 16));
+            // It has ended, or it listens: bit n - 1 is signal n.
+            caught.is_none_or(|mask| mask.expect("a mask of signals") >> 14 & 1 == 1)
+        };
+        let until = Instant::now() + PATIENCE;
+        while !heeds_term() {
+            assert!(Instant::now() < until, "the agent does not listen to SIGTERM; its log:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
     }

@@ -55,7 +55,10 @@ fn a_bad_sector_takes_its_batch_and_no_other() {
             let (mut expected, mut what) = (0, "");
             // In each but the last segment another batch.
             for (n, path) in files[..files.len() - 1].iter().enumerate() {
-                let batch = &batches(&disk, path)[n + 1];
+                let found = batches(&disk, path);
+                // How batches are cut depends on the machine's load; a small one may lie in one page.
+                let hit = |b: &&Located| !places(b)[which].1.is_empty();
+                let batch = found.iter().skip(n + 1).find(hit).expect("a batch with such bytes");
                 let (name, bytes) = places(batch)[which].clone();
                 disk.unreadable(path, bytes, None);
                 (expected, what) = (expected + u64::from(batch.header.count), name);
