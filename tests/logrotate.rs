@@ -2,20 +2,18 @@
 //! every line that logrotate leaves on the disk arrives, and no line arrives twice.
 //!
 //! Needs `logrotate` on the PATH; without it the tests say that they were skipped. `FOREBAY_ROTATE_SECONDS` (2 without
-//! it) is how long each writes, `FOREBAY_ROTATE_BYTES` (2,000,000) how many bytes a second.
+//! it) is how long each writes, `FOREBAY_ROTATE_BYTES` (2,000,000) how many bytes a second, `FOREBAY_ROTATE_LINE` (100) of
+//! how many bytes each line is.
 
 mod common;
 
 use common::{Bench, number, quoted};
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-
-/// Bytes of a line: `seq `, ten digits, filler, newline.
-const LINE: usize = 100;
 
 /// How one test rotates.
 struct Mode {
@@ -42,7 +40,7 @@ fn available(test: &str) -> bool {
 }
 
 /// Writes at a steady pace and opens the log anew when asked to. Gives the number of lines.
-fn write(bench: &Bench, stop: &AtomicBool, rate: u64) -> u64 {
+fn write(bench: &Bench, stop: &AtomicBool, rate: u64, len: usize) -> u64 {
     let (path, reopen) = (bench.log("app.log"), bench.path("reopen"));
     let open = || OpenOptions::new().create(true).append(true).open(&path).expect("the log");
     let (mut file, mut written, begun) = (open(), 1, Instant::now());
@@ -51,13 +49,13 @@ fn write(bench: &Bench, stop: &AtomicBool, rate: u64) -> u64 {
         if fs::remove_file(&reopen).is_ok() {
             file = open();
         }
-        let due = (begun.elapsed().as_millis() as u64 * rate / 1000) / LINE as u64;
+        let due = (begun.elapsed().as_millis() as u64 * rate / 1000) / len as u64;
         chunk.clear();
         for n in written..due.min(written + 20_000).max(written) {
-            chunk.extend_from_slice(line(n).as_bytes());
+            chunk.extend_from_slice(line(n, len).as_bytes());
         }
         file.write_all(&chunk).expect("a write");
-        written += (chunk.len() / LINE) as u64;
+        written += (chunk.len() / len) as u64;
         // The pace of the writer, not a wait for anything.
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -66,8 +64,9 @@ fn write(bench: &Bench, stop: &AtomicBool, rate: u64) -> u64 {
     written
 }
 
-fn line(n: u64) -> String {
-    format!("seq {n:010} {}\n", "x".repeat(LINE - 16))
+/// A line of `len` bytes: `seq `, ten digits, filler, newline.
+fn line(n: u64, len: usize) -> String {
+    format!("seq {n:010} {}\n", "x".repeat(len - 16))
 }
 
 /// Marks each line number that stands behind `before` in `text`.
@@ -79,6 +78,37 @@ fn mark(text: &[u8], before: &[u8], seen: &mut Vec<u8>) {
             seen.resize(n + 1, 0);
         }
         seen[n] = seen[n].saturating_add(1);
+    }
+}
+
+/// What the sink has written, read as it grows: at full speed it is many times the memory.
+struct Output {
+    file: File,
+    /// What was read behind the last whole line.
+    rest: Vec<u8>,
+    seen: Vec<u8>,
+}
+
+impl Output {
+    fn open(path: &Path) -> Output {
+        Output { file: File::open(path).expect("the output"), rest: Vec::new(), seen: Vec::new() }
+    }
+
+    /// Takes what came since; how often each of `lines` lines was delivered until now.
+    fn delivered(&mut self, lines: u64) -> &[u8] {
+        loop {
+            let kept = self.rest.len();
+            self.rest.resize(kept + (4 << 20), 0);
+            let n = self.file.read(&mut self.rest[kept..]).expect("the output");
+            self.rest.truncate(kept + n);
+            let whole = memchr::memrchr(b'\n', &self.rest).map_or(0, |at| at + 1);
+            mark(&self.rest[..whole], b"\"message\":\"seq ", &mut self.seen);
+            self.rest.drain(..whole);
+            if n == 0 {
+                self.seen.resize(lines as usize, 0);
+                return &self.seen;
+            }
+        }
     }
 }
 
@@ -109,6 +139,7 @@ fn rotate(mode: &Mode) {
         return;
     }
     let (seconds, rate) = (number("FOREBAY_ROTATE_SECONDS", 2), number("FOREBAY_ROTATE_BYTES", 2_000_000));
+    let len = number("FOREBAY_ROTATE_LINE", 100).max(16) as usize;
     let (bench, out) = (Bench::new(), tempfile::tempdir().expect("a folder"));
     let sink = out.path().join("out.ndjson");
     bench.pipeline(&format!("  copy: {{type: file, path: {}, rotate_bytes: 1TiB}}", quoted(&sink)), "", "");
@@ -125,12 +156,12 @@ fn rotate(mode: &Mode) {
     let text = if mode.window { text.split("  postrotate").next().expect("a part").to_string() + "}\n" } else { text };
     fs::write(&conf, text).expect("logrotate.conf");
     // What is rotated away before the agent ever followed the file is not its business.
-    bench.append("app.log", line(0));
+    bench.append("app.log", line(0, len));
     let mut agent = bench.start();
     agent.wait_for("the file is followed", || fs::metadata(&sink).is_ok_and(|m| m.len() > 0));
     let (stop, mut rotations) = (AtomicBool::new(false), 0);
     let (written, mut agent) = std::thread::scope(|scope| {
-        let writer = scope.spawn(|| write(&bench, &stop, rate));
+        let writer = scope.spawn(|| write(&bench, &stop, rate, len));
         let begun = Instant::now();
         let mut kills_left = mode.kills;
         // A loaded machine rotates slowly: a few rotations belong to each test.
@@ -161,16 +192,12 @@ fn rotate(mode: &Mode) {
         on_disk(&bench.path("logs"), &mut expected)
     }
     expected.resize(written as usize, 0);
-    let mut delivered = Vec::new();
-    agent.wait_for("all is shipped", || {
-        delivered.clear();
-        mark(&fs::read(&sink).expect("the output"), b"\"message\":\"seq ", &mut delivered);
-        delivered.resize(written as usize, 0);
-        delivered.iter().zip(&expected).all(|(d, e)| *d > 0 || *e == 0)
-    });
+    // It is not killed any more, so what it has written stays.
+    let mut output = Output::open(&sink);
+    agent.wait_for("all is shipped", || output.delivered(written).iter().zip(&expected).all(|(d, e)| *d > 0 || *e == 0));
     assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
-    delivered.clear();
-    mark(&fs::read(&sink).expect("the output"), b"\"message\":\"seq ", &mut delivered);
+    let mut output = Output::open(&sink);
+    let delivered = output.delivered(written);
     let doubled = delivered.iter().filter(|n| **n > 1).count();
     let gone = delivered.iter().filter(|n| **n == 0).count();
     println!(
