@@ -10,7 +10,7 @@ use super::globs::{bases, inner_bases, name_shape};
 use super::inflate::{Codec, Inflater, stated_size};
 use super::resume::first_bytes;
 use super::tailer::Tailer;
-use super::tracked::{FileId, Look, Tracked, open_regular, same_file, tail_agrees};
+use super::tracked::{FileId, Look, Tracked, open_regular, read_full, same_file, tail_agrees};
 use crate::queue::{Head, Position, Stream};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,8 @@ use std::time::Instant;
 const AHEAD: u64 = 2 << 20;
 /// Content that is passed over in one turn, bytes: about ten milliseconds.
 const SKIP: u64 = 4 << 20;
+/// So many first bytes are compared with those of a followed file.
+const COMPARED: u64 = 128 << 10;
 /// A file that cannot be decompressed may still be being written: it is tried this often.
 const TRIES: u32 = 3;
 
@@ -142,7 +144,7 @@ impl Tailer {
             // It is still being written; its writer removes the original when it is whole.
             return;
         }
-        let head = match open_regular(&path).and_then(|file| Inflater::new(file, codec)).and_then(|mut i| i.first_bytes()) {
+        let head = match open_regular(&path).and_then(|file| Inflater::new(file, codec)).and_then(|mut i| i.first(Head::MAX)) {
             Ok(head) => head,
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof || e.kind() == io::ErrorKind::NotFound => return,
             Err(e) => {
@@ -159,8 +161,17 @@ impl Tailer {
             self.not_followed.insert(&look, Reason::Unrelated);
             return;
         }
-        if let Some((stream, position)) = self.stream_of(&look, &originals, &head) {
-            self.go_on_compressed(path, look, codec, stream, position, now);
+        while let Some((stream, position)) = self.stream_of(&look, &originals, &head) {
+            if self.is_other_than_followed(&stream, &path, codec) {
+                self.unlike.insert((look.identity.inode, stream.id));
+                continue;
+            }
+            let all_read = !self.tracks(stream.id) && stated_size(&path, codec) == Some(position.end);
+            if all_read && !self.comes_again(&stream, &look, &originals, &head) {
+                self.has_read(&stream, &look);
+            } else {
+                self.go_on_compressed(path, look, codec, stream, position, now);
+            }
             return;
         }
         let named = self.globs.iter().position(|g| g.names_compressed(&path)).map(|source| (source, path.clone()));
@@ -252,6 +263,42 @@ impl Tailer {
         self.files.values().any(|f| f.stream.as_ref().is_some_and(|s| s.id == stream))
     }
 
+    /// Whether a compressed file that begins like `stream`, and is as long as what was read of it, may be another generation,
+    /// because those of its log begin alike. Then its last bytes tell, for which all of it is decompressed.
+    fn comes_again(&self, stream: &Stream, look: &Look, originals: &[PathBuf], head: &[u8]) -> bool {
+        let another = |s: &&Arc<Stream>| s.id != stream.id && s.brief().head.matches(head);
+        let known = originals.iter().filter_map(|o| self.remembered_paths.get(o)).flatten();
+        let followed = originals.iter().filter_map(|o| self.files.get(&self.names(o)?)?.stream.as_ref());
+        let taken = self.read_packed.get(&stream.id).is_some_and(|file| *file != look.identity);
+        head.len() == Head::MAX
+            && (taken
+                || known.chain(followed).any(|s| another(&s))
+                || originals.iter().any(|o| open_regular(o).and_then(|file| first_bytes(&file)).is_ok_and(|first| first == head)))
+    }
+
+    /// Whether a compressed file begins with other bytes than the followed file that `stream` is read from, although the
+    /// fingerprint is the same.
+    fn is_other_than_followed(&self, stream: &Stream, path: &Path, codec: Codec) -> bool {
+        let followed = self.files.values().find(|f| f.packed.is_none() && f.stream.as_ref().is_some_and(|s| s.id == stream.id));
+        let Some(followed) = followed.filter(|f| f.pos > Head::MAX as u64) else { return false };
+        let Some(Ok(file)) = followed.at.as_deref().map(open_regular) else { return false };
+        let mut ours = vec![0; followed.pos.min(COMPARED) as usize];
+        let theirs = open_regular(path).and_then(|packed| Inflater::new(packed, codec)).and_then(|mut i| i.first(ours.len()));
+        let (Ok(n), Ok(theirs)) = (read_full(&file, &mut ours, 0), theirs) else { return false };
+        let n = n.min(theirs.len());
+        // Looked at last: were it truncated before, these would be the bytes of another generation.
+        ours[..n] != theirs[..n] && followed.as_former().stands_in(&file)
+    }
+
+    /// The compressed file holds what was read of the stream, and no more.
+    fn has_read(&mut self, stream: &Stream, look: &Look) {
+        self.not_followed.insert(look, Reason::Read { size: look.size });
+        if self.read_packed.len() > 100_000 {
+            self.read_packed.clear();
+        }
+        self.read_packed.insert(stream.id, look.identity);
+    }
+
     fn go_on_compressed(&mut self, path: PathBuf, look: Look, codec: Codec, stream: Arc<Stream>, at: Position, now: Instant) {
         let spec = stream.spec();
         if self.tracks(stream.id) {
@@ -259,10 +306,6 @@ impl Tailer {
             if spec.head.len as usize == Head::MAX {
                 self.not_followed.insert(&look, Reason::Waits(stream.id));
             }
-            return;
-        }
-        if stated_size(&path, codec) == Some(at.end) {
-            self.not_followed.insert(&look, Reason::Read { size: look.size });
             return;
         }
         let Some(source) = self.source_of(&spec.path) else { return };
@@ -290,7 +333,10 @@ impl Tailer {
         let Some(file) = self.files.get(&id) else { return };
         let size = file.packed.as_ref().map_or(file.size, |packed| packed.size);
         let look = Look { identity: file.identity, size, modified_ns: 0 };
-        self.not_followed.insert(&look, Reason::Read { size });
+        match file.stream.clone() {
+            Some(stream) => self.has_read(&stream, &look),
+            None => self.not_followed.insert(&look, Reason::Read { size }),
+        }
         self.remember_and_remove(id);
     }
 

@@ -71,13 +71,13 @@ fn shape(base: &Path, path: &Path) -> Option<Vec<u8>> {
 
 impl Former {
     /// Whether a file still holds what was read of it.
-    fn stands_in(&self, file: &std::fs::File) -> bool {
+    pub(super) fn stands_in(&self, file: &std::fs::File) -> bool {
         first_bytes(file).is_ok_and(|head| self.head.matches(&head)) && tail_agrees(file, self.pos, &self.tail).unwrap_or(false)
     }
 }
 
 impl Tracked {
-    fn as_former(&self) -> Former {
+    pub(super) fn as_former(&self) -> Former {
         Former {
             stream: self.stream.clone(),
             identity: self.identity,

@@ -13,7 +13,7 @@ use super::resume::first_bytes;
 use super::survey::{Finder, linked_file};
 use super::tailer::Tailer;
 use super::tracked::open_regular;
-use crate::queue::{Stream, StreamSpec, now_ms};
+use crate::queue::{Head, Stream, StreamSpec, now_ms};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -136,7 +136,7 @@ impl Tailer {
                 return None;
             }
             let first = open_regular(&path).and_then(|file| match codec {
-                Some(codec) => Inflater::new(file, codec)?.first_bytes(),
+                Some(codec) => Inflater::new(file, codec)?.first(Head::MAX),
                 None => first_bytes(&file),
             });
             siblings.push((unpacked, first.ok()));

@@ -82,10 +82,10 @@ impl Inflater {
         self.at
     }
 
-    /// The first bytes of the content, as many as a fingerprint covers.
-    pub(crate) fn first_bytes(&mut self) -> io::Result<Vec<u8>> {
+    /// The first `len` bytes of the content, or all there are; asked for before anything else.
+    pub(crate) fn first(&mut self, len: usize) -> io::Result<Vec<u8>> {
         let mut head = Vec::new();
-        Read::by_ref(&mut self.input).take(Head::MAX as u64).read_to_end(&mut head)?;
+        Read::by_ref(&mut self.input).take(len as u64).read_to_end(&mut head)?;
         Ok(head)
     }
 

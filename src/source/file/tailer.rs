@@ -141,6 +141,8 @@ pub(crate) struct Tailer {
     pub(crate) handed_over: HashMap<u64, Position>,
     /// Compressed files (by inode) and streams that they do not belong to, although their first bytes agree.
     pub(crate) unlike: HashSet<(u64, u64)>,
+    /// In which compressed file a stream stands that was read to its end, as far as this process has seen it.
+    pub(crate) read_packed: HashMap<u64, FileIdentity>,
     /// The compressed file that is being read: one at a time, so that memory stays bounded.
     inflating: Option<FileId>,
     inflate_next: VecDeque<FileId>,
@@ -246,6 +248,7 @@ impl Tailer {
             unrelated_heads: HashSet::new(),
             handed_over: HashMap::new(),
             unlike: HashSet::new(),
+            read_packed: HashMap::new(),
             inflating: None,
             inflate_next: VecDeque::new(),
             first_start,

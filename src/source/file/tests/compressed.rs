@@ -187,3 +187,78 @@ fn a_glob_that_names_compressed_files_reads_them_whole() {
     rig.pass(Duration::from_secs(20));
     rig.expect(&lines(0..100).lines().collect::<Vec<_>>());
 }
+
+/// Lines of one length; the first 20 are the same in all generations, so that these have the same first bytes and size.
+fn like(generation: u32) -> String {
+    let line = |n: u32| if n < 20 { n } else { generation * 1000 + n };
+    (0..1000).map(|n| format!("line {:07} of a log that begins as all of its generations do\n", line(n))).collect()
+}
+
+/// Renames and compresses as logrotate does, whatever was there before.
+fn rotate(rig: &Rig, end: &str) {
+    for n in (1..9).rev().filter(|n| rig.path(&format!("a.log.{n}.{end}")).exists()) {
+        rig.rename(&format!("a.log.{n}.{end}"), &format!("a.log.{}.{end}", n + 1));
+    }
+    rig.rename("a.log", "a.log.1");
+    compress(&rig.path("a.log.1"), &rig.path(&format!("a.log.1.{end}")));
+}
+
+#[track_caller]
+fn expect_all(rig: &Rig, text: &str) {
+    let mut want: Vec<&str> = text.lines().collect();
+    want.sort_unstable();
+    let mut got = rig.fake.lines();
+    got.sort();
+    assert_eq!(got.len(), want.len());
+    assert_eq!(got, want);
+}
+
+#[test]
+fn a_generation_that_begins_like_one_that_was_read_and_is_as_long_is_read() {
+    for (glob, end) in GLOBS.into_iter().flat_map(|g| ENDS.map(|e| (g, e))) {
+        let mut rig = Rig::new(&[glob]);
+        rig.append("a.log", like(1));
+        rig.settle();
+        rig.kill(usize::MAX);
+        rotate(&rig, end);
+        // It came and went while nobody looked.
+        rig.append("a.log", like(2));
+        rotate(&rig, end);
+        rig.append("a.log", like(3));
+        rig.start();
+        rig.pass(Duration::from_secs(20));
+        let mut all = like(1) + &like(2) + &like(3);
+        expect_all(&rig, &all);
+        for n in 4..6 {
+            rig.kill(usize::MAX);
+            rotate(&rig, end);
+            rig.append("a.log", like(n));
+            all += &like(n);
+            rig.start();
+            rig.pass(Duration::from_secs(20));
+            expect_all(&rig, &all);
+        }
+    }
+}
+
+#[test]
+fn what_is_compressed_anew_in_another_way_is_not_read_again() {
+    let mut rig = Rig::new(&["*.log"]);
+    let same = "tick\n".repeat(3000);
+    rig.append("a.log", &same);
+    rig.settle();
+    rig.kill(usize::MAX);
+    rotate(&rig, "gz");
+    rig.start();
+    rig.pass(Duration::from_secs(20));
+    // Both are there for a while.
+    fs::write(rig.path("a.log.1.zst"), packed(same.as_bytes(), Path::new("x.zst"))).unwrap();
+    rig.pass(Duration::from_secs(20));
+    fs::remove_file(rig.path("a.log.1.gz")).unwrap();
+    rig.pass(Duration::from_secs(20));
+    assert_eq!(rig.fake.lines().len(), 3000);
+    rig.kill(usize::MAX);
+    rig.start();
+    rig.pass(Duration::from_secs(20));
+    assert_eq!(rig.fake.lines().len(), 3000);
+}
