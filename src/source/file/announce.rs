@@ -6,8 +6,8 @@
 //! stream after the round of turns in which it was found gets a record in the queue: identity, path, fingerprint, position.
 //! One write for all of them, durable with the sync that comes anyway.
 
-use super::read::Source;
 use super::resume::first_bytes;
+use super::shared::Source;
 use super::tailer::Tailer;
 use super::tracked::{Look, Tracked, open_regular};
 use crate::queue::{Head, Position, StreamSpec, now_ms};

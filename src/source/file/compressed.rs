@@ -5,9 +5,9 @@
 //! content nothing is read that was read before: its first bytes find the stream, the bytes before the position prove
 //! it, and where the trailer says that nothing more is in it, it is not even decompressed.
 
-use super::discover::Reason;
 use super::globs::{bases, inner_bases, name_shape};
 use super::inflate::{Codec, Inflater, stated_size};
+use super::not_followed::Reason;
 use super::resume::first_bytes;
 use super::tailer::Tailer;
 use super::tracked::{FileId, Look, Tracked, open_regular, read_full, same_file, tail_agrees};

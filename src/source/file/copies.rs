@@ -1,9 +1,9 @@
 //! Copies that rotation by copy and truncate leaves behind: they are not read again, but what
 //! was truncated away before it was read is read from them, as part of the same stream.
 
-use super::discover::Reason;
 use super::globs::bases;
 use super::marks::{Marks, WHOLE, tells};
+use super::not_followed::Reason;
 use super::resume::first_bytes;
 use super::tailer::Tailer;
 use super::tracked::{FileId, Former, Look, Tracked, open_regular, read_full, tail_agrees};

@@ -1,67 +1,20 @@
 //! Which file a name means: hints, renames, and files that came and went between two looks.
 
-use super::by_path::Few;
 use super::globs::{bases, is_unreadable};
 use super::inflate::Codec;
 use super::listing::Found;
-use super::read::Turn;
-use super::tailer::{Dir, HINT_PAUSE, MOST_PAUSES, MOVED_QUIET, RETRY, SCAN_PAUSE, Tailer, Watched};
+use super::not_followed::Reason;
+use super::tailer::{Dir, HINT_PAUSE, MOST_PAUSES, SCAN_PAUSE, Tailer, Watched};
 use super::tracked::{FileId, Look, Tracked, open_regular};
 use super::watch::{Hint, HintKind};
-use crate::queue::{Cause, FileIdentity, Head, LostUnread, Position, Stream};
+use crate::queue::Head;
 use rustix::io::Errno;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-/// Why a file that was looked at is not followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
-    /// Its name is that of a generation, but it is none.
-    Unrelated,
-    /// It holds nothing but what was read of the file that it was copied from.
-    Copy {
-        /// The file that was copied.
-        original: FileId,
-        /// Its size when it was judged: when it grows, it is judged again.
-        size: u64,
-    },
-    /// It holds nothing but what was read of a file that is not there any more.
-    CopyOfRead {
-        /// Its size when it was judged: when it grows, it is judged again.
-        size: u64,
-    },
-    /// It is compressed, and was read to its end when it had this size.
-    Read {
-        /// Its size on disk, bytes.
-        size: u64,
-    },
-    /// It is compressed and belongs to this stream, which is still read from another file.
-    Waits(u64),
-}
-
-/// Files that were judged once, by device and inode, with their birth.
-#[derive(Debug, Default)]
-pub(crate) struct NotFollowed(pub(crate) HashMap<(u64, u64), (i64, Reason)>);
-
-impl NotFollowed {
-    pub(crate) fn get(&self, look: &Look) -> Option<Reason> {
-        let id = &look.identity;
-        self.0.get(&(id.device, id.inode)).filter(|(born, _)| *born == id.born_ns).map(|(_, reason)| *reason)
-    }
-
-    pub(crate) fn insert(&mut self, look: &Look, reason: Reason) {
-        // Names that come and go for years must not fill the memory; a second judgement costs little.
-        if self.0.len() > 100_000 {
-            self.0.clear();
-        }
-        self.0.insert((look.identity.device, look.identity.inode), (look.identity.born_ns, reason));
-    }
-}
 
 /// A name that means a file which it did not mean at the last look.
 pub(super) struct Fresh {
@@ -439,144 +392,5 @@ impl Tailer {
         }
         let id = self.insert(file);
         self.name(&path, id);
-    }
-
-    /// A file that is not open has lost its name. Where something of it is unread it is looked for during [`MOVED_QUIET`]: a
-    /// listing may miss a file that is renamed meanwhile. Then its unread bytes are lost.
-    pub(crate) fn gone(&mut self, id: FileId, now: Instant) {
-        let Some(file) = self.files.get_mut(&id) else { return };
-        if let Some(at) = file.at.take() {
-            file.aside.moved = Some(now);
-            if let Some(dir) = at.parent().and_then(|dir| self.dirs.get_mut(dir)) {
-                dir.unchanged_since = None;
-            }
-            self.horizon.moved(id);
-            self.scan(now);
-            if self.files.get(&id).is_some_and(|f| f.at.is_none()) {
-                tracing::debug!("{} is gone", at.display());
-            }
-            self.activate(id);
-            return;
-        }
-        let unread = file.size > file.pos || file.packed.is_some();
-        let until = file.aside.moved.map_or(now, |since| since + MOVED_QUIET);
-        if unread && file.aside.drain_end.is_some() {
-            // A drain cannot wait: it looks once more, with what the kernel has announced meanwhile.
-            self.take_hints(now);
-            self.scan(now);
-            if self.files.get(&id).is_none_or(|f| f.at.is_some()) {
-                self.activate(id);
-                return;
-            }
-        } else if unread && now < until {
-            self.look_again(id, until.min(now + RETRY));
-            self.scan_soon(now);
-            return;
-        }
-        let Some(file) = self.files.get_mut(&id) else { return };
-        let lost = file.packed.as_ref().map_or(file.size.saturating_sub(file.pos), |packed| packed.size);
-        if lost > 0 && self.is_held_compressed(id) {
-            // What is left of it is read from there.
-            self.scan_soon(now);
-        } else if let Some(file) = self.files.get(&id)
-            && lost > 0
-        {
-            file.counters.lost_bytes.add(lost);
-            let text = match file.packed {
-                Some(_) => format!(
-                    "{} was deleted before it was read from byte {} on: {lost} compressed bytes at most are lost",
-                    file.place().display(),
-                    file.pos
-                ),
-                None => format!(
-                    "{} was deleted before it was read to its end: {lost} bytes from byte {} on are lost",
-                    file.path.display(),
-                    file.pos
-                ),
-            };
-            file.counters.set_error(&text);
-            tracing::warn!("{text}");
-            let (start, stream) = (if file.packed.is_some() { 0 } else { file.pos }, file.stream.clone().filter(|_| file.packed.is_none()));
-            let lost = self.lost_unread(file, Cause::DeletedUnread, stream, file.identity, file.generation, start..start + lost);
-            self.untold.push(lost);
-        }
-        self.remember_and_remove(id);
-    }
-
-    /// What the ledger is to know of bytes that are gone unread.
-    fn lost_unread(
-        &self,
-        file: &Tracked,
-        cause: Cause,
-        stream: Option<Arc<Stream>>,
-        identity: FileIdentity,
-        generation: u32,
-        bytes: Range<u64>,
-    ) -> LostUnread {
-        let options = &self.shared.sources[file.source()].options;
-        let why = match (cause, file.packed.is_some()) {
-            (Cause::TruncatedUnread, _) => "truncated before it was read to its end",
-            (_, true) => "compressed, and deleted before it was read to its end: the bytes are compressed ones, at most",
-            _ => "deleted before it was read to its end",
-        };
-        let (source, topic) = (options.name.clone(), options.topic.clone());
-        LostUnread { cause, stream, file: identity, generation, source, topic, path: file.path.to_path_buf(), bytes, why: why.into() }
-    }
-
-    /// Has what was lost put on record; what is not is asked for again at the next step.
-    pub(super) fn tell_lost(&mut self) {
-        if !self.untold.is_empty() && self.shared.producer.lost_unread(&self.untold) {
-            self.untold.clear();
-        }
-    }
-
-    /// Forgets a finished file, but not its stream: it may come back from another directory.
-    pub(crate) fn remember_and_remove(&mut self, id: FileId) {
-        if let Some(tracked) = self.files.get(&id)
-            && let Some(stream) = tracked.stream.clone()
-            && let Some(file) = stream.brief().file
-        {
-            if tracked.pos > stream.durable().end {
-                self.handed_over.insert(stream.id, Position { end: tracked.pos, tail: tracked.tail });
-            }
-            let by_path = self.remembered_paths.get_or_insert_with(&tracked.path, Few::default);
-            for streams in [self.remembered.entry(file.inode).or_default(), by_path] {
-                streams.retain(|s| s.id != stream.id);
-                streams.push(stream.clone());
-            }
-        }
-        self.remove(id);
-    }
-
-    /// A truncated file: looks for the copy that may hold its unread end, and counts what is lost.
-    pub(crate) fn after_truncation(&mut self, id: FileId, now: Instant) -> Turn {
-        let Some(file) = self.files.get_mut(&id) else { return Turn::Gone };
-        let Some(former) = file.aside.former.take() else { return Turn::More };
-        let counters = file.counters.clone();
-        if let Some(stream) = &former.stream {
-            // Its copies are to be recognised whenever they are looked at.
-            self.ended_here.insert(stream.id);
-            self.handed_over.insert(stream.id, Position { end: former.pos, tail: former.tail });
-            self.remembered_paths.get_or_insert_with(&file.path, Few::default).push(stream.clone());
-        }
-        let unread = former.size.saturating_sub(former.pos);
-        if !self.adopt_copy(id, &former, now) && unread > 0 {
-            counters.lost_bytes.add(unread);
-            if let Some(file) = self.files.get(&id) {
-                let text = format!("{unread} bytes of {} were truncated away before they were read", file.path.display());
-                counters.set_error(&text);
-                tracing::warn!("{text}");
-                let bytes = former.pos..former.size;
-                self.untold.push(self.lost_unread(
-                    file,
-                    Cause::TruncatedUnread,
-                    former.stream.clone(),
-                    former.identity,
-                    former.generation,
-                    bytes,
-                ));
-            }
-        }
-        Turn::More
     }
 }

@@ -7,8 +7,9 @@
 
 use super::LongLine;
 use super::lines::{Rules, flags};
-use super::read::{Piece, READ_BLOCK, Shared, Stop, Turn, enough};
+use super::read::{Piece, READ_BLOCK, Stop, Turn, enough};
 use super::records::split_records;
+use super::shared::Shared;
 use super::tracked::Tracked;
 use crate::queue::text::Beginning;
 use crate::queue::{Format, RunFlags, Tail};

@@ -6,23 +6,21 @@
 //! with what follows it; of a long one, only the part that was not searched yet.
 
 use super::compressed::Inflated;
-use super::kubernetes::with_names;
 use super::lines::{Begins, Rules, Split, flags, split_lines, split_long};
 use super::multiline::Multi;
 use super::records::split_records;
 use super::resume::first_bytes;
+use super::shared::Shared;
 use super::tracked::{Former, Tracked, read_full, tail_agrees, tail_at};
-use super::{FileEncoding, FileFormat, FileOptions, LongLine, counters::Counters};
+use super::{FileEncoding, FileFormat, FileOptions, LongLine};
 use crate::process::container::{DETECT_BYTES, detect};
 use crate::process::identity::stream_key;
 use crate::queue::text::Beginning;
-use crate::queue::{AppendError, Block, Buffer, Encoding, Format, Head, Producer, RunFlags, StreamSpec, Tail, Text, now_ms};
+use crate::queue::{AppendError, Block, Buffer, Encoding, Format, Head, RunFlags, StreamSpec, Tail, Text, now_ms};
 use bytes::Bytes;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Bytes of one read.
@@ -35,24 +33,6 @@ const LONG: u64 = READ_BLOCK as u64 / 4;
 pub(crate) const BUFFER_WAIT: Duration = Duration::from_millis(20);
 /// The first event's bytes that go into the stream key.
 pub(crate) const KEY_BYTES: usize = 4096;
-
-/// What all files of a source share.
-pub(crate) struct Source {
-    pub(crate) options: FileOptions,
-    pub(crate) multi: Option<Multi>,
-    /// `fields` as they stand in a stream's spec.
-    pub(crate) fields: String,
-    pub(crate) counters: Arc<Counters>,
-    /// The way to the queue through the source's chain, where it has one.
-    pub(crate) before: Option<Arc<dyn Producer>>,
-}
-
-impl Source {
-    /// The fields of a stream, with what the path tells.
-    pub(crate) fn fields_of(&self, path: &Path) -> String {
-        if self.options.kubernetes { with_names(&self.fields, &self.options.fields, path) } else { self.fields.clone() }
-    }
-}
 
 /// The events at the front of a buffer: lines, lines that are joined, or pieces of a line that is too long.
 pub(crate) fn split(multi: Option<&Multi>, data: &[u8], rules: &Rules, begins: Begins, lens: &mut Vec<u8>) -> Split {
@@ -112,23 +92,6 @@ pub(super) fn rules_of(file: &File, options: &FileOptions) -> io::Result<Option<
     let least = if encoding.unit() == 2 { 4 } else { 1 };
     let long = if format == Format::Plain { options.on_long_line } else { LongLine::Cut };
     Ok(Some(Rules { text, format, max: options.max_line_bytes.max(least), long }))
-}
-
-/// What all files share.
-pub(crate) struct Shared {
-    pub(crate) producer: Arc<dyn Producer>,
-    pub(crate) agent_id: String,
-    pub(crate) sources: Vec<Source>,
-}
-
-impl Shared {
-    /// To whom a source hands its blocks.
-    pub(crate) fn producer_of(&self, source: usize) -> &dyn Producer {
-        match &self.sources[source].before {
-            Some(before) => &**before,
-            None => &*self.producer,
-        }
-    }
 }
 
 /// How a turn ended.

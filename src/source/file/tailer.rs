@@ -4,7 +4,6 @@ use super::again::Again;
 use super::by_path::{ByInode, ByPath, Few, Names};
 use super::catch_up::CatchUp;
 use super::counters::Counters;
-use super::discover::NotFollowed;
 use super::expire::Expiry;
 use super::filesystem::{FileSystem, Hints};
 use super::globs::{Globs, name_shape};
@@ -12,8 +11,11 @@ use super::horizon::Horizon;
 use super::links::Links;
 use super::missed::seen_ns;
 use super::multiline::Multi;
+use super::not_followed::NotFollowed;
+use super::open_files::max_open;
 use super::polling::Polling;
-use super::read::{Shared, Source, Turn};
+use super::read::Turn;
+use super::shared::{Shared, Source};
 use super::tracked::{FileId, Tracked};
 use super::watch::Watcher;
 use super::{FileOptions, SourceError};
@@ -35,20 +37,9 @@ pub(crate) const RETRY: Duration = Duration::from_secs(1);
 pub(crate) const SCAN_PAUSE: Duration = Duration::from_millis(100);
 /// A round of turns ends after this, so that renames and a stop are seen however many files are hot.
 pub(crate) const ROUND: Duration = Duration::from_millis(20);
-/// Most open files; beyond, those that were quiet longest are closed and opened again on activity. A thousand busy ones
-/// stay open.
-const MAX_OPEN: usize = 1536;
-
 /// When a stream's file was first seen, ns since the Unix epoch.
 fn seen_at(spec: &StreamSpec, file: &FileIdentity) -> i64 {
     if spec.seen_ms > 0 { seen_ns(spec.seen_ms) } else { file.born_ns }
-}
-
-/// How many files may be open under a limit of `descriptors`: at most half of them, since the queue, which must be
-/// able to write what is read, and the sinks need some too.
-fn max_open(descriptors: Option<u64>) -> usize {
-    let half = descriptors.map_or(usize::MAX, |limit| usize::try_from(limit / 2).unwrap_or(usize::MAX));
-    half.saturating_sub(16).clamp(4, MAX_OPEN)
 }
 
 /// What the reader thread does after a step.
@@ -144,8 +135,8 @@ pub(crate) struct Tailer {
     /// In which compressed file a stream stands that was read to its end, as far as this process has seen it.
     pub(crate) read_packed: HashMap<u64, FileIdentity>,
     /// The compressed file that is being read: one at a time, so that memory stays bounded.
-    inflating: Option<FileId>,
-    inflate_next: VecDeque<FileId>,
+    pub(super) inflating: Option<FileId>,
+    pub(super) inflate_next: VecDeque<FileId>,
     /// Sources whose files are all new to the queue: `start_at: end` holds for the first look.
     pub(crate) first_start: Vec<bool>,
     pub(crate) looked_once: bool,
@@ -158,19 +149,19 @@ pub(crate) struct Tailer {
     /// First halves of renames whose second half is still to come, by cookie.
     pub(crate) moves: HashMap<u32, PathBuf>,
     hints_due: Instant,
-    active: VecDeque<FileId>,
+    pub(super) active: VecDeque<FileId>,
     deadlines: BTreeSet<(Instant, FileId)>,
-    open_order: VecDeque<FileId>,
+    pub(super) open_order: VecDeque<FileId>,
     pub(crate) max_open: usize,
     /// [`ROUND`], but for tests.
     pub(crate) round: Duration,
     pub(crate) said: HashSet<String>,
-    draining: bool,
+    pub(super) draining: bool,
     pub(crate) again: Again,
     pub(super) expiry: Expiry,
     /// What was lost unread and is not on record yet.
     pub(crate) untold: Vec<LostUnread>,
-    catch_up: Option<CatchUp>,
+    pub(super) catch_up: Option<CatchUp>,
     pub(crate) horizon: Horizon,
 }
 
@@ -262,7 +253,7 @@ impl Tailer {
             active: VecDeque::new(),
             deadlines: BTreeSet::new(),
             open_order: VecDeque::new(),
-            max_open: max_open(rustix::process::getrlimit(rustix::process::Resource::Nofile).current),
+            max_open: max_open(),
             round: ROUND,
             said: HashSet::new(),
             draining: false,
@@ -464,127 +455,5 @@ impl Tailer {
             _ => {}
         }
         turn
-    }
-
-    /// While the queue has no room, files that wait for their turn are held open: deleted ones can still be read later.
-    fn open_waiting(&mut self) {
-        for id in &self.active {
-            if self.open_order.len() >= self.max_open {
-                return;
-            }
-            if let Some(file) = self.files.get_mut(id)
-                && file.file.is_none()
-                && file.open().is_ok()
-            {
-                self.open_order.push_back(*id);
-            }
-        }
-    }
-
-    /// Keeps the number of open files bounded; a file that has no name any more stays open until it is read.
-    fn close_some(&mut self) {
-        for _ in 0..self.open_order.len() {
-            if self.open_order.len() <= self.max_open {
-                return;
-            }
-            let Some(id) = self.open_order.pop_front() else { return };
-            let Some(file) = self.files.get_mut(&id).filter(|f| f.file.is_some()) else { continue };
-            if file.used || file.at.is_none() || file.packed.is_some() {
-                file.used = false;
-                self.open_order.push_back(id);
-            } else {
-                file.close();
-            }
-        }
-    }
-
-    /// Notes where every file ends now, as the state of reading with this number.
-    pub(crate) fn begin_catch_up(&mut self, number: u64, now: Instant) {
-        if self.catch_up.as_ref().is_some_and(|c| c.number == number) {
-            return;
-        }
-        self.take_hints(now);
-        self.scan(now);
-        let mut ends = HashMap::new();
-        for (id, file) in &self.files {
-            let size = match (&file.file, &file.at) {
-                _ if file.packed.is_some() => Ok(u64::MAX),
-                (Some(open), _) => open.metadata().map(|m| m.len()),
-                (None, Some(at)) => std::fs::metadata(at).map(|m| m.len()),
-                (None, None) => Ok(file.size),
-            };
-            let end = size.unwrap_or(file.size);
-            if end > file.pos {
-                ends.insert(*id, (file.generation, end));
-            }
-        }
-        for id in ends.keys() {
-            self.activate(*id);
-        }
-        self.catch_up = Some(CatchUp { number, ends });
-    }
-
-    /// The number of the state of reading that was asked for, once it is reached.
-    pub(crate) fn caught_up(&mut self) -> Option<u64> {
-        let mut catch_up = self.catch_up.take()?;
-        let (files, inflating, next) = (&self.files, self.inflating, &self.inflate_next);
-        catch_up.ends.retain(|id, (generation, end)| {
-            // An incomplete last line is waited for until its quiet time is over; a lone CR has none.
-            let rests = |f: &Tracked| {
-                !f.queued && f.aside.deadline.is_none() && f.aside.failed.is_none() && inflating != Some(*id) && !next.contains(id)
-            };
-            files.get(id).is_some_and(|f| f.generation == *generation && f.pos < *end && !(rests(f) && f.scanned >= (*end).min(f.size)))
-        });
-        let number = catch_up.number;
-        if catch_up.ends.is_empty() && !self.undecided && self.untold.is_empty() {
-            return Some(number);
-        }
-        self.catch_up = Some(catch_up);
-        None
-    }
-
-    /// Begins to drain: one last look, then every file is read to its present end and no further.
-    pub(crate) fn begin_drain(&mut self, now: Instant) {
-        if self.draining {
-            return;
-        }
-        self.draining = true;
-        self.take_hints(now);
-        self.scan(now);
-        let ids: Vec<FileId> = self.files.keys().copied().collect();
-        for id in ids {
-            if let Some(file) = self.files.get_mut(&id) {
-                let size = match (&file.file, &file.at) {
-                    // What is compressed goes on after the next start.
-                    _ if file.packed.is_some() => Ok(file.pos),
-                    (Some(open), _) => open.metadata().map(|m| m.len()),
-                    (None, Some(at)) => std::fs::metadata(at).map(|m| m.len()),
-                    (None, None) => Ok(file.size),
-                };
-                let size = size.unwrap_or(file.size);
-                if size > file.scanned || file.open_event {
-                    file.aside.drain_end = Some(size);
-                    self.activate(id);
-                }
-            }
-        }
-    }
-
-    /// Whether every file is read to where it ended when the drain began (incomplete last lines aside).
-    pub(crate) fn drained(&self) -> bool {
-        self.active.is_empty()
-            && !self.undecided
-            && self.files.values().all(|f| !f.open_event && f.aside.drain_end.is_none_or(|end| f.scanned >= end))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{MAX_OPEN, max_open};
-
-    #[test]
-    fn followed_files_leave_descriptors_to_the_queue() {
-        assert_eq!((max_open(None), max_open(Some(1 << 20)), max_open(Some(1024))), (MAX_OPEN, MAX_OPEN, 496));
-        assert_eq!((max_open(Some(64)), max_open(Some(20)), max_open(Some(0))), (16, 4, 4));
     }
 }

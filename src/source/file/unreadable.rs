@@ -1,7 +1,7 @@
 //! Generations in a compression that cannot be read (`.bz2`, `.xz`, `.zip` …): passed over, said once for each log, counted.
 
-use super::discover::Reason;
 use super::globs::is_unreadable;
+use super::not_followed::Reason;
 use super::tailer::Tailer;
 use super::tracked::Look;
 use std::path::{Path, PathBuf};
