@@ -12,6 +12,7 @@ use super::body_limit::BodyLimit;
 use super::client::{Client, Outcome, Rejection, Request, item_range};
 use super::gate::{Gate, backoff};
 use super::memory::Share;
+use super::refusals::{Refusals, SUSPICIOUS, alike};
 use super::stats::{Stats, thousands};
 use super::window::{Slot, Window};
 use crate::process::shaping::LeftOut;
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub no_overwrite: AtomicBool,
     /// It was said that events may be doubled.
     pub told_doubled: AtomicBool,
+    /// Whether the receiver takes events, and how long it has not.
+    pub refusals: Refusals,
 }
 
 impl Shared {
@@ -77,6 +80,16 @@ pub(crate) struct Job {
 
 /// The batch cannot be finished now; the queue remembers it.
 struct GivenUp;
+
+/// What came of one go through all events of a batch.
+enum Once {
+    /// Each has arrived or was refused.
+    Done(Tally),
+    /// So many were refused with one and the same reason that the rest was not tried.
+    Fruitless(String),
+    /// The batch is to be sent in another form.
+    Anew,
+}
 
 impl Job {
     /// Sends until every event has arrived or is a durable dead letter, then acks.
@@ -116,20 +129,42 @@ impl Job {
         if self.left_out.filtered.len() + self.left_out.dead.len() == self.items.len() {
             return Tally::default();
         }
+        // Events that the sink had delivered when the refusals of this batch looked like a setting of the receiver.
+        let mut suspected: Option<u64> = None;
         loop {
             if self.origin.id.overwrites() && !self.creates_only && self.shared.no_overwrite.load(Relaxed) {
                 self.create_only().await;
             }
-            if let Some(tally) = self.deliver_once().await {
-                return tally;
-            }
+            // What the receiver takes meanwhile clears it of suspicion.
+            let blamed = suspected.is_some_and(|then| self.shared.refusals.accepted_so_far() > then);
+            let reason = match self.deliver_once(blamed).await {
+                Once::Done(tally) => match self.suspicion(&tally).filter(|_| !blamed) {
+                    Some(reason) => reason,
+                    None => return tally,
+                },
+                Once::Fruitless(reason) => reason,
+                Once::Anew => continue,
+            };
+            suspected.get_or_insert_with(|| self.shared.refusals.accepted_so_far());
+            // Another batch may go, which shows whether it is the events.
+            self.slot.lend();
+            self.failed(true, &reason, None);
         }
     }
 
-    /// `None` if the whole batch was refused in a way that is not its events' fault: then all begins again.
-    async fn deliver_once(&self) -> Option<Tally> {
+    /// Why the refusal of all events looks like a setting of the receiver, where it does.
+    fn suspicion(&self, tally: &Tally) -> Option<String> {
+        if tally.accepted > 0 || tally.rejected.is_empty() {
+            return None;
+        }
+        let run = self.shared.refusals.refused(&tally.rejected);
+        (run >= SUSPICIOUS && alike(&tally.rejected)).then(|| tally.as_a_setting(run))
+    }
+
+    /// Each event once, and again until there is a result. `blamed`: see [`Tally::new`].
+    async fn deliver_once(&self, blamed: bool) -> Once {
         let stats = &self.shared.stats;
-        let (mut tally, mut work) = (Tally::default(), vec![self.whole()]);
+        let (mut tally, mut work) = (Tally::new(blamed), vec![self.whole()]);
         while let Some(mut chunk) = tally.next(&mut work) {
             let guard = self.shared.gate.admit().await;
             if chunk.doubts.open {
@@ -168,6 +203,7 @@ impl Job {
                     self.shared.gate.opened();
                     work.extend(self.second_chance(&mut tally));
                     tally.accepted += chunk.items.len();
+                    self.shared.refusals.accepted(chunk.items.len());
                     tally.already_there += already_there;
                     self.count_doubled(&chunk, chunk.items.len() - already_there);
                     self.recovered();
@@ -189,7 +225,7 @@ impl Job {
                         continue;
                     }
                     self.told_no_overwrite(&reason);
-                    return None;
+                    return Once::Anew;
                 }
                 Outcome::TooLarge { reason } => {
                     self.shared.gate.opened();
@@ -218,6 +254,7 @@ impl Job {
                     Stats::add(&stats.refused, 1);
                     let count = chunk.items.len();
                     tally.accepted += count.saturating_sub(refused);
+                    self.shared.refusals.accepted(count.saturating_sub(refused));
                     let reason = format!("the receiver refused {refused} of {count} events and does not say which: {reason}");
                     chunk.items.iter().for_each(|item| tally.reject(*item, 200, "partial_success", reason.clone()));
                 }
@@ -227,6 +264,7 @@ impl Job {
                         work.extend(self.second_chance(&mut tally));
                     }
                     tally.accepted += arrived;
+                    self.shared.refusals.accepted(arrived);
                     tally.already_there += already_there;
                     self.count_doubled(&chunk, arrived.saturating_sub(already_there));
                     for rejection in rejected {
@@ -251,12 +289,10 @@ impl Job {
                 }
             }
         }
-        if let Some(reason) = tally.all_alike() {
-            self.failed(true, &reason, None);
-            return None;
+        match tally.all_alike() {
+            Some(reason) if !work.is_empty() => Once::Fruitless(reason),
+            _ => Once::Done(tally),
         }
-        tally.rejected.sort_by_key(|r| r.item);
-        Some(tally)
     }
 
     /// Tells the window how the receiver bears what it gets.

@@ -13,6 +13,7 @@
 //! | `endpoints`, `target` | which of several endpoints is next; the one where there are not several |
 //! | `transport` | HTTP: a request over a connection that is there, or a new one (`pool`, `connect`) |
 //! | `tls`, `auth`, `proxy` | trust, log-in and way, read again when their files change (`watched`) |
+//! | `refusals` | whether refusals are the events' fault or a setting's |
 //! | `verdict` | what a status means where a body is taken or refused as a whole |
 
 mod auth;
@@ -40,6 +41,7 @@ mod options;
 pub mod otlp;
 mod pool;
 mod proxy;
+mod refusals;
 mod retry_after;
 mod start;
 mod stats;

@@ -6,6 +6,7 @@ use super::delivery::Delivery;
 use super::gate::Gate;
 use super::job::Shared;
 use super::memory::BodyMemory;
+use super::refusals::Refusals;
 use super::stats::Stats;
 use super::window::Window;
 use super::{SinkKind, SinkOptions, console, elasticsearch, file, http, loki, otlp};
@@ -123,6 +124,7 @@ impl Sink {
             window: Window::new(in_flight),
             no_overwrite: AtomicBool::new(false),
             told_doubled: AtomicBool::new(false),
+            refusals: Refusals::default(),
             name: options.name.clone(),
         });
         let (stop, stopped) = watch::channel(false);

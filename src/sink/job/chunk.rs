@@ -1,8 +1,7 @@
 //! Parts of a batch: which of its items a request holds, under which name, in which bytes.
 
 use super::doubt::Doubts;
-use super::tally::{SUSPICIOUS, Tally};
-use super::{Job, item_range};
+use super::{Job, SUSPICIOUS, Tally, item_range};
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 

@@ -1,12 +1,11 @@
-//! What came of a batch so far, and whether that is the events' fault at all.
+//! What came of a batch so far.
 
 use super::chunk::Chunk;
 use crate::sink::client::Rejection;
+use crate::sink::refusals::{SUSPICIOUS, alike};
 use crate::sink::stats::thousands;
 use crate::sink::transport::without_values;
 
-/// So many events with one and the same fault and not one that arrives: that is no fault of the events.
-pub(super) const SUSPICIOUS: usize = 8;
 /// So many more refusals, all over the batch, before a suspicion is a certainty.
 const FRUITLESS: u32 = 64;
 
@@ -16,16 +15,23 @@ pub(super) struct Tally {
     pub accepted: usize,
     pub already_there: usize,
     pub rejected: Vec<Rejection>,
+    /// It is known that the events are to blame: all of them are tried.
+    blamed: bool,
     /// Refusals since nothing but refusals was seen.
     fruitless: u32,
 }
 
 impl Tally {
+    /// Of a batch whose events are to blame for their refusals, as far as is known (`blamed`), or perhaps not.
+    pub fn new(blamed: bool) -> Tally {
+        Tally { blamed, ..Tally::default() }
+    }
+
     /// The chunk to send next: from the front, so that events keep their order; but once the first events are all
     /// refused alike, from all over the batch, to see whether it is them. `None` when nothing is left, or nothing else is
     /// to be expected.
     pub fn next(&mut self, work: &mut Vec<Chunk>) -> Option<Chunk> {
-        if work.is_empty() || self.all_alike().is_none() {
+        if self.blamed || work.is_empty() || self.all_alike().is_none() {
             self.fruitless = 0;
             return work.pop();
         }
@@ -39,30 +45,18 @@ impl Tally {
 
     /// The reason, if not one event has arrived and many were refused with the same one.
     pub fn all_alike(&self) -> Option<String> {
-        let first = self.rejected.first()?;
-        let shape = shape(&first.reason);
-        let alike = |r: &Rejection| r.status == first.status && r.kind == first.kind && self::shape(&r.reason) == shape;
-        (self.accepted == 0 && self.rejected.len() >= SUSPICIOUS && self.rejected.iter().all(alike)).then(|| {
-            format!(
-                "every event is refused with the same {} {}: {}: that looks like a setting of the receiver, not like a fault of {} events",
-                first.status,
-                first.kind,
-                without_values(&first.reason),
-                thousands(self.rejected.len() as u64)
-            )
-        })
+        let many = self.accepted == 0 && self.rejected.len() >= SUSPICIOUS;
+        (many && alike(&self.rejected)).then(|| self.as_a_setting(self.rejected.len()))
     }
-}
 
-/// A reason without what differs from event to event: numbers and what stands in quotes or brackets.
-fn shape(reason: &str) -> String {
-    let (mut out, mut quoted) = (String::new(), false);
-    for c in reason.chars() {
-        match c {
-            '\'' | '"' => quoted = !quoted,
-            c if quoted || c.is_ascii_digit() => {}
-            c => out.push(c),
-        }
+    /// What is said of a run of `run` refusals of the same fault.
+    pub fn as_a_setting(&self, run: usize) -> String {
+        let (status, kind, reason) = self.rejected.first().map_or((0, "", ""), |r| (r.status, &r.kind, &r.reason));
+        format!(
+            "every event is refused with the same {status} {kind}: {}: that looks like a setting of the receiver, not like a fault of {} \
+             events. Should it be theirs, they become dead letters as soon as the receiver takes any other event",
+            without_values(reason),
+            thousands(run as u64)
+        )
     }
-    out
 }

@@ -249,6 +249,45 @@ fn when_every_event_is_refused_alike_it_is_held_not_dropped() {
 }
 
 #[test]
+fn a_trickle_of_events_that_are_refused_alike_is_held_too() {
+    let runtime = runtime();
+    let mended = std::sync::Arc::new(AtomicUsize::new(0));
+    let seen = mended.clone();
+    let server = Server::start(&runtime, move |_, request| {
+        let ok = seen.load(SeqCst) > 0;
+        items(request, move |_, _| if ok { (201, "") } else { (400, "document_parsing_exception") })
+    });
+    let bench = Bench::start(SinkKind::Elasticsearch(kind(&server.url)), batches(&lines(20), 1, RunFlags::UTF8), runtime);
+    let until = std::time::Instant::now() + PATIENCE;
+    while bench.sink().status().state != "held" {
+        assert!(std::time::Instant::now() < until);
+        std::thread::yield_now();
+    }
+    let reason = bench.sink().status().reason;
+    assert!(reason.starts_with("every event is refused with the same 400 document_parsing_exception: item 0 of"), "{reason}");
+    mended.store(1, SeqCst);
+    bench.finish();
+    assert_eq!(bench.letters.records.lock().unwrap().len(), 7, "the eighth in a row is held, and those behind it");
+    assert_eq!(bench.sink().status().delivered_events, 13);
+}
+
+#[test]
+fn many_bad_events_of_one_stream_hold_nothing_once_the_receiver_takes_others() {
+    let runtime = runtime();
+    let server = Server::start(&runtime, |_, request| {
+        items(request, |_, document| {
+            let bad = document["message"].as_str().unwrap().starts_with("bad");
+            if bad { (400, "document_parsing_exception") } else { (201, "") }
+        })
+    });
+    let events: Vec<Vec<u8>> = (0..300).map(|i| if i < 200 { format!("bad {i}") } else { format!("good {i}") }.into_bytes()).collect();
+    let bench = Bench::start(SinkKind::Elasticsearch(kind(&server.url)), batches(&events, 100, RunFlags::UTF8), runtime);
+    bench.finish();
+    assert_eq!(bench.letters.records.lock().unwrap().len(), 200);
+    assert_eq!(bench.sink().status().delivered_events, 100);
+}
+
+#[test]
 fn a_missing_pipeline_holds_only_what_it_stops() {
     let runtime = runtime();
     let server = Server::start(&runtime, |n, request| {
