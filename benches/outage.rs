@@ -2,17 +2,22 @@
 //!
 //! `cargo bench --bench outage` (`-- --seconds 600 --rate 20000 --size 200 --check --agent BINARY`) writes lines at a steady rate
 //! into a file that the agent follows with its defaults. After a tenth of the time the receiver goes down, and comes back after
-//! `--seconds`; with `--server HOST:PORT` it is a door in front of that real Elasticsearch or OpenSearch. The table is the curve; below it stands how fast the backlog drained, beside the rate at which lines came in
-//! meanwhile. `--check` fails if that is less than ten times, if memory grew by more than a tenth during the outage, or if it was
-//! ever more than 48 MiB; at a real server, which sets the speed itself, if 1 % of the requests were answered with 429.
+//! `--seconds`; with `--server HOST:PORT` it is a door in front of that real Elasticsearch or OpenSearch, and no more lines are
+//! written once it is back, since that server sets the speed. The table is the curve; below it stands how fast the backlog drained,
+//! beside the rate at which lines came in meanwhile, and how many documents the server counts.
+//!
+//! It fails if a line did not arrive or arrived twice. `--check` fails, too, if the drain is less than ten times as fast as lines
+//! come in, if memory grew by more than a tenth during the outage, or if it was ever more than 48 MiB; at a real server, if 1 % of
+//! the requests were answered with 429.
 
 mod common;
 
 use common::{Receiver, resident, usage};
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -72,21 +77,33 @@ fn write(path: PathBuf, rate: u64, size: usize, written: &AtomicU64, stop: &Atom
     }
 }
 
+/// A request to a real server; the number behind `key` in its answer.
+fn ask(server: &str, method: &str, path: &str, key: &str) -> Option<u64> {
+    let mut stream = TcpStream::connect(server).ok()?;
+    write!(stream, "{method} {path} HTTP/1.0\r\nhost: {server}\r\ncontent-length: 0\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let rest = answer.split_once(&format!("\"{key}\":"))?.1;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
 fn main() {
     let options = options();
     let dir = tempfile::tempdir().expect("a temporary folder");
     let receiver = Receiver::before(options.server.clone());
     let (written, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let pipeline = dir.path().join("pipeline.yaml");
+    // One of its own at each run.
+    let index = format!("forebay-outage-{}", std::process::id());
     let text = format!(
         "data_dir: {dir}/data\nadmin: off\nsources:\n  app: {{type: file, include: [\"{dir}/*.log\"]}}\nsinks:\n  search: {{type: elasticsearch, endpoints: [\"{}\"], index: \"{}\"}}\n",
         receiver.url(),
-        // One of its own at each run.
-        format_args!("forebay-outage-{}", std::process::id()),
+        index,
         dir = dir.path().display(),
     );
     fs::write(&pipeline, text).expect("room for the pipeline");
-    let mut agent = Command::new(&options.agent).arg("run").arg(&pipeline).stderr(Stdio::null()).spawn().expect("the agent");
+    let (said, log) = (dir.path().join("agent.txt"), File::create(dir.path().join("agent.txt")).expect("a file"));
+    let mut agent = Command::new(&options.agent).arg("run").arg(&pipeline).stderr(log).spawn().expect("the agent");
     let writer = {
         let (path, written, stop) = (dir.path().join("app.log"), written.clone(), stop.clone());
         std::thread::spawn(move || write(path, options.rate, options.size, &written, &stop))
@@ -116,6 +133,13 @@ fn main() {
     receiver.set_up(false);
     let (first, peak) = watch("down", Duration::from_secs(options.seconds), 12);
     receiver.set_up(true);
+    let mut writer = Some(writer);
+    if options.server.is_some() {
+        stop.store(true, Relaxed);
+        if let Some(writer) = writer.take() {
+            writer.join().expect("the writer");
+        }
+    }
     let (back, backlog, cpu_before) = (Instant::now(), lag(), usage(pid).0);
     // The first answer after the outage comes when the backoff lets it; the drain is counted from there.
     let requests = receiver.count.requests.load(Relaxed);
@@ -124,22 +148,26 @@ fn main() {
         std::thread::sleep(Duration::from_millis(1));
     }
     let (waited, draining, from) = (back.elapsed(), Instant::now(), receiver.count.documents.load(Relaxed));
-    let (mut last, mut most) = (0, peak);
+    // A row every half second at first, then ever fewer.
+    let (mut next, mut most) = (0.5, peak);
     // What was written within the linger is always behind.
     while lag() > options.rate / 2 {
         assert!(back.elapsed() < PATIENCE, "the backlog does not drain: {} lines behind", lag());
         std::thread::sleep(Duration::from_millis(5));
-        let now = (draining.elapsed().as_secs_f64() * 2.0) as u64;
-        if now > last {
-            last = now;
-            most = most.max(show("draining"));
+        most = most.max(resident(pid));
+        let now = draining.elapsed().as_secs_f64();
+        if now >= next {
+            next = now + (now / 10.0).max(0.5);
+            show("draining");
         }
     }
     let (took, shipped) = (draining.elapsed().as_secs_f64(), receiver.count.documents.load(Relaxed) - from);
     most = most.max(show("drained"));
     let (cpu, _) = usage(pid);
     stop.store(true, Relaxed);
-    writer.join().expect("the writer");
+    if let Some(writer) = writer {
+        writer.join().expect("the writer");
+    }
     let all_by = Instant::now() + PATIENCE;
     while lag() > 0 && Instant::now() < all_by {
         std::thread::sleep(Duration::from_millis(5));
@@ -162,8 +190,19 @@ fn main() {
     if options.server.is_some() {
         println!("requests {requests}, answered with 429: {busy} (bar: under 1 %)");
     }
+    let counted = options.server.as_ref().and_then(|server| {
+        ask(server, "POST", &format!("/{index}/_refresh"), "total")?;
+        ask(server, "GET", &format!("/{index}/_count"), "count")
+    });
+    if let Some(server) = &options.server {
+        println!("documents that the server counts: {}", counted.map_or("it does not say".into(), |count| count.to_string()));
+        ask(server, "DELETE", &format!("/{index}"), "acknowledged");
+    }
+    if got != total {
+        println!("the agent said:\n{}", fs::read_to_string(&said).unwrap_or_default());
+    }
     let slow = options.server.is_none() && speed < BAR * options.rate as f64;
-    if got != total || options.check && (slow || too_busy || growth > 1.1 || most > 48.0) {
+    if got != total || counted.is_some_and(|count| count != total) || options.check && (slow || too_busy || growth > 1.1 || most > 48.0) {
         std::process::exit(1);
     }
 }
