@@ -292,7 +292,7 @@ fn disk_is_full(name: &str, variable: &str) {
     let reason = &status.sinks["search"].reason;
     assert!(reason.contains("cluster_block_exception") && reason.contains("disk usage exceeded flood-stage watermark"), "{reason}");
     assert!(reason.ends_with("nothing is given up, it stays in the queue"), "{reason}");
-    assert!(agent.log().contains("flood-stage watermark"), "{}", agent.log());
+    agent.wait_log("flood-stage watermark");
     assert_eq!((committed(&status), status.sinks["search"].dead_lettered), (1_000, 0));
     index.ask("PUT", "/_settings", Some(json!({"index.blocks.read_only_allow_delete": null})));
     let status = drain(&mut agent, 2_000);

@@ -186,6 +186,12 @@ impl Agent {
         }
     }
 
+    /// Waits until its log has these words: it may show a state a moment before it speaks of it.
+    pub fn wait_log(&mut self, words: &str) {
+        let log = self.log.clone();
+        self.wait_for(&format!("its log says {words:?}"), || fs::read_to_string(&log).unwrap_or_default().contains(words));
+    }
+
     /// Waits until the admin listener answers and `condition` holds of the status.
     pub fn wait_status(&mut self, what: &str, mut condition: impl FnMut(&Status) -> bool) -> Status {
         let (admin, mut seen) = (self.admin, None);
