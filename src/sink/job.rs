@@ -146,6 +146,7 @@ impl Job {
                 Once::Anew => continue,
             };
             suspected.get_or_insert_with(|| self.shared.refusals.accepted_so_far());
+            self.shared.refusals.suspect();
             // Another batch may go, which shows whether it is the events.
             self.slot.lend();
             self.failed(true, &reason, None);
@@ -263,6 +264,14 @@ impl Job {
                     if arrived > 0 {
                         work.extend(self.second_chance(&mut tally));
                     }
+                    let rejected = match self.shared.refusals.may_be_mended(sent, arrived > 0) {
+                        true => {
+                            let items: Vec<_> = rejected.iter().map(|r| r.item).collect();
+                            work.extend((!items.is_empty()).then(|| self.part(&chunk, &items)));
+                            Vec::new()
+                        }
+                        false => rejected,
+                    };
                     tally.accepted += arrived;
                     self.shared.refusals.accepted(arrived);
                     tally.already_there += already_there;

@@ -4,6 +4,7 @@
 
 use super::client::Rejection;
 use std::sync::{Mutex, MutexGuard};
+use std::time::Instant;
 
 /// So many events with one and the same fault and not one that arrives: that is no fault of the events.
 pub(crate) const SUSPICIOUS: usize = 8;
@@ -20,6 +21,10 @@ struct State {
     fault: Option<(u16, String, String)>,
     /// How many of them follow each other.
     run: usize,
+    /// A batch is held because of them.
+    suspected: bool,
+    /// When the receiver took an event again after that.
+    cleared: Option<Instant>,
 }
 
 impl Refusals {
@@ -33,7 +38,22 @@ impl Refusals {
             let mut state = self.state();
             state.accepted += events as u64;
             (state.fault, state.run) = (None, 0);
+            if std::mem::take(&mut state.suspected) {
+                state.cleared = Some(Instant::now());
+            }
         }
+    }
+
+    /// A batch is held because all that was sent is refused alike.
+    pub fn suspect(&self) {
+        self.state().suspected = true;
+    }
+
+    /// Whether what was refused in an answer to a request that was sent at `sent` may have been refused by a setting that is
+    /// mended by now; `takes_some`: in the same answer the receiver took others. A setting may change in the middle of a request.
+    pub fn may_be_mended(&self, sent: Instant, takes_some: bool) -> bool {
+        let state = self.state();
+        state.suspected && takes_some || state.cleared.is_some_and(|at| sent <= at)
     }
 
     /// How many events were accepted so far: more of them later show that the receiver takes events.
@@ -100,6 +120,20 @@ mod tests {
         assert_eq!(refusals.refused(&[bad(6)]), 3);
         refusals.accepted(1);
         assert_eq!((refusals.refused(&[bad(7)]), refusals.accepted_so_far()), (1, 1));
+    }
+
+    #[test]
+    fn what_was_refused_before_a_setting_was_mended_is_told_from_what_was_refused_after() {
+        let refusals = Refusals::default();
+        let before = Instant::now();
+        refusals.accepted(1);
+        assert!(!refusals.may_be_mended(before, true), "nothing was suspected");
+        refusals.suspect();
+        assert!(refusals.may_be_mended(before, true) && !refusals.may_be_mended(before, false));
+        refusals.accepted(1);
+        assert!(refusals.may_be_mended(before, true) && refusals.may_be_mended(before, false));
+        let later = Instant::now() + std::time::Duration::from_secs(1);
+        assert!(!refusals.may_be_mended(later, true) && !refusals.may_be_mended(later, false));
     }
 
     #[test]

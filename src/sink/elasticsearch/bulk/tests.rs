@@ -249,6 +249,22 @@ fn when_every_event_is_refused_alike_it_is_held_not_dropped() {
 }
 
 #[test]
+fn a_setting_that_is_mended_in_the_middle_of_a_request_costs_no_event() {
+    let runtime = runtime();
+    let server = Server::start(&runtime, |n, request| {
+        items(request, move |item, _| match n {
+            0 | 1 => (400, "strict_dynamic_mapping_exception"),
+            2 if item < 12 => (400, "strict_dynamic_mapping_exception"),
+            _ => (201, ""),
+        })
+    });
+    let bench = Bench::start(SinkKind::Elasticsearch(kind(&server.url)), batches(&lines(20), 20, RunFlags::UTF8), runtime);
+    bench.finish();
+    assert_eq!(bench.letters.records.lock().unwrap().len(), 0);
+    assert_eq!((bench.sink().status().delivered_events, server.requests().len()), (20, 4));
+}
+
+#[test]
 fn a_trickle_of_events_that_are_refused_alike_is_held_too() {
     let runtime = runtime();
     let mended = std::sync::Arc::new(AtomicUsize::new(0));
