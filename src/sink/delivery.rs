@@ -59,7 +59,9 @@ impl Delivery {
             };
             if failures > 0 {
                 failures = 0;
-                self.shared.stats.recovered(0);
+                if let Some(after) = self.shared.stats.recovered(0) {
+                    tracing::info!("sink {} delivers again, after {:.1} s of trouble", self.shared.name, after.as_secs_f64());
+                }
             }
             let Some(batch) = polled else {
                 drop(slot);

@@ -337,8 +337,8 @@ impl Job {
     }
 
     fn recovered(&self) {
-        // A blip that nobody was told of is not worth a line.
-        if let Some(after) = self.shared.stats.recovered(self.number).filter(|after| *after >= Duration::from_secs(1)) {
+        // Who was told that it does not deliver is told that it does.
+        if let Some(after) = self.shared.stats.recovered(self.number) {
             tracing::info!("sink {} delivers again, after {:.1} s of trouble", self.shared.name, after.as_secs_f64());
         }
     }

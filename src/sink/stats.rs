@@ -38,6 +38,8 @@ struct Troubles {
     now: BTreeMap<u64, (bool, String)>,
     since: Option<Instant>,
     said: Option<Instant>,
+    /// It was spoken of since it began.
+    told: bool,
 }
 
 impl Stats {
@@ -59,7 +61,7 @@ impl Stats {
         troubles.since.get_or_insert(now);
         let say = first_hold || troubles.said.is_none_or(|at| now - at >= SAY_EVERY);
         if say {
-            troubles.said = Some(now);
+            (troubles.said, troubles.told) = (Some(now), true);
         }
         say
     }
@@ -72,7 +74,7 @@ impl Stats {
             return None;
         }
         let since = troubles.since.take()?;
-        Some(since.elapsed())
+        std::mem::take(&mut troubles.told).then(|| since.elapsed())
     }
 
     /// The picture; lag and offsets are the queue's to fill in.
@@ -142,5 +144,8 @@ mod tests {
         assert_eq!(stats.recovered(2), None);
         assert!(stats.recovered(1).is_some());
         assert_eq!(stats.status("http").state, "idle");
+        assert!(!stats.troubled(3, false, "503"), "said a moment ago");
+        assert_eq!(stats.recovered(3), None, "nobody was told of this one");
+        assert!(stats.troubled(4, true, "401") && stats.recovered(4).is_some());
     }
 }
