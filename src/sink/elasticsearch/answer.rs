@@ -11,6 +11,8 @@ use std::fmt;
 pub(crate) struct ErrorCause {
     pub kind: String,
     pub reason: String,
+    /// The index that it is about, where the server names it apart.
+    pub index: String,
 }
 
 /// What came of each item, in order.
@@ -140,7 +142,7 @@ impl<'de> Deserialize<'de> for ErrorCause {
                 f.write_str("an error")
             }
             fn visit_str<E>(self, text: &str) -> Result<ErrorCause, E> {
-                Ok(ErrorCause { kind: String::new(), reason: text.to_string() })
+                Ok(ErrorCause { reason: text.to_string(), ..ErrorCause::default() })
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ErrorCause, A::Error> {
                 let (mut cause, mut deeper) = (ErrorCause::default(), None);
@@ -148,6 +150,7 @@ impl<'de> Deserialize<'de> for ErrorCause {
                     match key {
                         Key::Type => cause.kind = map.next_value::<Option<String>>()?.unwrap_or_default(),
                         Key::Reason => cause.reason = map.next_value::<Option<String>>()?.unwrap_or_default(),
+                        Key::Index => cause.index = map.next_value::<Option<String>>()?.unwrap_or_default(),
                         Key::CausedBy => deeper = map.next_value::<Option<ErrorCause>>()?,
                         _ => drop(map.next_value::<IgnoredAny>()?),
                     }
@@ -180,6 +183,7 @@ enum Key {
     Error,
     Type,
     Reason,
+    Index,
     CausedBy,
     Other,
 }
@@ -199,6 +203,7 @@ impl<'de> Deserialize<'de> for Key {
                     "error" => Key::Error,
                     "type" => Key::Type,
                     "reason" => Key::Reason,
+                    "index" => Key::Index,
                     "caused_by" => Key::CausedBy,
                     _ => Key::Other,
                 })
@@ -224,7 +229,8 @@ mod tests {
         ] {
             let items = parse(text).unwrap().items.unwrap();
             assert_eq!(items.statuses, [201, 400]);
-            let cause = ErrorCause { kind: "document_parsing_exception".into(), reason: "bad: For input string: \"q\"".into() };
+            let kind = "document_parsing_exception".into();
+            let cause = ErrorCause { kind, reason: "bad: For input string: \"q\"".into(), ..ErrorCause::default() };
             assert_eq!(items.errors, [(1, cause)]);
         }
     }
@@ -237,5 +243,7 @@ mod tests {
         assert_eq!(parse(r#"{"items":[{}]}"#).unwrap().items.unwrap().statuses, [0]);
         assert_eq!(parse(r#"{"error":"no handler","status":400}"#).unwrap().error.unwrap().reason, "no handler");
         assert!(parse(r#"{"items":[{"create":{"status":99999999}}]}"#).is_err());
+        let closed = parse(r#"{"error":{"type":"index_closed_exception","reason":"closed","index_uuid":"u","index":"logs-app"}}"#);
+        assert_eq!(closed.unwrap().error.unwrap().index, "logs-app");
     }
 }

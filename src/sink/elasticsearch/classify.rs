@@ -4,6 +4,7 @@
 //! not: a closed index, the shard limit, a missing pipeline.
 
 use super::answer::{BulkAnswer, ErrorCause};
+use super::remedy::with_remedy;
 use super::uniform::all_arrived;
 use crate::sink::client::{Outcome, Rejection};
 use crate::sink::transport::{Answer, answers, excerpt, without_values};
@@ -80,18 +81,19 @@ fn refusal(answer: &Answer) -> Outcome {
         None => answer.excerpt(),
     };
     match status {
-        300..=399 => Outcome::Retry {
+        300..=399 => Outcome::Hold {
             reason: format!(
                 "the answer is a redirect ({status}) to {:?}, which is not followed: set the endpoint to the right URL",
                 excerpt(&answer.location)
             ),
-            after,
         },
         400 => match serde_json::from_slice::<BulkAnswer>(&answer.body) {
             Ok(BulkAnswer { error: Some(error), .. }) if item_fault(400, &error) == Fault::Document => {
                 Outcome::Refused { status, reason: excerpt(&format!("{}: {}", error.kind, error.reason)) }
             }
-            Ok(BulkAnswer { error: Some(_), .. }) => Outcome::Hold { reason: format!("the receiver says 400: {}", said()) },
+            Ok(BulkAnswer { error: Some(error), .. }) => {
+                Outcome::Hold { reason: with_remedy(&error.kind, format!("the receiver says 400: {}", said())) }
+            }
             // Not the words of Elasticsearch: a proxy, or plain HTTP to a TLS port.
             _ => Outcome::Hold { reason: format!("400, but not in the words of Elasticsearch (is the endpoint right?): {}", said()) },
         },
@@ -113,7 +115,8 @@ fn items(answer: &Answer, count: usize) -> (Outcome, bool) {
     let parsed: BulkAnswer = match serde_json::from_slice(&answer.body) {
         Ok(parsed) => parsed,
         Err(error) => {
-            return again(format!("the answer ({}) is no bulk answer: {error}: {}", excerpt(&answer.content_type), answer.excerpt()));
+            let kind = excerpt(&answer.content_type);
+            return again(format!("the answer ({kind}) is no bulk answer (is the endpoint right?): {error}: {}", answer.excerpt()));
         }
     };
     let Some(items) = parsed.items else { return again(format!("the answer has no items: {}", answer.excerpt())) };
@@ -128,7 +131,12 @@ fn items(answer: &Answer, count: usize) -> (Outcome, bool) {
     let (no_error, mut errors) = (ErrorCause::default(), items.errors.iter().peekable());
     for (item, &status) in items.statuses.iter().enumerate() {
         let error = errors.next_if(|e| e.0 == item).map_or(&no_error, |e| &e.1);
-        let words = || excerpt(&format!("{status} {} {}", error.kind, without_values(&error.reason)));
+        let words = || {
+            let named = error.index.is_empty() || error.reason.contains(&error.index);
+            let index = if named { String::new() } else { format!(" (index {})", error.index) };
+            let reason = excerpt(&format!("{status} {} {}{index}", error.kind, without_values(&error.reason)));
+            with_remedy(&error.kind, reason)
+        };
         match item_fault(status, error) {
             Fault::None => {}
             Fault::AlreadyThere => already_there += 1,

@@ -7,6 +7,7 @@ mod encode;
 pub(crate) mod index;
 mod options;
 pub(crate) mod pattern;
+mod remedy;
 mod rollover;
 mod uniform;
 

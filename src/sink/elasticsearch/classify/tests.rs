@@ -1,7 +1,7 @@
 use super::*;
 
 fn cause(kind: &str, reason: &str) -> ErrorCause {
-    ErrorCause { kind: kind.into(), reason: reason.into() }
+    ErrorCause { kind: kind.into(), reason: reason.into(), ..ErrorCause::default() }
 }
 
 fn answer(status: u16, body: &str) -> Answer {
@@ -46,14 +46,14 @@ fn answers_that_prove_nothing_are_retried() {
     ] {
         assert!(matches!(outcome(&answer(200, body), 2).0, Outcome::Retry { .. }), "{body}");
     }
-    for status in [301, 302, 308, 408, 429, 500, 502, 503, 504] {
+    for status in [408, 429, 500, 502, 503, 504] {
         assert!(matches!(outcome(&answer(status, ""), 2).0, Outcome::Retry { .. }), "{status}");
     }
 }
 
 #[test]
 fn what_a_person_must_mend_is_held() {
-    for status in [401, 403, 404, 405, 406] {
+    for status in [301, 302, 308, 401, 403, 404, 405, 406] {
         assert!(matches!(outcome(&answer(status, "Unauthorized"), 2).0, Outcome::Hold { .. }), "{status}");
     }
     assert!(matches!(outcome(&answer(400, "<html>The plain HTTP request was sent to HTTPS port"), 1).0, Outcome::Hold { .. }));
@@ -77,5 +77,28 @@ fn failures_are_found_even_where_errors_is_false() {
             reason: "1 of 4 events not taken, the first: 429".into(),
             rejected: vec![Rejection { item: 3, status: 400, kind: "document_parsing_exception".into(), reason: "bad number".into() }],
         }
+    );
+}
+
+#[test]
+fn a_held_sink_says_what_mends_it() {
+    let said = |body: &str| match outcome(&answer(200, body), 1).0 {
+        Outcome::Partial { hold: true, reason, .. } => reason,
+        other => panic!("{other:?}"),
+    };
+    let item =
+        |status: u16, error: &str| said(&format!(r#"{{"errors":true,"items":[{{"create":{{"status":{status},"error":{error}}}}}]}}"#));
+    insta::assert_snapshot!(
+        item(400, r#"{"type":"index_closed_exception","reason":"closed","index_uuid":"u","index":"logs-shop"}"#),
+        @"1 of 1 events not taken, the first: 400 index_closed_exception closed (index logs-shop); to mend it: open the index (POST INDEX/_open)"
+    );
+    let flood = "index [logs-shop] blocked by: [TOO_MANY_REQUESTS/12/disk usage exceeded flood-stage watermark, index has read-only-allow-delete block];";
+    insta::assert_snapshot!(
+        item(429, &format!(r#"{{"type":"cluster_block_exception","reason":"{flood}","index":"logs-shop"}}"#)),
+        @"1 of 1 events not taken, the first: 429 cluster_block_exception index [logs-shop] blocked by: [TOO_MANY_REQUESTS/12/disk usage exceeded flood-stage watermark, index has read-only-allow-delete block]; to mend it: free disk space on the cluster's nodes; the server then lifts the block by itself (before 7.4: index.blocks.read_only_allow_delete: null)"
+    );
+    insta::assert_snapshot!(
+        item(400, r#"{"type":"illegal_argument_exception","reason":"pipeline with id [shop] does not exist"}"#),
+        @"1 of 1 events not taken, the first: 400 illegal_argument_exception pipeline with id [shop] does not exist; to mend it: create the ingest pipeline, or correct `pipeline` of the sink"
     );
 }
