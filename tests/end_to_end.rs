@@ -216,13 +216,21 @@ fn an_http_sink_names_each_batch_by_an_idempotency_key_that_outlives_kill_9() {
     agent.kill();
     let before = receiver.account(|a| a.repeated_posts);
     bench.append("app.log", lines(1_000..3_000));
-    agent = bench.start();
+    agent = bench.start_under(&["env", "FOREBAY_LOG=debug"]);
     agent.wait_for("the batch again", || receiver.account(|a| a.repeated_posts > before));
     receiver.lose_acks(0);
     agent.wait_for("all is shipped", || all().len() >= 3_000);
+    let last = agent.wait_status("all is acked", |s| s.sinks["hook"].lag_events == 0).sinks["hook"].last_batch.clone();
+    let accept = "accept: application/openmetrics-text;version=1.0.0\r\n";
+    let head = common::http::head("GET", "localhost", "/metrics", accept, 0);
+    let page = common::http::exchange(&mut std::net::TcpStream::connect(bench.admin).unwrap(), head.as_bytes()).unwrap();
+    let exemplar = format!("forebay_sink_delivered_events_total{{sink=\"hook\"}} 3000 # {{batch=\"{last}\"}} 1\n");
+    assert!(String::from_utf8_lossy(&page).contains(&exemplar), "{exemplar}{}", String::from_utf8_lossy(&page));
     assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
     receiver.account(|a| {
-        assert!(a.posts().iter().all(|p| p.key.as_ref().is_some_and(|k| !k.is_empty())));
+        for key in a.posts().iter().map(|p| p.key.as_ref().expect("a key")) {
+            assert!(agent.log().contains(&format!("batch {key} is done in ")), "{key}: {}", agent.log());
+        }
         assert_eq!(a.changed_posts, 0, "one key named two bodies");
     });
     let mut arrived = all();

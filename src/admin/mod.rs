@@ -7,6 +7,7 @@ pub mod client;
 pub mod control;
 pub(crate) mod human;
 mod metrics;
+mod openmetrics;
 mod ready;
 pub mod render;
 mod server;

@@ -1,11 +1,11 @@
 //! The listener itself: small answers to `GET`, on loopback.
 
 use super::ready::{self, Movement};
-use super::{Status, metrics};
+use super::{Status, metrics, openmetrics};
 use crate::config::AdminOptions;
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -140,8 +140,12 @@ async fn status_page(State(shared): State<Arc<Shared>>) -> Response {
     }
 }
 
-async fn metrics_page(State(shared): State<Arc<Shared>>) -> Response {
+async fn metrics_page(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     match picture(&shared).await {
+        Ok(status) if openmetrics::wanted(accept) => {
+            ([(header::CONTENT_TYPE, openmetrics::CONTENT_TYPE)], openmetrics::render(&status)).into_response()
+        }
         Ok(status) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::render(&status)).into_response(),
         Err(response) => response,
     }
@@ -200,6 +204,9 @@ mod tests {
         let metrics = get(&admin, "/metrics", "127.0.0.1:8686").to_lowercase();
         assert!(metrics.contains("content-type: text/plain; version=0.0.4; charset=utf-8"), "{metrics}");
         assert!(metrics.contains("\n# type forebay_queue_disk_bytes gauge\n"), "{metrics}");
+        let accept = "Accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
+        let open = ask(&admin, &format!("GET /metrics HTTP/1.1\nHost: localhost\n{accept}\nConnection: close\n\n"));
+        assert!(open.contains("content-type: application/openmetrics-text; version=1.0.0") && open.contains("\n# EOF\n"), "{open}");
         assert_eq!(client::fetch_status(admin.address()), Ok(well()));
         assert!(get(&admin, "/nothing", "localhost").starts_with("HTTP/1.1 404"));
     }

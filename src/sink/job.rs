@@ -94,6 +94,7 @@ enum Once {
 impl Job {
     /// Sends until every event has arrived or is a durable dead letter, then acks.
     pub async fn run(mut self) {
+        let begun = Instant::now();
         let mut tally = self.deliver().await;
         let dead = std::mem::take(&mut self.left_out.dead).into_iter();
         tally.rejected.extend(dead.map(|(item, reason)| Rejection {
@@ -122,6 +123,15 @@ impl Job {
         Stats::add(&stats.dead_lettered, refused);
         *stats.last_batch.lock().unwrap_or_else(|e| e.into_inner()) = self.origin.id.to_string();
         self.shared.acker.ack_without(&self.origin.id, filtered);
+        tracing::debug!(
+            "sink {}: batch {} is done in {:.3} s: {} events delivered, {} of them were there already; {refused} dead-lettered, {} filtered",
+            self.shared.name,
+            self.origin.id,
+            begun.elapsed().as_secs_f64(),
+            tally.accepted,
+            tally.already_there,
+            self.left_out.filtered.len()
+        );
         self.recovered();
     }
 
