@@ -1,6 +1,7 @@
 //! Tests that need a kernel of their own, nearly: they run again within namespaces, where a test may mount, lower limits
 //! and be denied things without touching the rest of the machine.
 
+use std::fs::File;
 use std::process::Command;
 
 const INSIDE: &str = "FOREBAY_TEST_INSIDE";
@@ -21,9 +22,10 @@ pub(super) fn inside(name: &str, by: &[&str]) -> bool {
         eprintln!("skipped: `{}` does not work here", by.join(" "));
         return false;
     }
+    // By its open file: its path may lead to another one by now, if the tests were built anew meanwhile.
     let mut command = start();
-    command.arg(std::env::current_exe().unwrap()).args(["--exact", &name, "--nocapture"]).env(INSIDE, &name);
-    let output = command.output().unwrap();
+    command.arg("/proc/self/fd/0").args(["--exact", &name, "--nocapture"]).env(INSIDE, &name);
+    let output = command.stdin(File::open("/proc/self/exe").unwrap()).output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && out.contains("1 passed"), "{name} by {by:?}:\n{out}\n{err}");
     false
