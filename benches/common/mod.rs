@@ -3,21 +3,30 @@
 // Each bench uses a part of it.
 #![allow(dead_code)]
 
+pub mod loops;
 mod relay;
+pub mod run;
+pub mod secured;
+pub mod shapes;
+pub mod verdict;
 
+use flate2::read::GzDecoder;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
 
 /// An Elasticsearch on loopback that answers `_bulk`, counts, and keeps nothing.
 pub struct Receiver {
     pub count: Arc<Count>,
     up: Arc<AtomicBool>,
     address: std::net::SocketAddr,
+    scheme: &'static str,
 }
 
 impl Receiver {
@@ -25,41 +34,58 @@ impl Receiver {
         Self::before(None)
     }
 
+    /// One that speaks TLS.
+    pub fn secured(tls: Arc<ServerConfig>) -> Receiver {
+        Self::with(None, Some(tls), || ())
+    }
+
     /// The same with threads that do this first.
     pub fn start_with(first: fn()) -> Receiver {
-        Self::with(None, first)
+        Self::with(None, None, first)
     }
 
     /// The same in front of a real server (`host:port`), which is asked.
     pub fn before(server: Option<String>) -> Receiver {
-        Self::with(server, || ())
+        Self::with(server, None, || ())
     }
 
-    fn with(server: Option<String>, first: fn()) -> Receiver {
+    fn with(server: Option<String>, tls: Option<Arc<ServerConfig>>, first: fn()) -> Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let (count, up) = (Arc::new(Count::default()), Arc::new(AtomicBool::new(true)));
         let (shared, open) = (count.clone(), up.clone());
         std::thread::spawn(move || {
             first();
             for stream in listener.incoming().flatten() {
                 let (count, up) = (shared.clone(), open.clone());
-                let server = server.clone();
+                let (server, tls) = (server.clone(), tls.clone());
                 std::thread::spawn(move || {
                     first();
-                    match &server {
+                    match (&server, tls) {
                         _ if !up.load(Ordering::Relaxed) => None,
-                        Some(server) => relay::pass(stream, server, &count, &up).ok(),
-                        None => serve(stream, &count, &up),
+                        (Some(server), _) => relay::pass(stream, server, &count, &up).ok(),
+                        (None, Some(tls)) => serve(StreamOwned::new(ServerConnection::new(tls).ok()?, stream), &count, &up),
+                        (None, None) => serve(stream, &count, &up),
                     }
                 });
             }
         });
-        Receiver { count, up, address }
+        Receiver { count, up, address, scheme }
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
+    }
+
+    /// Waits until it has so many documents; false after `patience`.
+    pub fn await_documents(&self, documents: u64, patience: Duration) -> bool {
+        let (count, until) = (&self.count, Instant::now() + patience);
+        let mut guard = count.changed.0.lock().expect("not poisoned");
+        while count.documents.load(Ordering::Relaxed) < documents && Instant::now() < until {
+            guard = count.changed.1.wait_timeout(guard, Duration::from_millis(100)).expect("not poisoned").0;
+        }
+        count.documents.load(Ordering::Relaxed) >= documents
     }
 
     /// Down, it closes each connection without an answer.
@@ -107,6 +133,11 @@ pub fn corpus(dir: &Path, lines: u64, size: usize, files: u64) -> u64 {
     bytes
 }
 
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
 /// Resident bytes of a process now.
 pub fn resident(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
@@ -120,16 +151,19 @@ pub struct Count {
     pub requests: AtomicU64,
     /// Requests that a real server answered with 429, as a whole or for some of their events.
     pub busy: AtomicU64,
+    /// Bytes of the bodies as they came, compressed or not.
+    pub bytes: AtomicU64,
+    /// The first body, unpacked.
+    pub first: Mutex<Vec<u8>>,
     pub changed: (Mutex<()>, Condvar),
 }
 
 /// Answers `_bulk` as Elasticsearch does with the filter that the agent asks for, and only counts.
-fn serve(stream: TcpStream, count: &Count, up: &AtomicBool) -> Option<()> {
-    let mut reader = BufReader::with_capacity(64 << 10, stream.try_clone().ok()?);
-    let mut writer = stream;
-    let mut body = Vec::new();
+fn serve(stream: impl Read + Write, count: &Count, up: &AtomicBool) -> Option<()> {
+    let mut reader = BufReader::with_capacity(64 << 10, stream);
+    let (mut body, mut unpacked) = (Vec::new(), Vec::new());
     loop {
-        let (mut length, mut line) = (0usize, String::new());
+        let (mut length, mut packed, mut line) = (0usize, false, String::new());
         loop {
             line.clear();
             if reader.read_line(&mut line).ok()? == 0 {
@@ -139,6 +173,7 @@ fn serve(stream: TcpStream, count: &Count, up: &AtomicBool) -> Option<()> {
             if let Some(value) = lower.strip_prefix("content-length:") {
                 length = value.trim().parse().ok()?;
             }
+            packed |= lower.trim_end() == "content-encoding: gzip";
             if line == "\r\n" {
                 break;
             }
@@ -148,15 +183,31 @@ fn serve(stream: TcpStream, count: &Count, up: &AtomicBool) -> Option<()> {
         if !up.load(Ordering::Relaxed) {
             return None;
         }
-        let documents = memchr::memchr_iter(b'\n', &body).count() as u64 / 2;
+        let bulk = if packed {
+            unpacked.clear();
+            GzDecoder::new(&body[..]).read_to_end(&mut unpacked).ok()?;
+            &unpacked
+        } else {
+            &body
+        };
+        let documents = memchr::memchr_iter(b'\n', bulk).count() as u64 / 2;
+        if documents > 0 {
+            let mut first = count.first.lock().expect("not poisoned");
+            if first.is_empty() {
+                first.extend_from_slice(bulk);
+            }
+        }
         let mut answer = String::from(r#"{"errors":false,"items":["#);
         for i in 0..documents {
             answer.push_str(if i == 0 { r#"{"create":{"status":201}}"# } else { r#",{"create":{"status":201}}"# });
         }
         answer.push_str("]}");
         let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", answer.len());
+        let writer = reader.get_mut();
         writer.write_all(head.as_bytes()).ok()?;
         writer.write_all(answer.as_bytes()).ok()?;
+        writer.flush().ok()?;
+        count.bytes.fetch_add(length as u64, Ordering::Relaxed);
         count.requests.fetch_add(1, Ordering::Relaxed);
         count.documents.fetch_add(documents, Ordering::Relaxed);
         drop(count.changed.0.lock());
