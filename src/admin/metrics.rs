@@ -90,10 +90,13 @@ const ENDPOINT: [Row<EndpointStatus>; 4] = [
     ("latency_seconds", "How long answers of the endpoint take, a moving average.", |e| e.latency_seconds),
 ];
 
-const GROUP: [Row<GroupPartition>; 3] = [
+const GROUP: [Row<GroupPartition>; 4] = [
     ("committed_offset", "Offset below which all is delivered.", |g| g.committed as f64),
     ("visible_end_offset", "Offset after the last event that the group may see.", |g| g.end as f64),
     ("overwrite_until_offset", "Events below this offset replace what the receiver has; 0: none.", |g| g.overwrite_until as f64),
+    ("redriven_until_offset", "Dead letters below this offset of their topic were sent again by a redrive; 0: none.", |g| {
+        g.redriven_until as f64
+    }),
 ];
 
 /// The whole page.

@@ -3,7 +3,8 @@
 //! First what matters: is anything lost, doubled, behind; then what to do about it; then the figures.
 
 use super::human::{Table, bytes, count, duration};
-use super::{EndpointStatus, Status};
+use super::{EndpointStatus, SinkStatus, Status};
+use crate::queue::DEAD_LETTER_TOPIC;
 use std::fmt::Write;
 
 /// Lag that a healthy agent has for a moment is not worth a line.
@@ -127,18 +128,12 @@ fn advice(status: &Status) -> Vec<String> {
     }
     for (name, sink) in &status.sinks {
         match sink.state.as_str() {
-            "held" => advice.push(format!(
-                "Sink {name} is held: {}. Its events wait in the queue. Mend the cause; it tries again by itself.",
-                sink.reason
-            )),
-            "retrying" => advice.push(format!(
-                "Sink {name} is retrying: {}. Its events wait in the queue. If it lasts, look at the receiver.",
-                sink.reason
-            )),
+            "held" => advice.push(format!("Sink {name} is held: {}. Mend the cause; it tries again by itself.", sink.reason)),
+            "retrying" => advice.push(format!("Sink {name} is retrying: {}. If it lasts, look at the receiver.", sink.reason)),
             _ => {}
         }
         advice.extend(sink.notices.iter().map(|notice| format!("Sink {name}: {notice}.")));
-        if sink.dead_lettered > 0 {
+        if sink.dead_lettered > 0 && !all_redriven(status, sink) {
             advice.push(format!(
                 "Sink {name} put {} events into the dead-letter topic, each with the receiver's reason and its bytes. See them with `forebay read dead-letter`; when the cause is mended, `forebay redrive {name}` sends them again.",
                 count(sink.dead_lettered)
@@ -185,6 +180,12 @@ fn advice(status: &Status) -> Vec<String> {
         advice.push(format!("{} writes or syncs of the queue failed. Check the disk and its space.", count(queue.disk_errors)));
     }
     advice
+}
+
+/// Whether each dead letter was sent again since: what is refused once more makes a new one.
+fn all_redriven(status: &Status, sink: &SinkStatus) -> bool {
+    let letters = status.queue.partitions.iter().filter(|p| p.topic == DEAD_LETTER_TOPIC).map(|p| p.end_offset).max();
+    letters.is_some_and(|end| end > 0 && sink.partitions.iter().any(|p| p.redriven_until >= end))
 }
 
 fn sources(status: &Status) -> String {

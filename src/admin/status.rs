@@ -268,4 +268,7 @@ pub struct GroupPartition {
     /// Events below this offset are sent to replace what the receiver has; 0: none.
     #[serde(default)]
     pub overwrite_until: u64,
+    /// Dead letters below this offset of their topic were sent again by `forebay redrive`; 0: none.
+    #[serde(default)]
+    pub redriven_until: u64,
 }

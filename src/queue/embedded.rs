@@ -204,6 +204,7 @@ impl Queue {
                 committed: state.committed,
                 end,
                 overwrite_until: state.overwrite_until,
+                redriven_until: state.redriven_until,
             });
             lag.events += behind;
             if behind == 0 {

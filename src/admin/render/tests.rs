@@ -53,6 +53,7 @@ fn well() -> Status {
                 committed: 5_999_500,
                 end: 6_000_000,
                 overwrite_until: 0,
+                redriven_until: 0,
             }],
             ..Default::default()
         },
@@ -142,7 +143,7 @@ fn all_that_can_be_wrong_says_what_to_do() {
 
     What to do
       ! The queue is full (10.0 GiB of 10.0 GiB are not delivered). Files wait on disk, nothing is dropped. Mend the sink that is behind, or raise queue.max_bytes.
-      ! Sink search is held: 401 Unauthorized from http://search:9200. Its events wait in the queue. Mend the cause; it tries again by itself.
+      ! Sink search is held: 401 Unauthorized from http://search:9200. Mend the cause; it tries again by itself.
       ! Sink search put 4 events into the dead-letter topic, each with the receiver's reason and its bytes. See them with `forebay read dead-letter`; when the cause is mended, `forebay redrive search` sends them again.
       ! Source app: 68.4 KiB were deleted or truncated before they were read. Rotate by rename, or keep rotated files longer.
       ! Source app: 2 events were longer than max_line_bytes and lost 3.8 MiB at their end. Raise it if they matter.
@@ -161,6 +162,21 @@ fn all_that_can_be_wrong_says_what_to_do() {
     search (elasticsearch)   held  40,000,000  2 h 0 min  5,999,500  1.2 GiB  1,200        3        9     1 of 2     4
       logs/0 at 5,999,500 of 6,000,000
     "#);
+}
+
+#[test]
+fn dead_letters_that_were_sent_again_are_no_advice() {
+    let mut status = well();
+    let letters = PartitionStatus { topic: "dead-letter".into(), end_offset: 9, durable_offset: 9, ..Default::default() };
+    status.queue.partitions.push(letters);
+    status.sinks.get_mut("search").unwrap().dead_lettered = 4;
+    let advised = |status: &Status| text(status, false).contains("`forebay redrive search` sends them again");
+    assert!(advised(&status));
+    status.sinks.get_mut("search").unwrap().partitions[0].redriven_until = 9;
+    assert!(!advised(&status));
+    // One was refused once more.
+    status.queue.partitions.last_mut().unwrap().end_offset = 10;
+    assert!(advised(&status));
 }
 
 #[test]
