@@ -50,9 +50,10 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The beginning of the answer in words, safe to show: one line, no control characters.
+    /// The beginning of the answer in words, safe to show: one line, no control characters, of an HTML page what a person would read.
     pub fn excerpt(&self) -> String {
-        excerpt(&String::from_utf8_lossy(&self.body[..self.body.len().min(2000)]))
+        let text = String::from_utf8_lossy(&self.body[..self.body.len().min(2000)]);
+        if text.trim_start().starts_with('<') { excerpt(&without_tags(&text)) } else { excerpt(&text) }
     }
 
     /// Whether the endpoint can do its work; the error is to be put behind its URL.
@@ -69,6 +70,17 @@ impl Answer {
 pub(crate) fn answers(status: u16, said: &str) -> String {
     let colon = if said.is_empty() { "" } else { ": " };
     format!("the receiver answers {status}{colon}{said}")
+}
+
+/// An HTML page without its tags.
+fn without_tags(page: &str) -> String {
+    let mut out = String::new();
+    for part in page.split('<') {
+        // What stands before the first tag is in front of any `>`.
+        out.push_str(part.split_once('>').map_or(part, |(_, text)| text));
+        out.push(' ');
+    }
+    out
 }
 
 /// `text` as one line of at most 300 characters.
@@ -302,6 +314,10 @@ impl Transport {
         match (&self.connector.tls, tls_error(error)) {
             // With TLS 1.3 a server refuses our certificate only after the handshake.
             (Some(tls), Some(error)) => format!("does not answer: TLS: {}", tls.explain(url.host_str().unwrap_or_default(), error)),
+            _ if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message) => {
+                let hint = if url.scheme() == "http" { " (should it last: does it want https://?)" } else { "" };
+                format!("closes the connection without an answer{hint}")
+            }
             _ => format!("does not answer: {}", chain(error)),
         }
     }

@@ -17,7 +17,7 @@ pub(crate) fn by_status(answer: &Answer, said: &str) -> Outcome {
                 excerpt(&answer.location)
             ),
         },
-        401 => Outcome::Hold { reason: format!("the log-in is not accepted (401); check auth: {said}") },
+        401 => Outcome::Hold { reason: format!("the log-in is not accepted (401); check `auth` of the sink, or set it: {said}") },
         403 => Outcome::Hold { reason: format!("no permission (403): {said}") },
         404 => Outcome::Hold { reason: format!("there is nothing at this URL (404); check url: {said}") },
         _ => Outcome::Hold { reason: answers(status, said) },

@@ -76,10 +76,13 @@ pub(crate) fn outcome(answer: &Answer, count: usize) -> (Outcome, bool) {
 
 fn refusal(answer: &Answer) -> Outcome {
     let (status, after) = (answer.status, answer.retry_after);
-    let said = || match serde_json::from_slice::<BulkAnswer>(&answer.body).ok().and_then(|a| a.error) {
+    let error = serde_json::from_slice::<BulkAnswer>(&answer.body).ok().and_then(|a| a.error);
+    let said = || match &error {
         Some(error) => excerpt(&format!("{} {}", error.kind, error.reason)),
         None => answer.excerpt(),
     };
+    // An error in other words is that of a proxy, of another product, or of plain HTTP at a TLS port.
+    let foreign = || format!("the receiver answers {status}, not in the words of Elasticsearch (is the endpoint right?): {}", said());
     match status {
         300..=399 => Outcome::Hold {
             reason: format!(
@@ -87,21 +90,17 @@ fn refusal(answer: &Answer) -> Outcome {
                 excerpt(&answer.location)
             ),
         },
-        400 => match serde_json::from_slice::<BulkAnswer>(&answer.body) {
-            Ok(BulkAnswer { error: Some(error), .. }) if item_fault(400, &error) == Fault::Document => {
-                Outcome::Refused { status, reason: excerpt(&format!("{}: {}", error.kind, error.reason)) }
-            }
-            Ok(BulkAnswer { error: Some(error), .. }) => {
-                Outcome::Hold { reason: with_remedy(&error.kind, format!("the receiver says 400: {}", said())) }
-            }
-            // Not the words of Elasticsearch: a proxy, or plain HTTP to a TLS port.
-            _ => Outcome::Hold { reason: format!("400, but not in the words of Elasticsearch (is the endpoint right?): {}", said()) },
-        },
+        400 if error.as_ref().is_some_and(|e| item_fault(400, e) == Fault::Document) => {
+            let reason = error.map(|e| excerpt(&format!("{}: {}", e.kind, e.reason))).unwrap_or_default();
+            Outcome::Refused { status, reason }
+        }
         413 => Outcome::TooLarge { reason: format!("413 {}", said()) },
-        401 => Outcome::Hold { reason: format!("the log-in is not accepted (401); check auth: {}", said()) },
-        403 => Outcome::Hold { reason: format!("no permission (403); the user needs create_doc on the index: {}", said()) },
+        401 => Outcome::Hold { reason: format!("the log-in is not accepted (401); check `auth` of the sink, or set it: {}", said()) },
+        403 if error.as_ref().is_none_or(|e| e.kind != "cluster_block_exception") => {
+            Outcome::Hold { reason: format!("no permission (403); the user needs create_doc on the index: {}", said()) }
+        }
         408 | 425 | 429 | 500..=599 => Outcome::Retry { reason: answers(status, &said()), after },
-        _ => Outcome::Hold { reason: answers(status, &said()) },
+        _ => Outcome::Hold { reason: error.as_ref().map_or_else(foreign, |e| with_remedy(e, answers(status, &said()))) },
     }
 }
 
@@ -116,10 +115,14 @@ fn items(answer: &Answer, count: usize) -> (Outcome, bool) {
         Ok(parsed) => parsed,
         Err(error) => {
             let kind = excerpt(&answer.content_type);
-            return again(format!("the answer ({kind}) is no bulk answer (is the endpoint right?): {error}: {}", answer.excerpt()));
+            // Where a page stands in place of JSON, the place of the first wrong character says nothing.
+            let error = if kind.contains("json") { format!("{error}: ") } else { String::new() };
+            return again(format!("the answer ({kind}) is no bulk answer (is the endpoint right?): {error}{}", answer.excerpt()));
         }
     };
-    let Some(items) = parsed.items else { return again(format!("the answer has no items: {}", answer.excerpt())) };
+    let Some(items) = parsed.items else {
+        return again(format!("the answer is no bulk answer, it has no items (is the endpoint right?): {}", answer.excerpt()));
+    };
     if items.statuses.len() != count {
         return again(format!("the answer has {} items for {count} events", items.statuses.len()));
     }
@@ -135,7 +138,7 @@ fn items(answer: &Answer, count: usize) -> (Outcome, bool) {
             let named = error.index.is_empty() || error.reason.contains(&error.index);
             let index = if named { String::new() } else { format!(" (index {})", error.index) };
             let reason = excerpt(&format!("{status} {} {}{index}", error.kind, without_values(&error.reason)));
-            with_remedy(&error.kind, reason)
+            with_remedy(error, reason)
         };
         match item_fault(status, error) {
             Fault::None => {}

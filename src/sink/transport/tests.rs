@@ -92,7 +92,7 @@ fn a_connection_that_the_server_closes_while_it_is_idle_is_no_failure() {
     let dead = Server::start(&runtime, |_, _| Reply::Reset);
     let error = ask(&runtime, &plain(&dead.url, &ProxyOptions::None), &dead.url).unwrap_err();
     assert_eq!((dead.requests().len(), error.unsent), (1, false));
-    assert_eq!(error.reason, "does not answer: connection closed before message completed");
+    assert_eq!(error.reason, "closes the connection without an answer (should it last: does it want https://?)");
 }
 
 #[test]

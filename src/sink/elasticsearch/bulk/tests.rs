@@ -422,7 +422,7 @@ fn a_held_sink_says_so() {
         assert!(std::time::Instant::now() < until);
         std::thread::yield_now();
     }
-    insta::assert_snapshot!(bench.sink().status().reason, @r"the log-in is not accepted (401); check auth: Unauthorized; nothing is given up, it stays in the queue");
+    insta::assert_snapshot!(bench.sink().status().reason, @r"the log-in is not accepted (401); check `auth` of the sink, or set it: Unauthorized; nothing is given up, it stays in the queue");
     assert!(!bench.sink().idle());
     bench.sink.take().unwrap().stop();
     assert!(bench.acks.0.0.lock().unwrap().is_empty(), "what is in flight stays unacked");

@@ -90,7 +90,7 @@ fn a_held_sink_says_what_mends_it() {
         |status: u16, error: &str| said(&format!(r#"{{"errors":true,"items":[{{"create":{{"status":{status},"error":{error}}}}}]}}"#));
     insta::assert_snapshot!(
         item(400, r#"{"type":"index_closed_exception","reason":"closed","index_uuid":"u","index":"logs-shop"}"#),
-        @"1 of 1 events not taken, the first: 400 index_closed_exception closed (index logs-shop); to mend it: open the index (POST INDEX/_open)"
+        @"1 of 1 events not taken, the first: 400 index_closed_exception closed (index logs-shop); to mend it: open the index (POST logs-shop/_open)"
     );
     let flood = "index [logs-shop] blocked by: [TOO_MANY_REQUESTS/12/disk usage exceeded flood-stage watermark, index has read-only-allow-delete block];";
     insta::assert_snapshot!(
@@ -101,4 +101,29 @@ fn a_held_sink_says_what_mends_it() {
         item(400, r#"{"type":"illegal_argument_exception","reason":"pipeline with id [shop] does not exist"}"#),
         @"1 of 1 events not taken, the first: 400 illegal_argument_exception pipeline with id [shop] does not exist; to mend it: create the ingest pipeline, or correct `pipeline` of the sink"
     );
+}
+
+#[test]
+fn a_refusal_of_the_whole_request_says_whose_it_is_and_what_mends_it() {
+    let said = |status: u16, body: &str| match outcome(&answer(status, body), 1).0 {
+        Outcome::Hold { reason } | Outcome::Retry { reason, .. } => reason,
+        other => panic!("{other:?}"),
+    };
+    let block =
+        r#"{"error":{"type":"cluster_block_exception","reason":"blocked by: [FORBIDDEN/6/cluster read-only (api)];"},"status":403}"#;
+    insta::assert_snapshot!(said(403, block), @"the receiver answers 403: cluster_block_exception blocked by: [FORBIDDEN/6/cluster read-only (api)]; to mend it: lift the block of the cluster (PUT _cluster/settings, cluster.blocks.read_only and .read_only_allow_delete: null)");
+    let denied = r#"{"error":{"type":"security_exception","reason":"action [indices:data/write/bulk] is unauthorized for user [ship]"},"status":403}"#;
+    insta::assert_snapshot!(said(403, denied), @"no permission (403); the user needs create_doc on the index: security_exception action [indices:data/write/bulk] is unauthorized for user [ship]");
+    insta::assert_snapshot!(said(401, "Unauthorized"), @"the log-in is not accepted (401); check `auth` of the sink, or set it: Unauthorized");
+    insta::assert_snapshot!(said(404, "404 page not found"), @"the receiver answers 404, not in the words of Elasticsearch (is the endpoint right?): 404 page not found");
+    insta::assert_snapshot!(said(400, "Client sent an HTTP request to an HTTPS server."), @"the receiver answers 400, not in the words of Elasticsearch (is the endpoint right?): Client sent an HTTP request to an HTTPS server.");
+    let page = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>";
+    insta::assert_snapshot!(said(502, page), @"the receiver answers 502: 502 Bad Gateway 502 Bad Gateway nginx");
+    let page = Answer {
+        content_type: "text/html".into(),
+        ..answer(200, "<html><head><title>Log in</title></head><body>Please sign in</body></html>")
+    };
+    let (Outcome::Retry { reason, .. }, true) = outcome(&page, 1) else { panic!("what arrived is in doubt") };
+    insta::assert_snapshot!(reason, @"the answer (text/html) is no bulk answer (is the endpoint right?): Log in Please sign in; what arrived is not known, the same IDs are sent again");
+    insta::assert_snapshot!(said(200, r#"{"status":"ok"}"#), @r#"the answer is no bulk answer, it has no items (is the endpoint right?): {"status":"ok"}; what arrived is not known, the same IDs are sent again"#);
 }
