@@ -95,8 +95,12 @@ impl Tls {
                     tracing::info!("sink {}: the TLS files have changed and are read again", self.sink);
                 }
                 Err(reason) => {
-                    tracing::warn!("sink {}: the TLS files have changed, but: {reason}; those from before are used on", self.sink);
+                    if state.trouble.as_ref() != Some(&reason) {
+                        tracing::warn!("sink {}: the TLS files have changed, but: {reason}; those from before are used on", self.sink);
+                    }
                     state.trouble = Some(reason);
+                    // For want of a descriptor, say, it may be no fault of theirs.
+                    state.watched.look_again();
                 }
             }
         }

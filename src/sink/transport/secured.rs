@@ -201,7 +201,8 @@ fn a_client_certificate_that_is_renewed_is_used_without_a_restart() {
         files.put("tls.crt", &certificate);
         let until = Instant::now() + PATIENCE;
         while !transport.notices().iter().any(|n| n.contains("are no certificate with its key")) {
-            assert!(Instant::now() < until && ask(&runtime, &transport, &server.url).is_err());
+            let said = refusal(&runtime, &transport, &server.url);
+            assert!(Instant::now() < until, "{said}; {:?}", transport.notices());
         }
         files.put("tls.key", &key);
         until_answered(&runtime, &transport, &server.url);
