@@ -5,25 +5,25 @@
 //! the source, so that the position moves over what was filtered, and each event keeps its own: an event that is read again
 //! gets the ID that it had, as long as the chain makes the same of it. A block that nothing happens to is handed on untouched.
 
-use super::chain::{Chain, Verdict};
-use super::document::{Documents, Template};
-use super::event::{Change, Path, Saved, Value};
-use super::shaping::Through;
-use super::timestamp::rfc3339;
+mod work;
+
+use super::chain::Chain;
 use crate::queue::{
-    AppendError, Block, Buffer, Event, Events, Filtered, LostUnread, Position, Producer, Run, RunFlags, RunSlice, Settled, Stored, Stream,
-    StreamSpec, Wanted, now_ms,
+    AppendError, Block, Buffer, Events, Filtered, LostUnread, Position, Producer, Run, RunFlags, Settled, Stream, StreamSpec, Tail, Wanted,
+    now_ms,
 };
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use work::Work;
 
 /// How long it waits for memory; then the source tries again.
 const MEMORY_WAIT: Duration = Duration::from_secs(1);
-/// Memory between two blocks: more is given back.
-const KEPT: usize = 1 << 20;
+/// What is made of one block is handed over in parts of about so many bytes: a chain may make much of little, and all memory
+/// has its bound.
+const PART: usize = 512 << 10;
 
 /// A source's chain, and for whose documents.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,19 +41,20 @@ impl BeforeQueue {
         let mut first = run.clone();
         first.count = run.count.min(most);
         let mut work = Work::new(self.chain.clone(), &self.host_name);
-        let mut filtered = Vec::new();
-        work.run(&first, append_ms, |position, step| filtered.push((position, step)));
+        let (mut filtered, mut events) = (Vec::new(), work.begin(&first));
+        work.run(&first, &mut events, first.source_start, (append_ms, usize::MAX), |position, step| filtered.push((position, step)));
         if work.changed {
             first.count = work.count;
             first.flags.0 |= RunFlags::PROCESSED;
             (first.lens, first.data) = (Bytes::copy_from_slice(&work.lens), Bytes::copy_from_slice(&work.data));
         }
-        (first, filtered.into_iter().map(|(position, step)| (position, work.through.chain.step(step).to_string())).collect())
+        (first, filtered.into_iter().map(|(position, step)| (position, work.rule(step).to_string())).collect())
     }
 
     /// The way to `queue` through the chain.
     pub(crate) fn before(self, queue: Arc<dyn Producer>, tally: Arc<Tally>) -> Arc<dyn Producer> {
-        Arc::new(Before { queue, tally, work: Mutex::new(Work::new(self.chain, &self.host_name)) })
+        let work = Mutex::new((Work::new(self.chain, &self.host_name), HashMap::new()));
+        Arc::new(Before { queue, tally, work })
     }
 }
 
@@ -89,7 +90,7 @@ impl Tally {
         let mut by = self.by.lock().unwrap_or_else(|e| e.into_inner());
         for (step, (events, _)) in &work.dropped {
             self.filtered.fetch_add(*events, Relaxed);
-            let name = work.through.chain.step(*step);
+            let name = work.rule(*step);
             match by.get_mut(name) {
                 Some(count) => *count += events,
                 None => drop(by.insert(name.to_string(), *events)),
@@ -98,126 +99,27 @@ impl Tally {
     }
 }
 
-/// What the chain has made of an event.
-enum Made {
-    AsRead,
-    Text(super::event::Span),
-    Document,
-    Filtered(usize),
+/// What all parts of a block have in common.
+struct Whole {
+    stream: Arc<Stream>,
+    source_start: u64,
+    source_end: u64,
+    flags: RunFlags,
+    tail: Tail,
 }
 
-/// The chain at work on one block.
-struct Work {
-    documents: Documents,
-    through: Through,
-    saved: Saved,
-    timestamp: Path,
-    sequence: Path,
-    lens: Vec<u8>,
-    data: Vec<u8>,
-    count: u32,
-    /// Whether anything is other than it was read.
-    changed: bool,
-    /// By step: events that were filtered, and their bytes of the source.
-    dropped: BTreeMap<usize, (u64, u64)>,
-    failed: u64,
-}
-
-impl Work {
-    fn new(chain: Chain, host_name: &str) -> Work {
-        let path = |name| Path::parse(name).expect("a right name");
-        Work {
-            documents: Documents::new(host_name),
-            through: Through::new(chain),
-            saved: Saved::default(),
-            timestamp: path("@timestamp"),
-            sequence: path("event.sequence"),
-            lens: Vec::new(),
-            data: Vec::new(),
-            count: 0,
-            changed: false,
-            dropped: BTreeMap::new(),
-            failed: 0,
-        }
+impl Whole {
+    fn of(block: &Block) -> Whole {
+        let Block { source_start, source_end, flags, tail, .. } = *block;
+        Whole { stream: block.stream.clone(), source_start, source_end, flags, tail }
     }
 
-    /// Sends all events of a run through; what becomes of them is in `lens`, `data`, `count` and `dropped` then. `filtered` is
-    /// told where an event begins that is filtered, and the step.
-    fn run(&mut self, run: &Run, append_ms: u64, mut filtered: impl FnMut(u64, usize)) {
-        self.lens.clear();
-        self.data.clear();
-        self.dropped.clear();
-        (self.count, self.changed, self.failed) = (0, false, 0);
-        // Where there is no place in a source, the place in the stream tells events apart, as `sample` wants it.
-        let slice = RunSlice { run, append_ms, epoch: 0, events: Events::new(run, run.source_start, 0, u32::MAX) };
-        let (through, saved, now) = (&mut self.through, &mut self.saved, rfc3339(append_ms));
-        let template = self.documents.template(&slice);
-        through.begin(template, append_ms);
-        let (mut stored_to, mut left) = (run.source_start, run.count);
-        for event in slice.events {
-            left = left.saturating_sub(1);
-            // The last one reaches to the end: one that was cut covers more than it holds.
-            let covers = if left == 0 { run.source_end.saturating_sub(event.position) } else { event.covers };
-            let at = self.data.len();
-            let stored = match make(through, saved, template, &event, &mut self.failed) {
-                Made::Filtered(step) => {
-                    let sum = self.dropped.entry(step).or_default();
-                    (sum.0, sum.1) = (sum.0 + 1, sum.1 + covers);
-                    filtered(event.position, step);
-                    continue;
-                }
-                Made::AsRead => {
-                    self.data.extend_from_slice(event.raw);
-                    Stored::AsRead
-                }
-                Made::Text(text) => {
-                    self.data.extend_from_slice(through.document.str(text).as_bytes());
-                    Stored::Text
-                }
-                Made::Document => {
-                    let document = &mut through.document;
-                    let of_now = |value| matches!(value, Value::Text(text) if document.str(text).as_bytes() == now);
-                    let dated = document.get(&self.timestamp).is_some_and(|value| !of_now(value));
-                    if !dated {
-                        document.remove(&self.timestamp);
-                    }
-                    if run.flags.has(RunFlags::NO_POSITION) {
-                        document.remove(&self.sequence);
-                    }
-                    document.render(&mut self.data);
-                    if dated { Stored::Dated } else { Stored::Document }
-                }
-            };
-            self.changed |= stored != Stored::AsRead;
-            let len = u32::try_from(self.data.len() - at).unwrap_or(u32::MAX);
-            stored.put_lens(event.position.saturating_sub(stored_to), covers, len, &mut self.lens);
-            stored_to = event.position.saturating_add(covers);
-            self.count += 1;
-        }
-        self.changed |= !self.dropped.is_empty();
+    fn is_file(&self) -> bool {
+        self.stream.spec().file.is_some()
     }
 
-    fn done(&mut self) {
-        if self.data.capacity() > KEPT {
-            self.data = Vec::new();
-        }
-    }
-}
-
-fn make(through: &mut Through, saved: &mut Saved, template: &Template, event: &Event<'_>, failed: &mut u64) -> Made {
-    through.fill(template, event);
-    let document = &mut through.document;
-    document.save(saved);
-    let message = document.find(&through.message);
-    match through.chain.run(document, failed) {
-        // Dead letters begin behind the queue: the configuration allows none here.
-        Verdict::Filtered(step) => Made::Filtered(step),
-        Verdict::DeadLetter(_) => Made::Filtered(usize::MAX),
-        Verdict::Send => match document.change(saved, message) {
-            Change::None => Made::AsRead,
-            Change::Message(text) if template.is_plain() => Made::Text(text),
-            Change::Message(_) | Change::More => Made::Document,
-        },
+    fn is_repair(&self) -> bool {
+        self.flags.has(RunFlags::REPAIR)
     }
 }
 
@@ -225,16 +127,14 @@ fn make(through: &mut Through, saved: &mut Saved, template: &Template, event: &E
 struct Before {
     queue: Arc<dyn Producer>,
     tally: Arc<Tally>,
-    work: Mutex<Work>,
+    /// Also, by stream: the byte of the file to which a block was handed over of which the rest found no room. The source
+    /// reads the whole of it again.
+    work: Mutex<(Work, HashMap<u64, u64>)>,
 }
 
 impl Before {
-    /// The block that the work has made of `block`, whose memory is given back before there is some for the new one: who waits
-    /// for memory must hold none.
-    fn made(&self, work: &Work, block: Block) -> Result<Block, AppendError> {
-        let (stream, repair) = (block.stream.clone(), block.flags.has(RunFlags::REPAIR));
-        let (source_start, source_end, flags, tail) = (block.source_start, block.source_end, block.flags, block.tail);
-        drop(block);
+    /// Hands over what the work has made of the events from `start` on. Nobody may hold memory of the queue who waits for some.
+    fn hand_over(&self, work: &Work, whole: &Whole, start: u64, tail: Tail) -> Result<(), AppendError> {
         let data = if work.data.is_empty() {
             Bytes::new()
         } else {
@@ -245,28 +145,88 @@ impl Before {
             buffer.copy_from_slice(&work.data);
             buffer.freeze()
         };
+        let stream = &whole.stream;
         // What is read again was counted when it was read first.
-        let counted = !repair && stream.spec().file.is_some();
-        let sum =
-            |(step, (events, bytes)): (&usize, &(u64, u64))| stream.filtering(stream.rule(work.through.chain.step(*step)), *events, *bytes);
+        let counted = !whole.is_repair() && whole.is_file();
+        let sum = |(step, (events, bytes)): (&usize, &(u64, u64))| stream.filtering(stream.rule(work.rule(*step)), *events, *bytes);
         let filtered: Vec<Filtered> = if counted { work.dropped.iter().map(sum).collect() } else { Vec::new() };
-        let flags = RunFlags(flags.0 | RunFlags::PROCESSED);
-        let (count, lens) = (work.count, Bytes::copy_from_slice(&work.lens));
-        Ok(Block { stream, source_start, source_end, count, lens, data, flags, tail, filtered })
+        self.queue.append(Block {
+            stream: stream.clone(),
+            source_start: start,
+            source_end: work.reached,
+            count: work.count,
+            lens: Bytes::copy_from_slice(&work.lens),
+            data,
+            flags: RunFlags(whole.flags.0 | RunFlags::PROCESSED),
+            tail,
+            filtered: filtered.clone(),
+        })?;
+        stream.appended(&filtered);
+        self.tally.add(work);
+        Ok(())
+    }
+
+    /// The rest of a block whose first part the work has made, part by part; `run` is a copy of it. Where there is no room for one,
+    /// the byte of the source where it begins is given with the error.
+    fn parts(&self, work: &mut Work, whole: &Whole, run: &Run, from: u64) -> Result<(), (u64, AppendError)> {
+        let mut events = Events::new(run, run.source_start, work.seen, u32::MAX);
+        let (mut start, mut more) = (from, true);
+        loop {
+            let before = usize::try_from(work.reached - run.source_start).ok().and_then(|len| run.data.get(..len));
+            let tail = if more { before.map_or(whole.tail, Tail::of) } else { whole.tail };
+            match self.hand_over(work, whole, start, tail) {
+                // Who pushes is answered for the whole, so it waits for the rest; a file is read again from here.
+                Err(AppendError::TimedOut { .. }) if start > whole.source_start && !whole.is_file() => continue,
+                Err(error) => return Err((start, error)),
+                Ok(()) => start = work.reached,
+            }
+            if !more {
+                return Ok(());
+            }
+            more = work.run(run, &mut events, start, (now_ms(), PART), |_, _| {});
+        }
     }
 }
 
 impl Producer for Before {
     fn append(&self, block: Block) -> Result<(), AppendError> {
-        let mut work = self.work.lock().unwrap_or_else(|e| e.into_inner());
-        work.run(&Run::from(&block), now_ms(), |_, _| {});
-        let (stream, block) = (block.stream.clone(), if work.changed { self.made(&work, block)? } else { block });
-        let filtered = block.filtered.clone();
-        self.queue.append(block)?;
-        stream.appended(&filtered);
-        self.tally.add(&work);
+        let mut guard = self.work.lock().unwrap_or_else(|e| e.into_inner());
+        let (work, begun) = &mut *guard;
+        let (whole, run) = (Whole::of(&block), Run::from(&block));
+        let resumes = !begun.is_empty() && !whole.is_repair();
+        let from = if resumes { begun.get(&whole.stream.id).map_or(0, |at| *at) } else { 0 }.max(whole.source_start);
+        if from >= whole.source_end && from > whole.source_start {
+            return Ok(());
+        }
+        let mut events = work.begin(&run);
+        let more = work.run(&run, &mut events, from, (now_ms(), PART), |_, _| {});
+        let done = if !work.changed {
+            drop(run);
+            self.queue.append(block).inspect(|()| self.tally.add(work)).map_err(|error| (from, error))
+        } else if more {
+            // Its memory goes back to the queue before any is asked for.
+            let run = Run { data: Bytes::copy_from_slice(&run.data), ..run };
+            drop(block);
+            self.parts(work, &whole, &run, from)
+        } else {
+            drop((run, block));
+            self.hand_over(work, &whole, from, whole.tail).map_err(|error| (from, error))
+        };
         work.done();
-        Ok(())
+        match done {
+            Ok(()) => {
+                if resumes {
+                    begun.remove(&whole.stream.id);
+                }
+                Ok(())
+            }
+            Err((at, error)) => {
+                if at > whole.source_start && whole.is_file() && !whole.is_repair() {
+                    begun.insert(whole.stream.id, at);
+                }
+                Err(error)
+            }
+        }
     }
 
     fn streams(&self) -> Vec<Arc<Stream>> {
@@ -286,6 +246,7 @@ impl Producer for Before {
     }
 
     fn forget(&self, stream: &Arc<Stream>) {
+        self.work.lock().unwrap_or_else(|e| e.into_inner()).1.remove(&stream.id);
         self.queue.forget(stream);
     }
 

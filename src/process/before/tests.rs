@@ -2,7 +2,7 @@ use super::*;
 use crate::process::document::Documents;
 use crate::process::shaping::Shaping;
 use crate::process::steps::testing::chain;
-use crate::queue::{BufferPool, Encoding, FileIdentity, Format, Tail, Text, put_varint};
+use crate::queue::{BufferPool, Encoding, FileIdentity, Format, RunSlice, Stored, Text, put_varint};
 use proptest::prelude::*;
 
 /// 2026-03-09T10:15:02.123Z.
@@ -82,7 +82,11 @@ struct Way {
 }
 
 fn way(steps: &str) -> Way {
-    let (queue, tally) = (Kept::new(1 << 20), Arc::<Tally>::default());
+    way_with(1 << 20, steps)
+}
+
+fn way_with(memory: usize, steps: &str) -> Way {
+    let (queue, tally) = (Kept::new(memory), Arc::<Tally>::default());
     let before = BeforeQueue { chain: chain(steps), host_name: "web-1".into() }.before(queue.clone(), tally.clone());
     Way { queue, before, tally }
 }
@@ -309,4 +313,110 @@ proptest! {
         let filtered: u64 = whole[0].filtered.iter().map(|f| f.bytes).sum();
         prop_assert_eq!(covered + filtered, whole[0].source_end - 7);
     }
+}
+
+/// Short lines of which a chain makes much.
+const MUCH: &str =
+    r#"[{drop: {when: 'message == "c"'}}, {set: {fields: {"labels.why": "so that a document of two bytes has many more of them"}}}]"#;
+
+/// That many lines of two bytes, and what must be stored of them: where each begins, and its message.
+fn short_lines(count: usize) -> (Vec<&'static [u8]>, Vec<(u64, &'static str)>) {
+    let lines: Vec<&[u8]> = (0..count).map(|n| [b"a\n" as &[u8], b"b\n", b"c\n"][n % 3]).collect();
+    let kept = (0..count).filter(|n| n % 3 != 2).map(|n| (7 + 2 * n as u64, ["a", "b"][n % 3])).collect();
+    (lines, kept)
+}
+
+/// What was stored, and that the blocks are one behind the other and prove where they end.
+fn stored(blocks: &[Block], lines: &[&[u8]]) -> Vec<(u64, String)> {
+    let raw = lines.concat();
+    let mut at = 7;
+    for block in blocks {
+        assert_eq!((block.source_start, block.data.len() < PART + 1000), (at, true));
+        at = block.source_end;
+        assert_eq!(block.tail, Tail::of(&raw[..at as usize - 7]), "the tail at {at}");
+    }
+    assert_eq!(at, 7 + raw.len() as u64);
+    let message = |json: String| serde_json::from_str::<serde_json::Value>(&json).unwrap()["message"].as_str().unwrap().to_string();
+    events(blocks).into_iter().map(|(position, _, _, json)| (position, message(json))).collect()
+}
+
+/// The block in memory that is not the queue's.
+fn copied(block: Block) -> Block {
+    Block { data: Bytes::copy_from_slice(&block.data), ..block }
+}
+
+#[test]
+fn much_that_is_made_of_little_is_handed_over_in_parts() {
+    let way = way_with(4 << 20, MUCH);
+    let (lines, kept) = short_lines(20_000);
+    let made = way.through(block(&stream(), 7, RunFlags::UTF8, &lines));
+    assert!(made.len() > 3, "{} parts", made.len());
+    assert_eq!(stored(&made, &lines).iter().map(|(at, text)| (*at, text.as_str())).collect::<Vec<_>>(), kept);
+    let sum = made.iter().rev().find_map(|b| b.filtered.first().copied()).unwrap();
+    assert_eq!((sum.events, sum.bytes, way.tally.filtered()), (6_666, 13_332, 6_666));
+}
+
+#[test]
+fn a_block_of_which_a_part_found_no_room_goes_on_there_when_it_is_read_again() {
+    let (lines, kept) = short_lines(20_000);
+    // Room for two parts, which the queue holds until they are taken.
+    let (queue, tally) = (Kept::new(PART * 5 / 2), Arc::<Tally>::default());
+    let before = BeforeQueue { chain: chain(MUCH), host_name: "web-1".into() }.before(queue.clone(), tally.clone());
+    let (stream, mut taken, mut tries, mut read) = (stream(), Vec::new(), 0, 0);
+    while read < lines.len() {
+        tries += 1;
+        // A source may cut it otherwise when it reads it again.
+        let most = if tries % 2 == 1 { lines.len() } else { lines.len().min(read + 9_000) };
+        let done = before.append(block(&stream, 7 + 2 * read as u64, RunFlags::UTF8, &lines[read..most]));
+        taken.extend(queue.taken().into_iter().map(copied));
+        match done {
+            Ok(()) => read = most,
+            Err(AppendError::TimedOut { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(tries > 2, "{tries} tries");
+    assert_eq!(stored(&taken, &lines).iter().map(|(at, text)| (*at, text.as_str())).collect::<Vec<_>>(), kept);
+    let sum = taken.iter().rev().find_map(|b| b.filtered.first().copied()).unwrap();
+    assert_eq!((sum.events, sum.bytes, tally.filtered()), (6_666, 13_332, 6_666));
+    // Nothing is left of it: the same stream goes on as ever.
+    before.append(block(&stream, 40_007, 0, &[b"a\n"])).unwrap();
+    assert_eq!(events(&queue.taken()).len(), 1);
+}
+
+#[test]
+fn who_pushes_waits_for_the_rest_of_a_block() {
+    let (lines, kept) = short_lines(20_000);
+    let (queue, tally) = (Kept::new(PART * 5 / 2), Arc::<Tally>::default());
+    let before = BeforeQueue { chain: chain(MUCH), host_name: "web-1".into() }.before(queue.clone(), tally.clone());
+    let pushed = Stream::new(1, 0, StreamSpec { key: 42, ..StreamSpec::default() }, Position::default());
+    let (done, taken) = (std::sync::atomic::AtomicBool::new(false), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            before.append(block(&pushed, 7, RunFlags::NO_POSITION, &lines)).unwrap();
+            done.store(true, Relaxed);
+        });
+        let take = || taken.lock().unwrap().extend(queue.taken().into_iter().map(copied));
+        while !done.load(Relaxed) {
+            take();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        take();
+    });
+    let taken = taken.into_inner().unwrap();
+    assert_eq!(stored(&taken, &lines).iter().map(|(at, text)| (*at, text.as_str())).collect::<Vec<_>>(), kept);
+}
+
+#[test]
+fn an_event_too_long_to_be_stored_is_filtered_and_on_the_books() {
+    let (queue, tally) = (Kept::new(1 << 20), Arc::<Tally>::default());
+    let mut work = Work::new(chain(r#"[{set: {copy: {a: message}, when: 'message matches "x"'}}]"#), "web-1");
+    work.longest = 1_000;
+    let before = Before { queue: queue.clone(), tally: tally.clone(), work: Mutex::new((work, HashMap::new())) };
+    let long = [&b"x".repeat(600)[..], b"\n"].concat();
+    before.append(block(&stream(), 0, 0, &[b"x\n", &long, b"y\n"])).unwrap();
+    let made = queue.taken();
+    assert_eq!(events(&made).iter().map(|e| e.0).collect::<Vec<_>>(), [0, 603]);
+    assert_eq!((made[0].filtered[0].events, made[0].filtered[0].bytes), (1, 601));
+    assert_eq!(tally.by_step().into_iter().collect::<Vec<_>>(), [("too_long".to_string(), 1)]);
 }
