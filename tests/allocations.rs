@@ -175,9 +175,18 @@ fn neither_an_event_nor_a_field_costs_an_allocation() {
         ),
         ("[{kv: {target: kv}}, {fingerprint: {fields: [kv.n, kv.msg], secret: 0123456789abcdef}}]", &pairs),
         ("[{csv: {fields: [a, b, c]}}, {split: {field: b, separator: ' '}}, {uppercase: {fields: c}}]", &values),
+        ("[{parse: nginx.access}]", &access),
+        ("[{parse: {preset: [postgres, nginx.access], keep_original: true}}]", &access),
         ("[{sample: {rate: 0.5, key: message}}, {throttle: {limit: 100, key: a}}, {dedupe: {}}]", &values),
     ] {
         let found = allocated(chain, lines);
         assert_eq!(found, 0, "{chain}: {found} allocations for {} lines", lines.len());
+    }
+    // Of presets too. Those that have to find out which form of time a line has pay one for each form that it has not.
+    const GUESS: [&str; 8] = ["apache.error", "java.log4j2", "java.logback", "mysql.error", "postgres", "python", "rails", "syslog"];
+    for preset in forebay::process::fuzzing::presets() {
+        let found = allocated(&format!("[{{parse: {}}}]", preset.name), &preset.events);
+        let most = if GUESS.contains(&preset.name) { 3 * preset.events.len() as u64 } else { 0 };
+        assert!(found <= most, "{}: {found} allocations for {} events", preset.name, preset.events.len());
     }
 }

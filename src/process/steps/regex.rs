@@ -41,9 +41,10 @@ impl Pattern {
 
 impl Processor for Matcher {
     fn apply(&mut self, event: &mut Document) -> Result<Flow, Failure> {
-        let span = match event.text(&self.field) {
-            Err(_) if self.optional => return Ok(Flow::On),
-            text => text?,
+        let span = match event.get(&self.field) {
+            Some(Value::Text(span)) => span,
+            _ if self.optional => return Ok(Flow::On),
+            _ => event.text(&self.field)?,
         };
         let mut long = false;
         for pattern in &mut self.patterns {

@@ -94,7 +94,10 @@ impl Time {
     }
 
     fn moment(&self, parsed: &BrokenDownTime) -> Option<Timestamp> {
-        parsed.to_timestamp().ok().or_else(|| self.civil(parsed.to_datetime().ok()?))
+        // A mistake costs an allocation, so a time that says not where is not asked where it is.
+        let placed = parsed.offset().is_some() || parsed.iana_time_zone().is_some() || parsed.timestamp().is_some();
+        let here = || self.civil(parsed.to_datetime().ok()?);
+        if placed { parsed.to_timestamp().ok().or_else(here) } else { here() }
     }
 }
 
