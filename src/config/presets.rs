@@ -3,7 +3,7 @@
 use super::decode::{Ctx, Field};
 use super::diagnostic::{ConfigErrors, SourceFile};
 use super::examples::{Subjects, examples};
-use super::yaml::{self, Key, Kind, Node, Pos};
+use super::yaml::{self, Key, Node};
 use crate::process::chain::Chain;
 use crate::process::example::Example;
 use crate::process::presets::{section, text};
@@ -33,7 +33,7 @@ pub(crate) fn preset_in(zone: TimeZone, name: &str, text: &str) -> Result<Preset
     let ctx = Ctx { zone, ..Ctx::new(&none) };
     let (root, problems) = yaml::parse(0, text);
     problems.into_iter().for_each(|problem| ctx.report(problem));
-    let root = root.unwrap_or(Node { pos: Pos::default(), kind: Kind::Null });
+    let root = root.unwrap_or_else(|| Node::nothing(0));
     let key = Key { pos: root.pos, text: name.to_string() };
     let read = read(&Field::new(&ctx, "", &key, &root, false), name, &files);
     match (read, ctx.problems.take()) {

@@ -113,21 +113,22 @@ pub(crate) fn condition(field: &Field<'_>) -> Option<Condition> {
         Ok(condition) => Some(condition),
         Err(wrong) => {
             let message = format!("`{}`: {}, at column {}", field.path, wrong.why, value.text[..wrong.at].chars().count() + 1);
-            field.report(Problem::new(inside(field, &value.text, wrong.at), &field.path, message));
+            field.report(Problem::new(inside(field, &value.text, wrong.at, 1), &field.path, message));
             None
         }
     }
 }
 
-/// The place of byte `at` of a value, where it stands in the file as it is.
-fn inside(field: &Field<'_>, text: &str, at: usize) -> Pos {
-    let (pos, ahead) = (field.pos(), text[..at].chars().count() as u32);
-    let quotes = match &field.node.kind {
-        Kind::Scalar { text: raw, .. } if raw == text => (pos.len as usize).checked_sub(text.chars().count()),
-        _ => None,
-    };
-    match quotes {
-        Some(quotes @ (0 | 2)) => Pos { col: pos.col + ahead + quotes as u32 / 2, len: 1, ..pos },
+/// The place of `len` characters at byte `at` of a value, where it stands in the file as it is.
+pub(crate) fn inside(field: &Field<'_>, text: &str, at: usize, len: u32) -> Pos {
+    let (pos, before) = (field.pos(), text.get(..at).unwrap_or(text));
+    let as_it_is = matches!(&field.node.kind, Kind::Scalar { text: raw, .. } if raw == text);
+    if let Some(block) = field.node.block.filter(|_| as_it_is) {
+        let ahead = before.rsplit('\n').next().unwrap_or_default().chars().count() as u32;
+        return Pos { line: block.line + before.matches('\n').count() as u32, col: block.col + ahead, len, ..pos };
+    }
+    match (pos.len as usize).checked_sub(text.chars().count()) {
+        Some(quotes @ (0 | 2)) if as_it_is => Pos { col: pos.col + before.chars().count() as u32 + quotes as u32 / 2, len, ..pos },
         _ => pos,
     }
 }

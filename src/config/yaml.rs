@@ -58,9 +58,20 @@ pub(crate) struct Node {
     pub pos: Pos,
     /// What it is.
     pub kind: Kind,
+    /// Where the text of a literal block (`|`) begins: its lines are those of the file, each of them indented as far.
+    pub block: Option<Pos>,
 }
 
 impl Node {
+    fn new(pos: Pos, kind: Kind) -> Node {
+        Node { pos, kind, block: None }
+    }
+
+    /// Nothing, of a file that holds nothing.
+    pub(crate) fn nothing(file: u32) -> Node {
+        Node::new(Pos { file, ..Pos::default() }, Kind::Null)
+    }
+
     /// What it is, in words.
     pub(crate) fn what(&self) -> &'static str {
         match &self.kind {
@@ -191,7 +202,9 @@ impl Builder<'_> {
                     return self.key(pos, text.into_owned(), quoted);
                 }
                 let null = !quoted && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
-                self.put(Node { pos, kind: if null { Kind::Null } else { Kind::Scalar { text: text.into_owned(), quoted } } }, anchor)
+                let block = (style == ScalarStyle::Literal).then(|| self.block(&text, pos)).flatten();
+                let kind = if null { Kind::Null } else { Kind::Scalar { text: text.into_owned(), quoted } };
+                self.put(Node { pos, kind, block }, anchor)
             }
             Event::SequenceStart(anchor, tag) => self.open(pos, anchor, tag.is_some(), Content::Seq(Vec::new())),
             Event::MappingStart(anchor, tag) => {
@@ -203,7 +216,7 @@ impl Builder<'_> {
                     Content::Seq(items) => Kind::Seq(items),
                     Content::Map { entries, .. } => Kind::Map(entries),
                 };
-                self.put(Node { pos: open.pos, kind }, open.anchor)
+                self.put(Node::new(open.pos, kind), open.anchor)
             }
         }
     }
@@ -239,6 +252,13 @@ impl Builder<'_> {
         }
         self.stack.push(Open { pos, anchor, content });
         Ok(())
+    }
+
+    /// Where the text of a literal block begins whose first line that is not empty is at `pos`.
+    fn block(&self, text: &str, pos: Pos) -> Option<Pos> {
+        let (at, line) = text.lines().enumerate().find(|(_, line)| !line.is_empty())?;
+        let indent = self.lines.get(pos.line as usize - 1)?.strip_suffix(line)?;
+        Some(Pos { line: pos.line.checked_sub(at as u32)?, col: indent.chars().count() as u32 + 1, ..pos })
     }
 
     /// Whether the next node is a key of a map.
@@ -388,7 +408,7 @@ pub(crate) fn parse(file: u32, text: &str) -> (Option<Node>, Vec<Problem>) {
             }
         }
     }
-    let root = builder.root.take().unwrap_or(Node { pos: Pos { file, ..Pos::default() }, kind: Kind::Null });
+    let root = builder.root.take().unwrap_or_else(|| Node::nothing(file));
     (Some(root), builder.problems)
 }
 
@@ -421,13 +441,26 @@ mod tests {
         let Kind::Map(entries) = &root.kind else { panic!("{root:?}") };
         assert_eq!(entries[1].0, Key { pos: Pos { file: 0, line: 2, col: 1, len: 1 }, text: "b".into() });
         let Kind::Seq(items) = &entries[1].1.kind else { panic!("{root:?}") };
-        assert_eq!(
-            items[0],
-            Node { pos: Pos { file: 0, line: 3, col: 5, len: 1 }, kind: Kind::Scalar { text: "x".into(), quoted: false } }
-        );
+        assert_eq!(items[0], Node::new(Pos { file: 0, line: 3, col: 5, len: 1 }, Kind::Scalar { text: "x".into(), quoted: false }));
         let Kind::Map(inner) = &items[1].kind else { panic!("{root:?}") };
         assert_eq!(inner[0].1.kind, Kind::Scalar { text: "é".into(), quoted: true });
         assert_eq!(inner[1].1.kind, Kind::Null);
+    }
+
+    #[test]
+    fn a_literal_block_knows_where_its_text_begins() {
+        let block = |text: &str| {
+            let Kind::Map(entries) = tree(text).kind else { panic!("{text}") };
+            entries[0].1.block.map(|pos| (pos.line, pos.col))
+        };
+        assert_eq!(block("a: |\n  x\n   y\nb: 1\n"), Some((2, 3)));
+        assert_eq!(block("a: |- # why\n\n    x\n"), Some((2, 5)), "an empty line is a part of it");
+        assert_eq!(block("a: |2\n     x\n"), Some((2, 3)));
+        assert_eq!(block("a:\n  |\n  é x\n"), Some((3, 3)));
+        assert_eq!(block("a: |\n  x | y\n"), Some((2, 3)));
+        assert_eq!(block("a: >\n  x\n"), None);
+        assert_eq!(block("a: x\n"), None);
+        assert_eq!(block("a: |\n"), None);
     }
 
     #[test]
