@@ -9,6 +9,11 @@ use super::FAILED;
 pub(super) fn ends_the_process() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
+        // What is caught is told where it is caught, without what the message may quote.
+        #[cfg(feature = "vrl")]
+        if crate::process::guarded() {
+            return;
+        }
         print(info);
         tracing::error!(
             "this is a bug in forebay, please report it: {info}. The process ends; nothing that was acknowledged is lost, start it again to go on"

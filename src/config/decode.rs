@@ -135,6 +135,18 @@ impl<'a> Field<'a> {
         Problem::new(self.pos(), &self.path, message)
     }
 
+    /// A mistake at a place within this value.
+    #[cfg(feature = "vrl")]
+    pub(crate) fn problem_at(&self, pos: Pos, message: impl Into<String>) -> Problem {
+        Problem::new(pos, &self.path, message)
+    }
+
+    /// Notes something that is no mistake, at a place within this value.
+    #[cfg(feature = "vrl")]
+    pub(crate) fn warn(&self, pos: Pos, text: String) {
+        self.ctx.warn(pos, text);
+    }
+
     /// Notes that the value is none of the names that there are; `else_expected` is what is said where there is none.
     pub(crate) fn unknown<'n, I: Iterator<Item = &'n str>>(&self, value: &Expanded, names: impl Fn() -> I, else_expected: &str) {
         let expected = if names().next().is_none() { else_expected.to_string() } else { format!("one of: {}", quoted_list(names())) };

@@ -5,7 +5,7 @@ mod containers;
 pub(crate) mod decode;
 pub(crate) mod diagnostic;
 pub(crate) mod examples;
-mod expand;
+pub(crate) mod expand;
 mod http_client;
 mod load;
 #[cfg(test)]

@@ -13,6 +13,8 @@ pub(crate) mod framed;
 #[cfg(any(fuzzing, test, debug_assertions))]
 pub use steps::fuzzing;
 pub mod identity;
+#[cfg(feature = "vrl")]
+pub(crate) use steps::guarded;
 pub mod journal;
 mod json_string;
 pub(crate) mod pattern;

@@ -190,3 +190,20 @@ sinks: {o: {type: console}}
     7 errors in pipeline.yaml; nothing was started and no data was touched
     "#);
 }
+
+#[cfg(not(feature = "vrl"))]
+#[test]
+fn a_build_without_vrl_says_so() {
+    assert_snapshot!(errors(r#"sources: {a: {type: file, include: /a}}
+sinks: {o: {type: console, process: [{vrl: {source: ".a = 1"}}]}}
+"#), @r#"
+    error: `sinks.o.process[0].vrl`: this forebay was built without the Vector Remap Language
+      --> pipeline.yaml:2:39
+       |
+     2 | sinks: {o: {type: console, process: [{vrl: {source: ".a = 1"}}]}}
+       |                                       ^^^
+       = help: `cargo build --release --features vrl` builds one that has it; docs/processing.md says what other processors do the same
+
+    1 error in pipeline.yaml; nothing was started and no data was touched
+    "#);
+}

@@ -23,7 +23,11 @@ mod tree;
 
 pub(crate) use constant::Constant;
 pub(crate) use origin::Origin;
+#[cfg(feature = "vrl")]
+pub(crate) use parse::DEEPEST as MOST_NESTED;
 pub(crate) use path::{Path, is_plain as is_name, shown};
+#[cfg(feature = "vrl")]
+pub(crate) use tree::MOST_MEMBERS;
 
 /// Number of a node; 0 is the document.
 pub(crate) type Id = u32;

@@ -6,7 +6,7 @@ use crate::process::escape::plain_len;
 use crate::process::json_string::{take_string, unescape_into};
 
 /// Deepest nesting.
-const DEEPEST: u32 = 64;
+pub(crate) const DEEPEST: u32 = 64;
 
 /// Reads text that it has borrowed out of the document, so that it can be walked while fields are made.
 struct Parser<'a> {

@@ -4,7 +4,7 @@ use super::path::Path;
 use super::{Constant, Document, Failure, Id, List, NONE, Node, ROOT, Span, Value};
 
 /// Most members of one object: a lookup is a walk, and no line may take long.
-pub(super) const MOST_MEMBERS: usize = 1000;
+pub(crate) const MOST_MEMBERS: usize = 1000;
 
 /// The bytes of a span of `text`, or of what stands in `more` behind it.
 #[inline]
@@ -188,7 +188,7 @@ impl Document {
     }
 
     /// Takes a member out of its object; its node stays usable.
-    fn unlink(&mut self, parent: Id, child: Id) {
+    pub(crate) fn unlink(&mut self, parent: Id, child: Id) {
         let (mut list, next) = (self.list(parent), self.nodes[child as usize].next);
         let before = self.children(parent).take_while(|id| *id != child).last();
         match before {
@@ -349,6 +349,13 @@ impl Document {
     /// A detached array.
     pub(crate) fn fresh_array(&mut self) -> Id {
         self.node(Span::default(), Value::Array(List::EMPTY))
+    }
+
+    /// Adds a member to an object that has none of this name, and room for it. A dot in the name is one.
+    #[cfg(feature = "vrl")]
+    pub(crate) fn add_named(&mut self, object: Id, name: Span, value: Value) {
+        let member = self.node(name, value);
+        self.append(object, member);
     }
 
     /// Adds an item to a detached array.

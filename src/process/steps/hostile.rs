@@ -12,7 +12,7 @@ const LIMIT: Duration = if cfg!(debug_assertions) { Duration::from_secs(5) } els
 const RUNS: u32 = 5;
 
 /// What is repeated until the line is long.
-const UNITS: &[&str] = &[
+pub(super) const UNITS: &[&str] = &[
     "a",
     "0",
     " ",
@@ -124,7 +124,7 @@ fn fitting() -> [String; 4] {
 }
 
 /// What this thread has computed: the machine may do other things.
-fn cpu() -> Duration {
+pub(super) fn cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
@@ -134,7 +134,8 @@ fn a_hostile_line_ends_soon() {
     let dir = tempfile::tempdir().unwrap();
     let database = super::geoip::tests::small_file(dir.path());
     for (name, _) in ALL {
-        assert!(CHAINS.iter().any(|chain| chain.starts_with(&format!("[{{{name}:"))), "{name} has no chain here");
+        // Programs have a test of their own.
+        assert!(*name == "vrl" || CHAINS.iter().any(|chain| chain.starts_with(&format!("[{{{name}:"))), "{name} has no chain here");
     }
     // In debug builds each line meets some of the chains.
     let every = if cfg!(debug_assertions) { 13 } else { 1 };

@@ -30,6 +30,7 @@ mod throttle;
 mod timestamp;
 mod truncate;
 mod user_agent;
+mod vrl;
 
 use super::chain::Processor;
 use super::event::Path;
@@ -37,6 +38,9 @@ use crate::config::decode::{Field, Map};
 use crate::config::diagnostic::Problem;
 use crate::config::yaml::{Key, Kind};
 use jiff::tz::TimeZone;
+
+#[cfg(feature = "vrl")]
+pub(crate) use vrl::guard::is_guarded as guarded;
 
 /// Reads the options of a processor; `None` with a mistake noted.
 type Decode = fn(&mut Map<'_>) -> Option<Box<dyn Processor>>;
@@ -70,6 +74,7 @@ pub(crate) const ALL: &[(&str, Decode)] = &[
     ("truncate", truncate::decode),
     ("uppercase", case::upper),
     ("user_agent", user_agent::decode),
+    ("vrl", vrl::decode),
 ];
 
 /// `fields`, which must name one at least.
