@@ -81,8 +81,11 @@ pub(super) enum Command {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct TryArgs {
+    /// The preset that is tried; then no pipeline is needed
+    #[arg(value_name = "PRESET", conflicts_with_all = ["sink", "source", "process"])]
+    pub(super) preset: Option<String>,
     /// Pipeline with the chain; may be given several times
-    #[arg(long, env = "FOREBAY_CONFIG", value_name = "PATH", required = true, value_hint = ValueHint::AnyPath)]
+    #[arg(long, env = "FOREBAY_CONFIG", value_name = "PATH", required_unless_present = "preset", value_hint = ValueHint::AnyPath)]
     pub(super) config: Vec<PathBuf>,
     /// The sink whose chain is meant [default: the only one with a chain]
     #[arg(long, value_name = "NAME", conflicts_with = "process")]

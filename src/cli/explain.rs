@@ -3,16 +3,16 @@
 use super::args::ExplainArgs;
 use super::{FAILED, USAGE, complain, print};
 use crate::config::presets::{pasted, pasted_tests, preset};
-use crate::config::suggest::nearest;
-use crate::process::presets::ALL;
+use crate::process::is_processor;
+use crate::process::presets::{ALL, like};
 use std::fmt::Write as _;
 
 /// Lists presets, or prints one; the exit code.
 pub(super) fn run(args: &ExplainArgs) -> u8 {
     let Some(name) = &args.name else { return list() };
     let Some((_, text)) = ALL.iter().find(|(own, _)| own == name) else {
-        let near = nearest(name, ALL.iter().map(|(name, _)| *name));
-        let help = near.map_or("`forebay explain` lists them".to_string(), |near| format!("did you mean `{near}`?"));
+        let processor = is_processor(name).then(|| "this is a processor, which docs/processing.md describes".to_string());
+        let help = processor.or_else(|| like(name)).unwrap_or("`forebay explain` lists them".to_string());
         complain(&format!("there is no preset `{}`: {help}", name.escape_debug()));
         return USAGE;
     };

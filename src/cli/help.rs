@@ -104,6 +104,7 @@ line. What the chain leaves out is named on standard error. No file, queue or re
 
 pub(super) const TRY_EXAMPLE: &str = "\
 Examples:
+  forebay try nginx.access < /var/log/nginx/access.log
   head /var/log/app/app.log | forebay try --config pipeline.yaml --sink search
   forebay try --config pipeline.yaml --process nginx < samples.log | jq .";
 

@@ -2,8 +2,10 @@
 
 use super::args::TryArgs;
 use super::{FAILED, OK, USAGE, load};
-use crate::config::Config;
+use crate::config::presets::preset;
+use crate::config::{Config, host_name_of_kernel};
 use crate::process::chain::Chain;
+use crate::process::presets::{like, text};
 use crate::process::trial::{self, Outcome, Trial};
 use crate::queue::now_ms;
 use std::io::{BufRead, Write};
@@ -37,25 +39,39 @@ fn chosen(config: Config, args: &TryArgs) -> Result<Chain, String> {
     .ok_or_else(|| format!("say whose chain is meant: --sink with one of: {known}; or --process with a name below `process`"))
 }
 
+/// The chain of a preset; else what is wrong.
+fn of_preset(name: &str) -> Result<Chain, String> {
+    let help = || like(name).unwrap_or("`forebay explain` lists them".to_string());
+    let text = text(name).ok_or_else(|| format!("there is no preset `{}`: {}", name.escape_debug(), help()))?;
+    preset(name, text).map(|preset| preset.chain).map_err(|_| format!("the preset {name} of this build is wrong"))
+}
+
 /// Runs; the exit code. A line that is filtered or dead-lettered gives no document, and a word on standard error.
 pub(super) fn run(args: &TryArgs) -> u8 {
-    let config = match load(&args.config) {
-        Ok(config) => config,
-        Err(errors) => {
-            let _ = std::io::stderr().write_all(errors.render(false).as_bytes());
-            return USAGE;
-        }
-    };
-    let host_name = config.host_name.clone();
-    match chosen(config, args) {
-        Ok(chain) => match pass(chain, &host_name, std::io::stdin().lock(), &mut std::io::stdout().lock(), &mut std::io::stderr()) {
-            Ok(()) => OK,
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => OK,
-            Err(error) => {
-                eprintln!("forebay try: {error}");
-                FAILED
+    let chosen = match &args.preset {
+        Some(name) => of_preset(name).map(|chain| (chain, host_name_of_kernel())),
+        None => match load(&args.config) {
+            Ok(config) => {
+                let host_name = config.host_name.clone();
+                chosen(config, args).map(|chain| (chain, host_name))
+            }
+            Err(errors) => {
+                let _ = std::io::stderr().write_all(errors.render(false).as_bytes());
+                return USAGE;
             }
         },
+    };
+    match chosen {
+        Ok((chain, host_name)) => {
+            match pass(chain, &host_name, std::io::stdin().lock(), &mut std::io::stdout().lock(), &mut std::io::stderr()) {
+                Ok(()) => OK,
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => OK,
+                Err(error) => {
+                    eprintln!("forebay try: {error}");
+                    FAILED
+                }
+            }
+        }
         Err(why) => {
             eprintln!("forebay try: {why}");
             USAGE
@@ -96,5 +112,18 @@ mod tests {
         assert_eq!((&document["n"], &document["host"]["name"]), (&1.into(), &"h".into()));
         let err = String::from_utf8(err).unwrap();
         assert_eq!(err, "line 2: filtered by drop (2)\nline 3: to the dead letters: json (1): no JSON object: no `{` at byte 0\n");
+    }
+
+    #[test]
+    fn a_preset_needs_no_pipeline() {
+        let line = "192.0.2.1 - - [09/Mar/2026:10:15:02 +0100] \"GET /a HTTP/1.1\" 200 7 \"-\" \"curl/8.4.0\"\n";
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        pass(of_preset("nginx.access").unwrap(), "h", line.as_bytes(), &mut out, &mut err).unwrap();
+        let document: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!((&document["url"]["original"], err.len()), (&"/a".into(), 0));
+        let wrong = |name| of_preset(name).unwrap_err();
+        assert_eq!(wrong("nginx.acces"), "there is no preset `nginx.acces`: did you mean `nginx.access`?");
+        assert_eq!(wrong("nginx"), "there is no preset `nginx`: did you mean `nginx.access` or `nginx.error`?");
+        assert_eq!(wrong("no such"), "there is no preset `no such`: `forebay explain` lists them");
     }
 }

@@ -273,6 +273,6 @@ fn decode<'a>(ctx: &'a Ctx<'a>, own: &[SourceFile], roots: &'a [Node]) -> Config
     }
 }
 
-fn host_name_of_kernel() -> String {
+pub(crate) fn host_name_of_kernel() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

@@ -33,7 +33,7 @@ pub(crate) mod yaml;
 
 pub use diagnostic::{ConfigErrors, Diagnostic};
 pub use load::load;
-pub(crate) use load::{load_for_tests, pipelines};
+pub(crate) use load::{host_name_of_kernel, load_for_tests, pipelines};
 pub use options::{AdminOptions, Config, LogFormat};
 pub use secret::Secret;
 pub(crate) use top::{DATA_DIR, admin_default};

@@ -29,6 +29,11 @@ pub(crate) fn chain_of(field: &Field<'_>, chains: &Chains) -> Option<Chain> {
     if let Some(chain) = chains.get(&value.text) {
         return chain.clone();
     }
+    if !value.secret && text_of_preset(&value.text).is_some() {
+        let help = format!("a preset is a processor of a chain: `process: [{{parse: {}}}]`", value.text);
+        field.report(field.is(&value).expected("a list of processors, or the name of a chain of the top level").help(help));
+        return None;
+    }
     field.unknown(&value, || chains.keys().map(String::as_str), "a chain below `process` of the top level");
     None
 }

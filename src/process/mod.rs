@@ -16,6 +16,7 @@ pub mod identity;
 #[cfg(feature = "vrl")]
 pub(crate) use steps::guarded;
 pub mod journal;
+pub(crate) use steps::is_processor;
 mod json_string;
 pub(crate) mod pattern;
 pub(crate) mod presets;

@@ -207,3 +207,28 @@ sinks: {o: {type: console, process: [{vrl: {source: ".a = 1"}}]}}
     1 error in pipeline.yaml; nothing was started and no data was touched
     "#);
 }
+
+#[test]
+fn the_name_of_a_preset_where_it_is_none() {
+    assert_snapshot!(errors(r#"sources: {a: {type: file, include: /a}}
+sinks: {o: {type: console, process: nginx.access}, p: {type: console, process: [{parse: nginx}]}}
+"#), @r#"
+    error: `sinks.o.process` is `nginx.access`
+      --> pipeline.yaml:2:37
+       |
+     2 | sinks: {o: {type: console, process: nginx.access}, p: {type: console, process: [{parse: nginx}]}}
+       |                                     ^^^^^^^^^^^^
+       = expected a list of processors, or the name of a chain of the top level
+       = help: a preset is a processor of a chain: `process: [{parse: nginx.access}]`
+
+    error: `sinks.p.process[0].parse` is `nginx`
+      --> pipeline.yaml:2:89
+       |
+     2 | sinks: {o: {type: console, process: nginx.access}, p: {type: console, process: [{parse: nginx}]}}
+       |                                                                                         ^^^^^
+       = expected the name of a preset
+       = help: did you mean `nginx.access` or `nginx.error`?
+
+    2 errors in pipeline.yaml; nothing was started and no data was touched
+    "#);
+}

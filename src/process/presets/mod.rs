@@ -3,6 +3,8 @@
 //! A file has `description`, `multiline` (what the source must be told where an event has several lines), `process` (a chain)
 //! and `tests`, in this order. Nothing here is privileged: `forebay explain NAME` prints what can be pasted into a pipeline.
 
+use crate::config::suggest::nearest;
+
 /// Name and text of each preset, in the order of their names.
 pub(crate) const ALL: &[(&str, &str)] = &[
     ("apache.access", include_str!("apache.access.yaml")),
@@ -31,6 +33,17 @@ pub(crate) const ALL: &[(&str, &str)] = &[
     ("redis", include_str!("redis.yaml")),
     ("syslog", include_str!("syslog.yaml")),
 ];
+
+/// What may have been meant by a name that no preset has: one that is written like it, or those of the program of this name.
+pub(crate) fn like(name: &str) -> Option<String> {
+    let names = || ALL.iter().map(|(own, _)| *own);
+    let of_program = || names().filter(|own| own.split(['.', '-']).any(|part| part == name)).map(|own| format!("`{own}`"));
+    let meant = match nearest(name, names()) {
+        Some(near) => format!("`{near}`"),
+        None => of_program().collect::<Vec<_>>().join(" or "),
+    };
+    (!meant.is_empty()).then(|| format!("did you mean {meant}?"))
+}
 
 /// The text of a preset.
 pub(crate) fn text(name: &str) -> Option<&'static str> {

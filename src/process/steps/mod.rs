@@ -77,6 +77,11 @@ pub(crate) const ALL: &[(&str, Decode)] = &[
     ("vrl", vrl::decode),
 ];
 
+/// Whether there is a processor of this name.
+pub(crate) fn is_processor(name: &str) -> bool {
+    ALL.iter().any(|(own, _)| *own == name)
+}
+
 /// `fields`, which must name one at least.
 fn fields_of(map: &mut Map<'_>) -> Option<Vec<Path>> {
     let field = map.require("fields", "the name of a field, or a list of them")?;

@@ -5,7 +5,6 @@
 
 use crate::config::decode::Map;
 use crate::config::presets::preset_in;
-use crate::config::suggest::nearest;
 use crate::config::yaml::Kind;
 use crate::process::chain::{Chain, Flow, Processor};
 use crate::process::event::{Document, Failure, Path, Saved, Value};
@@ -67,8 +66,7 @@ pub(super) fn decode(map: &mut Map<'_>) -> Option<Box<dyn Processor>> {
     for field in &names {
         let value = field.value("the name of a preset")?;
         let Some(text) = presets::text(&value.text) else {
-            let near = nearest(&value.text, presets::ALL.iter().map(|(name, _)| *name));
-            let help = near.map_or("`forebay explain` lists the presets".to_string(), |near| format!("did you mean `{near}`?"));
+            let help = presets::like(&value.text).unwrap_or("`forebay explain` lists the presets".to_string());
             field.report(field.is(&value).expected("the name of a preset").help(help));
             continue;
         };
