@@ -51,7 +51,9 @@ fn read(format: Format, line: &[u8]) -> Option<Read> {
         stream: String,
         time: String,
     }
-    let object: Docker = serde_json::from_slice(line).ok().filter(|_| line.trim_ascii_start().starts_with(b"{"))?;
+    // JSON is UTF-8, also where `serde_json` passes over a string without looking into it.
+    let object: Docker =
+        serde_json::from_str(std::str::from_utf8(line).ok()?).ok().filter(|_| line.trim_ascii_start().starts_with(b"{"))?;
     TIME.captures(object.time.as_bytes()).filter(|found| day(&found[1]))?;
     ["stdout", "stderr"].contains(&object.stream.as_str()).then_some(())?;
     let partial = !object.log.ends_with('\n');
