@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Agent, Bench, UNDELIVERED, elasticsearch_sink, forebay, lines, rename};
+use common::{Agent, Bench, UNDELIVERED, elasticsearch_sink, forebay, lines, number, rename};
 use forebay::demo::receiver::{Mode, Receiver};
 use serde_json::Value;
 use std::fs;
@@ -189,6 +189,26 @@ fn a_file_that_was_truncated_unread_is_named_with_its_bytes() {
     assert!(shown.contains("truncated away before they were read") && shown.contains("MISSING"), "{shown}");
 }
 
+/// The longest line that there can be: 128 MiB (of a sparse file), or as much as `FOREBAY_LONG_LINE` says.
+#[test]
+fn a_file_without_a_newline_is_one_event_and_takes_no_memory() {
+    let (bench, receiver) = (Bench::new(), Receiver::start().expect("a receiver"));
+    bench.pipeline(&elasticsearch_sink(&receiver.url()), "    max_line_bytes: 64KiB", "");
+    let long = number("FOREBAY_LONG_LINE", 128 << 20);
+    fs::File::create(bench.log("app.log")).and_then(|file| file.set_len(long)).expect("a sparse file");
+    let mut agent = bench.start();
+    agent.wait_for("it is shipped", || shipped(&receiver, 1));
+    let found = complete(&bench, &mut agent);
+    assert_eq!(found["total"]["written"], long, "{found:#}");
+    let status = fs::read_to_string(format!("/proc/{}/status", agent.id())).expect("its status");
+    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    let peak = peak.expect("its peak memory, KiB") << 10;
+    println!("{long} bytes without a newline: {} MiB of memory at most", peak >> 20);
+    assert!(peak < 64 << 20, "{peak}");
+    assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
+    assert_eq!(receiver.account(|a| a.documents().len()), 1);
+}
+
 /// Rotations and kills at random (seeded), several generations and files: the books balance at each moment, and in the
 /// end all is delivered and complete.
 #[test]
@@ -275,9 +295,6 @@ fn why_says_what_holds_for_a_file() {
     bench.append("app.log", lines(0..100));
     bench.append("x.debug.log", "x\n");
     bench.append("app.txt", "x\n");
-    let mut agent = bench.start();
-    agent.wait_for("all is shipped", || shipped(&receiver, 100));
-    complete(&bench, &mut agent);
     let why = |name: &str| {
         let output = on(&bench, &["why", bench.log(name).to_str().expect("UTF-8")]);
         (output.status.code().expect("a code"), said(&output))
@@ -286,14 +303,27 @@ fn why_says_what_holds_for_a_file() {
         let (got, text) = why(name);
         assert!(got == code && words.iter().all(|w| text.contains(w)), "{name}: {got}: {text}");
     };
+    // The globs can be asked before anything has run; there is nothing to account for.
+    check("app.log", 0, &["Source app follows it", "No agent has run yet"]);
+    check("x.debug.log", 1, &["leaves it out", "No agent has run yet"]);
+    let output = on(&bench, &["audit"]);
+    assert_eq!(output.status.code(), Some(FAILED));
+    assert!(said(&output).contains("no agent has run with this pipeline yet"), "{}", said(&output));
+    let mut agent = bench.start();
+    agent.wait_for("all is shipped", || shipped(&receiver, 100));
+    complete(&bench, &mut agent);
     check("app.log", 0, &["Source app follows it", "Sink search:", "bytes acknowledged; it is"]);
     check("x.debug.log", 1, &["leaves it out", "*.debug.log"]);
     check("app.txt", 1, &["does not follow it", "`app.txt` of the path does not match `*.log`"]);
     check("sub/none.log", 1, &["Its folder is not there yet"]);
+    std::os::unix::fs::symlink("app.log", bench.log("link.log")).expect("a link");
+    check("link.log", 0, &["It is a symbolic link to app.log", "It is read once, under the name of", "bytes acknowledged; it is"]);
     rename(&bench.log("app.log"), &bench.log("app.log.1"));
     agent.wait_for("the new name is known", || why("app.log.1").1.contains("rotated generation"));
     assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
     check("app.log.1", 0, &["It is a rotated generation of", "the agent is stopped"]);
+    bench.append("app.log.3.gz", "not read by its name");
+    check("app.log.3.gz", 1, &["By its name it is a compressed generation of", "what had not been read of that is read from here"]);
 }
 
 /// What a sink leaves out is told apart from what it delivered, also by the files of an agent that was killed; and judged

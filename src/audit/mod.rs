@@ -9,6 +9,7 @@ mod text;
 mod why;
 
 pub use text::text;
+pub(crate) use why::explain_before;
 pub use why::{Why, explain};
 
 use crate::queue::{Head, ManageError, Managed, MissingEvents, SinkBooks, StreamBooks, UnplacedLoss};

@@ -35,13 +35,27 @@ pub fn explain(
     sinks: Option<&BTreeMap<String, SinkStatus>>,
     file: &str,
 ) -> Result<Why, ManageError> {
+    let known = audit(queue, sources, sinks.is_some(), &[])?.files;
+    Ok(explain_by(&known, sources, sinks, file))
+}
+
+/// Explains a file of which no queue knows anything, because no agent has run yet.
+pub(crate) fn explain_before(sources: &[FileOptions], data_dir: &Path, file: &str) -> Why {
+    let mut why = explain_by(&[], Some(sources), None, file);
+    why.lines.push(format!("No agent has run yet: there is no queue in {}.", data_dir.display()));
+    why
+}
+
+fn explain_by(known: &[AuditedFile], sources: Option<&[FileOptions]>, sinks: Option<&BTreeMap<String, SinkStatus>>, file: &str) -> Why {
     let path = Path::new(file);
     let mut lines = Vec::new();
     let seen = look(path, &mut lines);
-    let all = audit(queue, sources, sinks.is_some(), &[])?;
-    let is_it = |f: &&AuditedFile| f.path == file || f.now.as_deref() == Some(file);
-    let generations: Vec<AuditedFile> = all.files.iter().filter(is_it).filter(|f| f.stream.is_some()).cloned().collect();
-    let current = generations.iter().rfind(|f| f.now.as_deref() == Some(file));
+    // By a link, it is known under the name of the file to which the link leads.
+    let real = std::fs::canonicalize(path).ok().map(|real| real.to_string_lossy().into_owned()).filter(|real| real != file);
+    let is_now = |f: &AuditedFile| f.now.as_deref().is_some_and(|now| now == file || real.as_deref() == Some(now));
+    let is_it = |f: &&AuditedFile| f.path == file || is_now(f);
+    let generations: Vec<AuditedFile> = known.iter().filter(is_it).filter(|f| f.stream.is_some()).cloned().collect();
+    let current = generations.iter().rfind(|f| is_now(f));
     let mut follows = false;
     match sources {
         Some(sources) => {
@@ -51,7 +65,9 @@ pub fn explain(
         }
         None => lines.push("Which source follows it is not known: no agent runs, and no pipeline was named with --config.".into()),
     }
-    if let Some(known) = current.filter(|f| f.path != file) {
+    if let Some(known) = current.filter(|f| f.path != file && real.is_some()) {
+        lines.push(format!("It is read once, under the name of {}.", known.path));
+    } else if let Some(known) = current.filter(|f| f.path != file) {
         lines.push(format!("It is a rotated generation of {}, and is read as such, whatever its name is now.", known.path));
     }
     // That a file was found is on record before anything of it is.
@@ -61,7 +77,7 @@ pub fn explain(
         lines.push("Nothing of it is read until then; it is tried again by itself, and nothing needs to be restarted.".into());
     }
     if let (None, Seen::File) = (current, &seen) {
-        related(path, &all.files, &mut lines);
+        related(path, known, &mut lines);
         if follows {
             lines.push(
                 "Nothing of it is in the queue yet: it is empty, just found, begun at its end, or the queue has no room for it.".into(),
@@ -71,7 +87,7 @@ pub fn explain(
     for generation in &generations {
         stand(generation, sinks, &mut lines);
     }
-    Ok(Why { file: file.into(), followed: follows || current.is_some(), lines, generations })
+    Why { file: file.into(), followed: follows || current.is_some(), lines, generations }
 }
 
 /// What was found under a path.
@@ -167,14 +183,22 @@ fn say(source: &FileOptions, path: &Path, lines: &mut Vec<String>) -> bool {
 
 /// Says what else the file is: a copy or a generation of a file that is followed.
 fn related(path: &Path, files: &[AuditedFile], lines: &mut Vec<String>) {
-    let bases = base_paths(path);
+    let packed = is_packed(path);
+    let unpacked = if packed { path.with_extension("") } else { path.to_owned() };
+    let mut bases = base_paths(&unpacked);
+    if packed {
+        bases.insert(0, unpacked);
+    }
     let Some(base) = bases.iter().find(|b| files.iter().any(|f| Path::new(&f.path) == b.as_path())) else { return };
     let same = |a: &Path, b: &Path| match (head_of(a), head_of(b)) {
         (Ok(a), Ok(b)) => !a.is_empty() && a.starts_with(&b[..b.len().min(a.len())]) && !b.is_empty(),
         _ => false,
     };
-    if is_packed(path) {
-        lines.push(format!("By its name it is a compressed generation of {}.", base.display()));
+    if packed {
+        lines.push(format!(
+            "By its name it is a compressed generation of {}: what had not been read of that is read from here, and nothing else.",
+            base.display()
+        ));
     } else if same(path, base) {
         lines.push(format!("It begins with the same bytes as {}: a copy of it, of which nothing is read again.", base.display()));
     } else {

@@ -3,9 +3,9 @@
 use super::args::{AuditArgs, Where, WhyArgs};
 use super::{Told, code, failed, foreign, print_json};
 use crate::admin::control::{self, Answer, Request};
-use crate::audit::{Audit, Verdict, Why, explain, text};
+use crate::audit::{Audit, Verdict, Why, explain, explain_before, text};
 use crate::cli::{FAILED, MISSING, OK, REMAINING, load, print};
-use crate::queue::{Held, ManageError, Managed, View};
+use crate::queue::{Held, ManageError, Managed, StoppedError, View};
 use crate::source::file::FileOptions;
 use std::path::Path;
 
@@ -26,17 +26,41 @@ fn answer(
     on_files: impl FnOnce(&Managed<'_>, Option<&[FileOptions]>) -> Result<Answer, ManageError>,
 ) -> Result<Answer, Told> {
     let dir = place.dir()?;
-    let answer = match View::held(&dir).map_err(failed)? {
-        Held::By(_) => control::ask(&dir, request).map_err(failed)?,
-        Held::Free => {
-            let sources = (!place.config.is_empty()).then(|| load(&place.config).ok()).flatten().map(|config| config.sources);
-            let view = View::open(&dir).map_err(failed)?;
-            on_files(&view.manage(), sources.as_deref()).map_err(failed)?
+    let held = || View::held(&dir).map_err(|error| nothing(place, error));
+    let of_agent = match held()? {
+        Held::By(_) => match control::ask(&dir, request) {
+            Ok(answer) => Some(answer),
+            // It ended, or was killed, while it was asked: then its files answer.
+            Err(_) if matches!(held()?, Held::Free) => None,
+            Err(error) => return Err(failed(error)),
+        },
+        Held::Free => None,
+    };
+    let answer = match of_agent {
+        Some(answer) => answer,
+        None => {
+            let view = View::open(&dir).map_err(|error| nothing(place, error))?;
+            on_files(&view.manage(), sources(place).as_deref()).map_err(failed)?
         }
     };
     match answer {
         Answer::Error(message) => Err(failed(message)),
         answer => Ok(answer),
+    }
+}
+
+/// The sources of the pipeline that was named.
+fn sources(place: &Where) -> Option<Vec<FileOptions>> {
+    (!place.config.is_empty()).then(|| load(&place.config).ok()).flatten().map(|config| config.sources)
+}
+
+/// A queue that cannot be looked at. Whoever has named the pipeline need not be told to name it.
+fn nothing(place: &Where, error: StoppedError) -> Told {
+    match error {
+        StoppedError::Nothing { dir } if !place.config.is_empty() => {
+            failed(format!("there is no queue in {}: no agent has run with this pipeline yet", dir.display()))
+        }
+        error => failed(error),
     }
 }
 
@@ -76,7 +100,14 @@ fn run_why(args: &WhyArgs) -> Result<u8, Told> {
     let file = absolute(&args.file);
     let request = Request::Why { file: file.clone() };
     let on_files = |queue: &Managed<'_>, sources: Option<&[FileOptions]>| explain(queue, sources, None, &file).map(Answer::Why);
-    let Answer::Why(why) = answer(&args.place, &request, on_files)? else { return Err(foreign()) };
+    let dir = args.place.dir()?;
+    let why = match (View::held(&dir), sources(&args.place)) {
+        (Err(StoppedError::Nothing { .. }), Some(sources)) => explain_before(&sources, &dir, &file),
+        _ => match answer(&args.place, &request, on_files)? {
+            Answer::Why(why) => why,
+            _ => return Err(foreign()),
+        },
+    };
     let printed = if args.json { print_json(&why) } else { print(why_text(&why).as_bytes()) };
     Ok(match printed {
         OK if why.followed => OK,

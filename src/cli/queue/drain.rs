@@ -67,8 +67,11 @@ fn progress(draining: &Draining) -> String {
 fn remaining(draining: &Draining) -> Vec<String> {
     let because = |reason: &str| if reason.is_empty() { String::new() } else { format!(": {reason}") };
     if !draining.read {
-        let unread = bytes(draining.unread.values().sum());
-        return vec![format!("the time is over, and {unread} in files are not read and durable yet{}", because(&draining.reason))];
+        let reason = because(&draining.reason);
+        return vec![match draining.unread.values().sum() {
+            0 => format!("the time is over before it was certain that nothing in files is left to read{reason}"),
+            unread => format!("the time is over, and {} in files are not read and durable yet{reason}", bytes(unread)),
+        }];
     }
     let line = |(name, s): (&String, &crate::agent::Undelivered)| {
         format!(
@@ -94,6 +97,8 @@ mod tests {
         assert_eq!(progress(&shipping), "shipping: search 1,200 events to go");
         let reading = Draining { unread: [("app".to_string(), 2048)].into(), reason: "the queue is full".into(), ..Draining::default() };
         assert_eq!(remaining(&reading), ["the time is over, and 2.0 KiB in files are not read and durable yet: the queue is full"]);
+        let unsure = Draining::default();
+        assert_eq!(remaining(&unsure), ["the time is over before it was certain that nothing in files is left to read"]);
         assert!(!reading.is_done() && Draining { read: true, ..Draining::default() }.is_done());
     }
 }
