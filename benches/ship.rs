@@ -1,6 +1,6 @@
 //! The whole way, measured from outside: files → durable queue → `_bulk` requests to a receiver that only counts.
 //!
-//! `cargo bench --bench ship` (`-- --lines 4000000 --size 200 --files 2 --runs 3 --set 'queue: {acks: written}'`) writes a corpus,
+//! `cargo bench --bench ship` (`-- --lines 4000000 --size 200 --files 2 --runs 3 --set 'queue: {acks: written}' --sink 'batch: {max_bytes: 1MiB}'`) writes a corpus,
 //! starts the agent on it with its defaults, which sync every byte, and prints for each run: wall seconds, events a
 //! second, CPU seconds of the agent, events a CPU second, its peak resident memory, and how much of the corpus came from
 //! the queue's files again, since the tail cache in memory had it no more. The receiver runs in this process, on the
@@ -22,12 +22,20 @@ struct Options {
     files: u64,
     runs: u32,
     set: String,
+    sink: String,
     agent: String,
 }
 
 fn options() -> Options {
-    let mut options =
-        Options { lines: 1_000_000, size: 200, files: 2, runs: 3, set: String::new(), agent: env!("CARGO_BIN_EXE_forebay").into() };
+    let mut options = Options {
+        lines: 1_000_000,
+        size: 200,
+        files: 2,
+        runs: 3,
+        set: String::new(),
+        sink: String::new(),
+        agent: env!("CARGO_BIN_EXE_forebay").into(),
+    };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().unwrap_or_else(|| panic!("{arg} takes a value"));
@@ -37,10 +45,11 @@ fn options() -> Options {
             "--files" => options.files = value().parse().expect("--files N"),
             "--runs" => options.runs = value().parse().expect("--runs N"),
             "--set" => options.set = value(),
+            "--sink" => options.sink = format!(", {}", value()),
             "--agent" => options.agent = value(),
             // What `cargo bench` adds.
             "--bench" => {}
-            other => panic!("unknown option {other}: --lines, --size, --files, --runs, --set, --agent"),
+            other => panic!("unknown option {other}: --lines, --size, --files, --runs, --set, --sink, --agent"),
         }
     }
     options
@@ -65,9 +74,10 @@ fn main() {
         let state = tempfile::tempdir().expect("a temporary folder");
         let pipeline = state.path().join("pipeline.yaml");
         let text = format!(
-            "data_dir: {state}/data\nadmin: off\n{set}\nsources:\n  app: {{type: file, include: [\"{corpus}/*.log\"]}}\nsinks:\n  search: {{type: elasticsearch, endpoints: [\"{url}\"], index: logs-app}}\n",
+            "data_dir: {state}/data\nadmin: off\n{set}\nsources:\n  app: {{type: file, include: [\"{corpus}/*.log\"]}}\nsinks:\n  search: {{type: elasticsearch, endpoints: [\"{url}\"], index: logs-app{sink}}}\n",
             state = state.path().display(),
             set = options.set,
+            sink = options.sink,
             corpus = dir.path().display()
         );
         fs::write(&pipeline, text).expect("room for the pipeline");

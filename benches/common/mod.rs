@@ -18,7 +18,7 @@ use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// An Elasticsearch on loopback that answers `_bulk`, counts, and keeps nothing.
@@ -144,6 +144,8 @@ pub fn resident(pid: u32) -> u64 {
     status.lines().find_map(|l| l.strip_prefix("VmRSS:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
+type Look = Box<dyn Fn(&[u8]) + Send + Sync>;
+
 /// What the receiver has taken.
 #[derive(Default)]
 pub struct Count {
@@ -156,6 +158,14 @@ pub struct Count {
     /// The first body, unpacked.
     pub first: Mutex<Vec<u8>>,
     pub changed: (Mutex<()>, Condvar),
+    each: OnceLock<Look>,
+}
+
+impl Count {
+    /// Has each body looked at as soon as all of it is there; once.
+    pub fn each(&self, look: impl Fn(&[u8]) + Send + Sync + 'static) {
+        assert!(self.each.set(Box::new(look)).is_ok(), "there is one already");
+    }
 }
 
 /// Answers `_bulk` as Elasticsearch does with the filter that the agent asks for, and only counts.
@@ -190,6 +200,9 @@ fn serve(stream: impl Read + Write, count: &Count, up: &AtomicBool) -> Option<()
         } else {
             &body
         };
+        if let Some(look) = count.each.get() {
+            look(bulk);
+        }
         let documents = memchr::memchr_iter(b'\n', bulk).count() as u64 / 2;
         if documents > 0 {
             let mut first = count.first.lock().expect("not poisoned");
@@ -242,4 +255,11 @@ pub fn threads(pid: u32) -> BTreeMap<String, f64> {
         *by_name.entry(name.trim().to_string()).or_insert(0.0) += ns as f64 / 1e9;
     }
     by_name
+}
+
+/// How often the threads of a process have waited for something.
+pub fn switches(pid: u32) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let waits = |status: String| status.lines().find_map(|l| l.strip_prefix("voluntary_ctxt_switches:")?.trim().parse::<u64>().ok());
+    tasks.filter_map(|task| waits(fs::read_to_string(task.path().join("status")).ok()?)).sum()
 }
