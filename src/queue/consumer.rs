@@ -206,8 +206,7 @@ impl GroupConsumer {
         let first = last + 1 - parts.iter().map(|p| u64::from(p.count)).sum::<u64>();
         let (kind, sent_before) = (self.cursors[at].kind(first), first < self.cursors[at].replay_until);
         let batch = self.emit(at, parts, (first, last), kind, sent_before)?;
-        let cursor = &mut self.cursors[at];
-        (cursor.parts, cursor.bytes, cursor.events, cursor.since) = (Vec::new(), 0, 0, None);
+        self.cursors[at].begin_next(now);
         Ok(batch)
     }
 }
@@ -233,7 +232,7 @@ impl Consumer for GroupConsumer {
                 self.cursors.iter().for_each(|c| c.fetcher.rest());
                 return Ok(None);
             }
-            let ripe = self.cursors.iter().filter_map(|c| c.since).min().map_or(until, |since| until.min(since + limits.linger));
+            let ripe = self.cursors.iter().filter_map(|c| c.ripe(limits.linger)).min().map_or(until, |ripe| until.min(ripe));
             self.notifier.wait(seen, ripe.saturating_duration_since(now));
         }
     }

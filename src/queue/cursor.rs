@@ -10,7 +10,7 @@ use super::record::cut_events;
 use super::{BatchKind, FetchError, Limits, Part, RecordBatch};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// In which order a group takes what it is behind with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub(crate) struct Cursor {
     pub(crate) bytes: usize,
     pub(crate) events: u32,
     pub(crate) since: Option<Instant>,
+    /// When the last batch was cut.
+    cut: Option<Instant>,
     /// Ranges (first, last) that are not in the queue any more: nobody will ever ack them.
     pub(crate) gaps: Vec<(u64, u64)>,
     /// A gap begins at `next` and ends here.
@@ -88,6 +90,7 @@ impl Cursor {
             bytes: 0,
             events: 0,
             since: None,
+            cut: None,
             gaps: Vec::new(),
             gap_to: None,
         }
@@ -139,7 +142,7 @@ impl Cursor {
                     self.gap_to = Some(end);
                     continue;
                 }
-                Fetched::Nothing => return Ok(self.since.is_some_and(|since| now >= since + limits.linger)),
+                Fetched::Nothing => return Ok(self.ripe(limits.linger).is_some_and(|ripe| now >= ripe)),
                 // What is gathered must go before more can be read.
                 Fetched::NoRoom => return Ok(!self.parts.is_empty()),
             };
@@ -188,6 +191,18 @@ impl Cursor {
     pub(crate) fn let_go(&mut self) {
         self.next -= u64::from(self.events);
         (self.current, self.parts, self.bytes, self.events, self.since) = (None, Vec::new(), 0, 0, None);
+    }
+
+    /// When what was gathered goes although the batch is not full. The linger counts from the batch before: a receiver gets no
+    /// more requests than one a linger, and what comes after a rest, alone, waits for nothing.
+    pub(crate) fn ripe(&self, linger: Duration) -> Option<Instant> {
+        let since = self.since?;
+        Some(self.cut.map_or(since + linger, |cut| since.max(cut + linger)))
+    }
+
+    /// What was gathered is cut, and the next batch begins.
+    pub(crate) fn begin_next(&mut self, now: Instant) {
+        (self.parts, self.bytes, self.events, self.since, self.cut) = (Vec::new(), 0, 0, None, Some(now));
     }
 
     /// What stands next; the batch that was taken in part is not fetched again.

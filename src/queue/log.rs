@@ -83,6 +83,8 @@ pub(crate) struct Log {
     pub(crate) jobs: Sender<Job>,
     pub(crate) sync_under_way: bool,
     pub(crate) dirty_since: Option<Instant>,
+    /// When the last sync began.
+    pub(crate) last_sync: Option<Instant>,
     pub(crate) retry_at: Option<Instant>,
     /// Who waits for which partition (index in `writers`), or for all.
     pub(crate) flushes: Vec<(Option<usize>, Sender<()>)>,
@@ -176,8 +178,20 @@ impl Log {
         let free = || self.writers.iter().filter(|w| !w.is_recording());
         let flush = free().filter_map(|w| w.since).min().map(|since| since + linger);
         let dropped = free().filter_map(|w| w.dropped_since).min().map(|since| since + LOOK);
-        let sync = if self.sync_under_way { None } else { self.dirty_since.map(|since| since + self.shared.options.sync_interval) };
+        let sync = if self.sync_under_way { None } else { self.sync_due() };
         [flush, dropped, sync].into_iter().flatten().min()
+    }
+
+    /// When what is written is to be synced, `sync_interval` after it was written at the latest. Where consumers wait for it, as
+    /// soon as the last sync began that long ago: there are no more syncs than one an interval, and what comes after a rest
+    /// waits for nothing.
+    fn sync_due(&self) -> Option<Instant> {
+        let (since, interval) = (self.dirty_since?, self.shared.options.sync_interval);
+        Some(match (self.shared.options.acks, self.last_sync) {
+            (Acks::Synced, None) => since,
+            (Acks::Synced, Some(last)) => since.max(last + interval),
+            _ => since + interval,
+        })
     }
 
     fn work(&mut self) {
@@ -204,10 +218,10 @@ impl Log {
             }
         }
         let dirty: usize = self.writers.iter().map(|w| w.dirty_bytes()).sum();
-        let due = self.dirty_since.is_some_and(|s| now >= s + self.shared.options.sync_interval);
+        let due = self.sync_due().is_some_and(|due| now >= due);
         if !self.sync_under_way && self.writers.iter().any(|w| w.wants_sync()) && (hurry || due || dirty >= SYNC_BYTES) {
             let parts = self.writers.iter_mut().enumerate().filter(|(_, w)| w.wants_sync()).map(|(i, w)| (i, w.begin_sync())).collect();
-            self.dirty_since = None;
+            (self.dirty_since, self.last_sync) = (None, Some(now));
             self.sync_under_way = true;
             let marks = self.marks();
             // The sync thread outlives this one.

@@ -241,6 +241,7 @@ impl Queue {
             jobs,
             sync_under_way: false,
             dirty_since: None,
+            last_sync: None,
             retry_at: None,
             flushes: Vec::new(),
             closing: None,

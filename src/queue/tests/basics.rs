@@ -1,6 +1,7 @@
 use super::*;
 use crate::queue::meta::Meta;
 use crate::queue::{Acks, DEAD_LETTER_TOPIC, DeadLetterWriter, DeadLetters, OpenError};
+use std::time::Instant;
 
 fn texts(events: &[(u128, u64, String)]) -> Vec<String> {
     events.iter().map(|e| e.2.clone()).collect()
@@ -135,6 +136,31 @@ fn many_small_runs_share_a_batch_and_partitions_keep_streams_together() {
         assert_eq!(mine, (0..3).map(|r| format!("stream {key:05} {r:05}")).collect::<Vec<_>>());
     }
     assert!(queue.status().syncs < 300, "runs are packed together");
+}
+
+#[test]
+fn the_linger_counts_from_the_batch_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = Queue::open(options(dir.path()), &["logs".into()]).unwrap();
+    let stream = queue.declare(spec(1));
+    let mut consumer = join(&queue, "search");
+    let append = |n: u64| {
+        queue.append(block(&stream, n * 20, &[format!("a line of {:09}", n)])).unwrap();
+        assert!(queue.flush(LONG));
+    };
+    let hours = Limits { linger: Duration::from_secs(36_000), ..LIMITS };
+    let mut look = |limits: &Limits| consumer.poll(limits, Duration::ZERO).unwrap().map(|batch| batch.events);
+    append(0);
+    assert_eq!(look(&hours), None, "the first one gathers what is found at the start");
+    assert_eq!(look(&LIMITS), Some(1));
+    let linger = Duration::from_millis(10);
+    std::thread::sleep(linger);
+    append(1);
+    assert_eq!(look(&Limits { linger, ..LIMITS }), Some(1), "after a rest an event waits for nothing");
+    append(2);
+    append(3);
+    assert_eq!(look(&hours), None, "right behind another batch it waits for more");
+    assert_eq!(look(&LIMITS), Some(2));
 }
 
 #[test]
@@ -281,4 +307,26 @@ fn a_start_with_many_sealed_segments_writes_none_of_their_indices_again() {
     assert!(before.len() > 3);
     drop(Queue::open(options(dir.path()), &["logs".into()]).unwrap());
     assert_eq!(times(), before);
+}
+
+#[test]
+fn what_comes_after_a_rest_is_synced_at_once_and_what_follows_it_within_the_interval() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut o = options(dir.path());
+    o.sync_interval = Duration::from_secs(36_000);
+    let queue = Queue::open(o, &["logs".into()]).unwrap();
+    let stream = queue.declare(spec(1));
+    let mut consumer = join(&queue, "search");
+    queue.append(block(&stream, 0, &lines(0, 10))).unwrap();
+    assert_eq!(consume(&mut *consumer, 10).len(), 10, "it does not wait for the interval");
+    let start = stream.durable().end;
+    queue.append(block(&stream, start, &lines(10, 10))).unwrap();
+    let until = Instant::now() + LONG;
+    while stream.written() == start && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(stream.written() > start && stream.durable().end == start, "the next one does");
+    assert_eq!(queue.status().syncs, 1);
+    assert!(queue.flush(LONG));
+    assert_eq!(consume(&mut *consumer, 10).len(), 10);
 }
