@@ -121,15 +121,18 @@ pub fn run(mut config: Config) -> Result<Exit, AgentError> {
         tracing::info!("sink {}: {kind}, {target}", sink.name);
     }
     room::fit_queue(&mut config.queue);
+    let memory = config.limits.memory;
     let running = Running::start(config, runtime.handle(), ended)?;
     tracing::info!("running; Ctrl-C or SIGTERM drains and stops, a second one stops at once (nothing is lost either way)");
-    let mut progress = Progress::new(Instant::now());
+    let mut progress = Progress::new(memory, Instant::now());
     let signal = loop {
         match signals.recv_timeout(progress.pause(Instant::now())) {
             Ok(signal) => break signal,
             Err(RecvTimeoutError::Disconnected) => break signals::Signal::Terminate,
             Err(RecvTimeoutError::Timeout) => {
-                progress.look(&running.parts.status(), Instant::now()).iter().for_each(|line| tracing::info!("{line}"));
+                let status = running.parts.status();
+                progress.look(&status, Instant::now()).iter().for_each(|line| tracing::info!("{line}"));
+                progress.beyond(&status, resident()).iter().for_each(|line| tracing::warn!("{line}"));
             }
         }
     };
@@ -137,6 +140,13 @@ pub fn run(mut config: Config) -> Result<Exit, AgentError> {
     // Requests that hang must not hold up the end: their batches are in the queue.
     runtime.shutdown_background();
     Ok(exit)
+}
+
+/// Bytes of this process that are in memory; 0 where the system does not tell.
+fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+    pages * rustix::param::page_size() as u64
 }
 
 /// Takes as many file descriptors as the system grants: the usual 1024 are for programs that use `select`.

@@ -1,6 +1,6 @@
 //! What the agent says of itself while all is well: that lines arrive, and once a minute how many.
 
-use crate::admin::human::plural;
+use crate::admin::human::{bytes, plural};
 use crate::admin::{SinkStatus, Status};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -23,11 +23,30 @@ pub(super) struct Progress {
     files: u64,
     read: u64,
     delivered: BTreeMap<String, u64>,
+    /// `limits.memory`, and whether it was said that it does not hold.
+    memory: Option<u64>,
+    beyond: bool,
 }
 
 impl Progress {
-    pub(super) fn new(now: Instant) -> Progress {
-        Progress { started: now, said: now, found: false, files: 0, read: 0, delivered: BTreeMap::new() }
+    pub(super) fn new(memory: Option<u64>, now: Instant) -> Progress {
+        Progress { started: now, said: now, found: false, files: 0, read: 0, delivered: BTreeMap::new(), memory, beyond: false }
+    }
+
+    /// What is to be said where the process has `resident` bytes in memory; once each time that it passes its limit.
+    pub(super) fn beyond(&mut self, status: &Status, resident: u64) -> Option<String> {
+        let limit = self.memory?;
+        let before = std::mem::replace(&mut self.beyond, resident > limit);
+        (self.beyond && !before).then(|| {
+            format!(
+                "{} are in memory, more than limits.memory ({}): at most {} of it is data (queue.buffer_memory), the rest is the program and \
+                 what it knows of {}; nothing is lost. Raise the limit, or follow fewer files",
+                bytes(resident),
+                bytes(limit),
+                bytes(status.queue.memory_cap),
+                plural(status.sources.values().map(|s| s.files).sum(), "file")
+            )
+        })
     }
 
     /// How long until the next look.
@@ -107,7 +126,7 @@ mod tests {
     #[test]
     fn the_first_lines_are_told_and_then_once_a_minute_if_something_moved() {
         let start = Instant::now();
-        let mut progress = Progress::new(start);
+        let mut progress = Progress::new(None, start);
         let mut at = |seconds, files, read, delivered| progress.look(&status(files, read, delivered), start + Duration::from_secs(seconds));
         assert!(at(0, 3, 0, 0).is_empty());
         assert_eq!(at(1, 3, 121, 0), ["source app: 3 files, 121 events read so far"]);
@@ -124,10 +143,10 @@ mod tests {
         let start = Instant::now();
         let one = start + Duration::from_secs(1);
         assert_eq!(
-            Progress::new(start).look(&status(0, 0, 0), one),
+            Progress::new(None, start).look(&status(0, 0, 0), one),
             ["source app: no file matches yet; one that appears is read from its first byte"]
         );
-        let mut quiet = Progress::new(start);
+        let mut quiet = Progress::new(None, start);
         quiet.look(&status(1, 0, 0), start);
         assert_eq!(quiet.look(&status(1, 0, 0), one), ["source app: 1 file, nothing new in it"]);
     }
@@ -136,20 +155,34 @@ mod tests {
     fn files_are_counted_when_the_first_listing_is_over_or_takes_long() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let mut progress = Progress::new(start);
+        let mut progress = Progress::new(None, start);
         assert!(progress.look(&status(10, 0, 0), at(750)).is_empty());
         assert!(progress.look(&status(20, 0, 0), at(1000)).is_empty());
         assert!(progress.look(&status(30, 0, 0), at(1250)).is_empty());
         assert_eq!(progress.look(&status(30, 0, 0), at(1500)), ["source app: 30 files, nothing new in them"]);
-        let mut long = Progress::new(start);
+        let mut long = Progress::new(None, start);
         assert!(long.look(&status(10, 0, 0), at(4750)).is_empty());
         assert_eq!(long.look(&status(20, 0, 0), at(5000)).len(), 1);
     }
 
     #[test]
+    fn memory_beyond_its_limit_is_told_each_time_it_gets_there() {
+        const MIB: u64 = 1 << 20;
+        let mut progress = Progress::new(Some(64 * MIB), Instant::now());
+        let mut status = status(100_000, 0, 0);
+        status.queue.memory_cap = 24 * MIB;
+        let mut at = |mib: u64| progress.beyond(&status, mib * MIB);
+        assert_eq!((at(64), at(63)), (None, None));
+        insta::assert_snapshot!(at(120).unwrap(), @r#"120.0 MiB are in memory, more than limits.memory (64.0 MiB): at most 24.0 MiB of it is data (queue.buffer_memory), the rest is the program and what it knows of 100000 files; nothing is lost. Raise the limit, or follow fewer files"#);
+        assert_eq!((at(121), at(60)), (None, None));
+        assert!(at(65).is_some());
+        assert_eq!(Progress::new(None, Instant::now()).beyond(&status, u64::MAX), None);
+    }
+
+    #[test]
     fn a_quiet_agent_wakes_once_a_minute() {
         let start = Instant::now();
-        let mut progress = Progress::new(start);
+        let mut progress = Progress::new(None, start);
         assert_eq!(progress.pause(start), LOOK);
         let later = start + Duration::from_secs(600);
         progress.look(&status(1, 0, 0), later);

@@ -4,7 +4,7 @@ use super::decode::{Ctx, Field, NAME_RULE, is_name, report_unknown};
 use super::diagnostic::{ConfigErrors, Problem, SourceFile};
 use super::options::Config;
 use super::yaml::{Key, Kind, Node, Pos};
-use super::{queue, sinks, sources, top, whole, yaml};
+use super::{limits, queue, sinks, sources, top, whole, yaml};
 use crate::process::before::BeforeQueue;
 use crate::queue::QueueOptions;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// Keys that unite over files.
 const UNITED: [&str; 2] = ["sources", "sinks"];
 /// All keys of the top level.
-const KNOWN: [&str; 9] = ["data_dir", "agent", "sources", "queue", "sinks", "process", "tests", "admin", "shutdown"];
+const KNOWN: [&str; 10] = ["data_dir", "agent", "limits", "sources", "queue", "sinks", "process", "tests", "admin", "shutdown"];
 
 /// Reads, merges and checks a configuration.
 ///
@@ -215,8 +215,9 @@ fn decode<'a>(ctx: &'a Ctx<'a>, own: &[SourceFile], roots: &'a [Node]) -> Config
         .collect();
     let mut options =
         QueueOptions { dir: one("data_dir").and_then(top::data_dir).unwrap_or_else(|| top::DATA_DIR.into()), ..QueueOptions::default() };
+    let limits = one("limits").map(|field| limits::limits(field, &mut options)).unwrap_or_default();
     if let Some(field) = one("queue") {
-        queue::queue(field, &mut options);
+        queue::queue(field, &mut options, &limits);
     }
     let (agent_id, host_name) = one("agent").map(top::agent).unwrap_or_default();
     let sources: Vec<_> = entries(ctx, own, "sources", parts("sources"))
@@ -261,6 +262,7 @@ fn decode<'a>(ctx: &'a Ctx<'a>, own: &[SourceFile], roots: &'a [Node]) -> Config
     Config {
         agent_id,
         host_name,
+        limits,
         queue: options,
         sources: files,
         inputs,

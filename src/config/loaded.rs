@@ -72,6 +72,18 @@ fn a_small_queue_has_small_segments_and_batches() {
 }
 
 #[test]
+fn a_limit_of_memory_makes_the_queue_smaller_and_never_larger() {
+    const MIB: usize = 1 << 20;
+    for (memory, buffers, batch) in [("20MiB", 4 * MIB, MIB), ("24MiB", 8 * MIB, MIB), ("32MiB", 16 * MIB, MIB), ("1GiB", 24 * MIB, MIB)] {
+        let config = config(&format!(
+            "limits: {{memory: {memory}, cpu: 250m}}\nsources: {{a: {{type: file, include: /a}}}}\nsinks: {{c: {{type: console}}}}\n"
+        ));
+        assert_eq!((config.queue.buffer_memory, config.queue.batch_size), (buffers, batch), "{memory}");
+        assert_eq!((config.queue.cpu, config.limits.cpu), (Some(250), Some(250)));
+    }
+}
+
+#[test]
 fn every_key() {
     let config = config(
         r#"

@@ -7,6 +7,7 @@ pub(crate) mod diagnostic;
 pub(crate) mod examples;
 pub(crate) mod expand;
 mod http_client;
+mod limits;
 mod load;
 #[cfg(test)]
 mod loaded;
@@ -34,7 +35,7 @@ pub(crate) mod yaml;
 pub use diagnostic::{ConfigErrors, Diagnostic};
 pub use load::load;
 pub(crate) use load::{host_name_of_kernel, load_for_tests, pipelines};
-pub use options::{AdminOptions, Config, LogFormat};
+pub use options::{AdminOptions, Config, LimitOptions, LogFormat};
 pub use secret::Secret;
 pub(crate) use top::{DATA_DIR, admin_default};
 pub(crate) use units::duration;

@@ -29,6 +29,15 @@ pub struct AdminOptions {
     pub explicit: bool,
 }
 
+/// `limits:`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LimitOptions {
+    /// Bytes of memory that the process is to keep to; `None`: as much as `queue.buffer_memory` and the files that it follows take.
+    pub memory: Option<u64>,
+    /// Most that it uses of the processors on average, thousandths of one; `None`: all it can get.
+    pub cpu: Option<u32>,
+}
+
 /// A checked configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -36,7 +45,9 @@ pub struct Config {
     pub agent_id: Option<String>,
     /// `host.name` of the documents; the host's own name by default.
     pub host_name: String,
-    /// `queue:` with `data_dir:`.
+    /// `limits:`.
+    pub limits: LimitOptions,
+    /// `queue:` with `data_dir:`, within the limits.
     pub queue: QueueOptions,
     /// Those of `sources:` that follow files.
     pub sources: Vec<FileOptions>,

@@ -1,13 +1,16 @@
 //! `queue:`.
 
 use super::decode::Field;
+use super::limits;
+use super::options::LimitOptions;
+use super::units::show_size;
 use crate::queue::{Acks, Compression, Intent, OnFull, QueueOptions};
 use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
 
-/// Decodes `queue:` over the defaults.
-pub(crate) fn queue(field: &Field<'_>, options: &mut QueueOptions) {
+/// Decodes `queue:` over the defaults, which keep to `limits` already.
+pub(crate) fn queue(field: &Field<'_>, options: &mut QueueOptions, limits: &LimitOptions) {
     let Some(mut map) = field.map() else { return };
     let seconds = Duration::from_secs;
     let (segment, max) = (map.get("segment_bytes"), map.get("max_bytes"));
@@ -55,10 +58,18 @@ pub(crate) fn queue(field: &Field<'_>, options: &mut QueueOptions) {
     if let Some(bytes) = memory.as_ref().and_then(|f| f.size(4 * MIB..=64 << 30)) {
         options.buffer_memory = bytes as usize;
     }
+    if let Some(at) = &memory {
+        limits::check(limits, at, options);
+    }
     if options.buffer_memory / 4 < options.batch_size
         && let Some(at) = memory.as_ref().or(batch.as_ref())
     {
-        at.wrong("`queue.batch_size` is larger than a quarter of `queue.buffer_memory`", "room for at least four record batches in memory");
+        let limited = (limits.memory.is_some() && memory.is_none()).then(|| {
+            let (batch, memory) = (show_size(options.buffer_memory as u64 / 4), show_size(options.buffer_memory as u64));
+            format!("`limits.memory` leaves {memory} for `queue.buffer_memory`, so {batch} for a record batch")
+        });
+        let problem = at.problem("`queue.batch_size` is larger than a quarter of `queue.buffer_memory`");
+        at.report(problem.expected("room for at least four record batches in memory").help_if(limited));
     }
     if let Some(time) = map.get("max_block").and_then(|f| f.duration(Duration::ZERO..=seconds(86_400))) {
         options.max_block = time;

@@ -6,6 +6,7 @@ use super::fetch::Fetcher;
 use super::group_state::{Again, Key};
 use super::groups::Groups;
 use super::letter::Letter;
+use super::pace::Pace;
 use super::partition::Notifier;
 use super::{Acker, Batch, BatchId, BatchKind, Consumer, FetchError, Limits, Part};
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub(crate) struct GroupConsumer {
     pub(crate) groups: Arc<Groups>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) notifier: Arc<Notifier>,
+    pub(crate) pace: Arc<Pace>,
     pub(crate) closed: Arc<AtomicBool>,
     pub(crate) acker: Arc<GroupAcker>,
 }
@@ -214,6 +216,9 @@ impl GroupConsumer {
 impl Consumer for GroupConsumer {
     fn poll(&mut self, limits: &Limits, wait: Duration) -> Result<Option<Batch>, FetchError> {
         let until = Instant::now() + wait;
+        if !self.pace.wait(wait) {
+            return Ok(None);
+        }
         loop {
             if self.closed.load(Ordering::Acquire) {
                 return Err(FetchError::Closed);

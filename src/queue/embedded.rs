@@ -12,6 +12,7 @@ use super::holes::Holes;
 use super::log::Message;
 use super::manage::Managed;
 use super::meta::Lock;
+use super::pace::Pace;
 use super::partition::{Notifier, Partition};
 use super::recovery::RecoveryReport;
 use super::registry::Registry;
@@ -91,6 +92,7 @@ pub struct Queue {
     pub(super) admission: Arc<Admission>,
     pub(super) pool: Arc<BufferPool>,
     pub(super) spare: Arc<Spare>,
+    pub(super) pace: Arc<Pace>,
     pub(super) stats: Arc<QueueStats>,
     pub(super) losses: Arc<Losses>,
     pub(super) holes: Arc<Holes>,
@@ -157,6 +159,7 @@ impl Queue {
             groups: self.groups.clone(),
             clock: self.clock.clone(),
             notifier: self.notifier.clone(),
+            pace: self.pace.clone(),
             closed: self.closed.clone(),
             acker,
         }))
@@ -344,7 +347,7 @@ impl Producer for Queue {
     }
 
     fn buffer(&self, len: usize, wait: Duration) -> Option<Buffer> {
-        if !self.admission.has_room(wait) {
+        if !self.pace.wait(wait) || !self.admission.has_room(wait) {
             return None;
         }
         let mut yields = 0;

@@ -44,6 +44,7 @@ mod manage;
 mod meta;
 mod open;
 mod options;
+mod pace;
 mod packed;
 mod partition;
 mod patient;

@@ -14,6 +14,7 @@ use super::holes::Holes;
 use super::inbox::inbox;
 use super::log::Log;
 use super::meta::{Lock, LockError, Meta};
+use super::pace::Pace;
 use super::partition::{Notifier, Partition, bounded_bytes};
 use super::recovery::{Lost, Recovery, RecoveryError, RecoveryReport};
 use super::registry::Registry;
@@ -271,6 +272,7 @@ impl Queue {
         Ok(Arc::new(Queue {
             pool: BufferPool::new(blocks, BLOCK_BYTES),
             spare: Spare::new(options.read_back_memory(), notifier.clone()),
+            pace: Arc::new(Pace::new(options.cpu)),
             options,
             uuid,
             shared,

@@ -73,7 +73,7 @@ pub struct QueueOptions {
     pub intent: Intent,
     /// See [`Compression`].
     pub compression: Compression,
-    /// Longest time from write to sync.
+    /// Least time from one sync to the next, and so the longest that what is written waits for one.
     pub sync_interval: Duration,
     /// Cap on all memory that holds data, bytes.
     pub buffer_memory: usize,
@@ -93,6 +93,8 @@ pub struct QueueOptions {
     pub absent_groups: Duration,
     /// Partitions of each topic.
     pub partitions: u32,
+    /// Most that the process uses of the processors on average, thousandths of one (`limits.cpu`); `None`: all it can get.
+    pub cpu: Option<u32>,
 }
 
 /// The parts of `buffer_memory`. Each has its own bound, so that none can take what another one needs to get on.
@@ -133,6 +135,7 @@ impl Default for QueueOptions {
             dead_letters: Retention { bytes: 1 << 30, age: Duration::from_secs(30 * 86_400) },
             absent_groups: Duration::from_secs(7 * 86_400),
             partitions: 1,
+            cpu: None,
         }
     }
 }

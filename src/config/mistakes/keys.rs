@@ -35,7 +35,7 @@ fn unknown_key_at_the_top() {
        |
      1 | source:
        | ^^^^^^
-       = expected one of: data_dir, agent, sources, queue, sinks, process, tests, admin, shutdown
+       = expected one of: data_dir, agent, limits, sources, queue, sinks, process, tests, admin, shutdown
        = help: did you mean `sources`?
 
     error: `sources.a` is a single value

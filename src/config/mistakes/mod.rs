@@ -5,6 +5,7 @@ mod events;
 mod examples;
 mod inputs;
 mod keys;
+mod limits;
 mod secrets;
 mod targets;
 mod values;

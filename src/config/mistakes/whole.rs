@@ -39,7 +39,7 @@ fn what_stands_below_a_misspelt_section_is_judged_too() {
        |
      1 | souces:
        | ^^^^^^
-       = expected one of: data_dir, agent, sources, queue, sinks, process, tests, admin, shutdown
+       = expected one of: data_dir, agent, limits, sources, queue, sinks, process, tests, admin, shutdown
        = help: did you mean `sources`?
 
     error: unknown key `includ` in sources.app
@@ -55,7 +55,7 @@ fn what_stands_below_a_misspelt_section_is_judged_too() {
        |
      3 | sink:
        | ^^^^
-       = expected one of: data_dir, agent, sources, queue, sinks, process, tests, admin, shutdown
+       = expected one of: data_dir, agent, limits, sources, queue, sinks, process, tests, admin, shutdown
        = help: did you mean `sinks`?
 
     error: `sinks.out` has no `type`

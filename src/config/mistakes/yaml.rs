@@ -150,7 +150,7 @@ fn not_a_map() {
        |
      1 | - a
        | ^
-       = expected a map with: data_dir, agent, sources, queue, sinks, process, tests, admin, shutdown
+       = expected a map with: data_dir, agent, limits, sources, queue, sinks, process, tests, admin, shutdown
 
     1 error in pipeline.yaml; nothing was started and no data was touched
     "#);
