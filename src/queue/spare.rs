@@ -14,6 +14,9 @@ const KEPT_BYTES: usize = 4 << 20;
 /// Lengths differ from batch to batch; a buffer serves all of about its length.
 const STEP: usize = 256 << 10;
 
+/// The same for short ones: what is written at a slow rate has record batches of some ten KiB, and a batch is made of many.
+const SHORT_STEP: usize = 32 << 10;
+
 /// The buffers.
 #[derive(Debug)]
 pub(crate) struct Spare {
@@ -38,7 +41,11 @@ struct State {
 
 /// What a buffer for `len` bytes takes.
 fn size(len: usize) -> usize {
-    if len > KEPT_BYTES { len } else { len.next_multiple_of(STEP) }
+    match len {
+        0..=STEP => len.next_multiple_of(SHORT_STEP),
+        _ if len <= KEPT_BYTES => len.next_multiple_of(STEP),
+        _ => len,
+    }
 }
 
 impl Spare {
@@ -162,13 +169,14 @@ mod tests {
         drop(shared);
         let other = spare.take(10);
         assert!(other.as_ptr() != at, "a slice is still in use");
-        assert_eq!((&slice[..], spare.used()), (&[7; 10][..], STEP));
+        assert_eq!((&slice[..], spare.used()), (&[7; 10][..], SHORT_STEP));
         drop(slice);
         let again = spare.take(50);
         assert_eq!((again.as_ptr(), again.len(), spare.used()), (at, 50, 0));
         spare.give(again);
-        let longer = spare.take(STEP);
+        let longer = spare.take(SHORT_STEP);
         assert_eq!(longer.as_ptr(), at, "it serves others of about its length");
+        assert_eq!([1, STEP - 1, STEP + 1].map(|len| spare.take(len).capacity()), [SHORT_STEP, STEP, 2 * STEP]);
     }
 
     #[test]
