@@ -190,6 +190,8 @@ pub struct Batch {
     /// Events of it may have been sent before: it was in flight when an earlier process ended, the group was moved back, or
     /// they are redriven.
     pub sent_before: bool,
+    /// It was cut for want of memory to read more of the queue into: it is as large as it can be now.
+    pub cut: bool,
 }
 
 /// The events of a [`Batch`] that belong to one run of one stream.

@@ -61,7 +61,7 @@ impl GroupConsumer {
         let id = BatchId { queue, group: key.0, topic: key.1, partition: key.2, epoch, first, last, pipeline, reset, kind };
         let events = parts.iter().map(|p| p.count).sum();
         let bytes = parts.iter().map(|p| (p.batch.data_len() as u64 * u64::from(p.count) / u64::from(p.batch.count.max(1))) as usize).sum();
-        Batch { id, parts, events, bytes, sent_before: true }
+        Batch { id, parts, events, bytes, sent_before: true, cut: false }
     }
 
     /// A batch of the events in these dead letters. The range stands in the journal already.
@@ -208,8 +208,9 @@ impl GroupConsumer {
         let first = last + 1 - parts.iter().map(|p| u64::from(p.count)).sum::<u64>();
         let (kind, sent_before) = (self.cursors[at].kind(first), first < self.cursors[at].replay_until);
         let batch = self.emit(at, parts, (first, last), kind, sent_before)?;
+        let no_room = std::mem::take(&mut self.cursors[at].no_room);
         self.cursors[at].begin_next(now);
-        Ok(batch)
+        Ok(batch.map(|batch| Batch { cut: no_room, ..batch }))
     }
 }
 

@@ -48,6 +48,8 @@ pub(crate) struct Cursor {
     pub(crate) since: Option<Instant>,
     /// When the last batch was cut.
     cut: Option<Instant>,
+    /// What is gathered goes before its time, since there is no memory to read more into.
+    pub(crate) no_room: bool,
     /// Ranges (first, last) that are not in the queue any more: nobody will ever ack them.
     pub(crate) gaps: Vec<(u64, u64)>,
     /// A gap begins at `next` and ends here.
@@ -91,6 +93,7 @@ impl Cursor {
             events: 0,
             since: None,
             cut: None,
+            no_room: false,
             gaps: Vec::new(),
             gap_to: None,
         }
@@ -144,7 +147,10 @@ impl Cursor {
                 }
                 Fetched::Nothing => return Ok(self.ripe(limits.linger).is_some_and(|ripe| now >= ripe)),
                 // What is gathered must go before more can be read.
-                Fetched::NoRoom => return Ok(!self.parts.is_empty()),
+                Fetched::NoRoom => {
+                    self.no_room = !self.parts.is_empty();
+                    return Ok(self.no_room);
+                }
             };
             if self.parts.last().is_some_and(|p| p.batch.epoch != batch.epoch) {
                 self.current = Some(batch);
@@ -191,6 +197,7 @@ impl Cursor {
     pub(crate) fn let_go(&mut self) {
         self.next -= u64::from(self.events);
         (self.current, self.parts, self.bytes, self.events, self.since) = (None, Vec::new(), 0, 0, None);
+        self.no_room = false;
     }
 
     /// When what was gathered goes although the batch is not full. The linger counts from the batch before: a receiver gets no

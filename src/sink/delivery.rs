@@ -75,7 +75,7 @@ impl Delivery {
             self.encoder.encode(&batch, &mut body.bytes, &mut items);
             let left_out = self.encoder.shaping().map(Shaping::left_out).unwrap_or_default();
             overhead = next_overhead(overhead, body.bytes.len(), batch.bytes, items.len());
-            let full = body.bytes.len() >= limits.max_bytes / 4 * 3 || batch.events >= self.batch.max_events;
+            let full = batch.cut || body.bytes.len() >= limits.max_bytes / 4 * 3 || batch.events >= self.batch.max_events;
             let origin = Arc::new(Origin::new(batch, &left_out));
             let compressed = self.shared.compressed(&body.bytes);
             let job = Job {

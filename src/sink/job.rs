@@ -320,7 +320,7 @@ impl Job {
         match outcome {
             Outcome::Retry { .. } => window.pressed(sent),
             Outcome::Partial { retry, hold: false, .. } if !retry.is_empty() => window.pressed(sent),
-            Outcome::Delivered { .. } | Outcome::Partial { .. } => window.delivered(bytes, self.full && self.slot.waited()),
+            Outcome::Delivered { .. } | Outcome::Partial { .. } => window.delivered(bytes, self.full && self.slot.limited()),
             _ => {}
         }
     }

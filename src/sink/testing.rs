@@ -54,7 +54,8 @@ pub fn batches(lines: &[Vec<u8>], each: usize, flags: u32) -> Vec<Batch> {
             reset: 0,
             kind: BatchKind::Events,
         };
-        out.push(Batch { id, parts: vec![Part { batch: Arc::new(record), skip: 0, count }], events: count, bytes, sent_before: false });
+        let parts = vec![Part { batch: Arc::new(record), skip: 0, count }];
+        out.push(Batch { id, parts, events: count, bytes, sent_before: false, cut: false });
         position += bytes as u64;
         offset += u64::from(count);
     }

@@ -39,7 +39,7 @@ struct Epoch {
     since: Instant,
     bytes: u64,
     batches: u32,
-    /// Batches that were full and had waited for their slot.
+    /// Batches that were full and had waited for their slot, or took the last one.
     starved: u32,
 }
 
@@ -122,10 +122,12 @@ impl Window {
             return None;
         }
         state.taken += 1;
-        Some(Slot { window: self.clone(), waited, lent: AtomicBool::new(false) })
+        // Those that were sent together are answered together: then one of them waits, and the others find a free slot.
+        let limited = waited || state.limit > 1 && state.taken >= state.limit;
+        Some(Slot { window: self.clone(), limited, lent: AtomicBool::new(false) })
     }
 
-    /// A request of `bytes` was taken; `starved`: its batch was full and had waited for its slot.
+    /// A request of `bytes` was taken; `starved`: its batch was full, and its slot [`Slot::limited`].
     pub fn delivered(&self, bytes: usize, starved: bool) {
         let mut state = self.state();
         let epoch = &mut state.epoch;
@@ -171,7 +173,7 @@ impl State {
     fn close(&mut self, most: u32, now: Instant) {
         let epoch = std::mem::replace(&mut self.epoch, Epoch::new(now));
         // What is limited by what there is to send says nothing about the receiver.
-        if epoch.starved * 2 < epoch.batches {
+        if epoch.starved * self.limit * 2 < epoch.batches {
             if let Some(trial) = self.trial.take() {
                 self.limit = trial.from;
             }
@@ -223,7 +225,7 @@ impl State {
 /// A place for one batch; free again when dropped.
 pub(crate) struct Slot {
     window: Arc<Window>,
-    waited: bool,
+    limited: bool,
     lent: AtomicBool,
 }
 
@@ -239,9 +241,9 @@ impl Slot {
         }
     }
 
-    /// Whether the sink had to wait for it.
-    pub fn waited(&self) -> bool {
-        self.waited
+    /// Whether the sink had to wait for it, or it was the last one: as many are in flight as may be.
+    pub fn limited(&self) -> bool {
+        self.limited
     }
 }
 
@@ -280,11 +282,11 @@ mod tests {
         let window = Window::new(8);
         let first = window.take(Duration::ZERO).unwrap();
         let second = window.take(Duration::ZERO).unwrap();
-        assert!(!first.waited() && window.take(Duration::ZERO).is_none());
-        drop(first);
+        assert!(!first.limited() && second.limited() && window.take(Duration::ZERO).is_none());
+        drop((first, second));
         let third = window.take(Duration::from_secs(60)).unwrap();
-        assert!(!third.waited(), "it was free");
-        drop((second, third));
+        assert!(!third.limited(), "two were free");
+        drop(third);
         assert_eq!(window.state().taken, 0);
         assert_eq!(Window::new(0).limit(), 1);
     }

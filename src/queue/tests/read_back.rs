@@ -35,6 +35,7 @@ fn a_backlog_is_read_in_batches_that_fit_the_memory_and_one_group_waits_for_the_
     let used = queue.status().memory_bytes;
     assert!(used > MEMORY / 2 && used <= MEMORY, "{used}");
     assert!(poll(&mut *second, u32::MAX, Duration::from_millis(1)).is_none(), "there is no room");
+    assert!(held.cut, "it would be larger if there were more memory");
     let (id, expected) = (held.id.clone(), events(&held));
     let begun = std::thread::scope(|scope| {
         let waiting = scope.spawn(|| poll(&mut *second, u32::MAX, LONG));
@@ -58,7 +59,7 @@ fn a_group_that_cannot_send_lets_go_of_what_it_has_read() {
     let queue = on_disk(dir.path());
     let mut consumer = join(&queue, "search");
     let batch = poll(&mut *consumer, 10, LONG).expect("a batch");
-    assert_eq!((batch.id.first, batch.id.last), (0, 9));
+    assert_eq!((batch.id.first, batch.id.last, batch.cut), (0, 9, false));
     drop(batch);
     assert!(queue.status().memory_bytes > 0, "the rest of what was read is kept for the next batch");
     consumer.rest();

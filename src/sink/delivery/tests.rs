@@ -64,6 +64,30 @@ fn an_outage_is_probed_with_one_request_at_a_time() {
     assert_eq!((status.in_flight_limit, status.in_flight_most), (1, 4), "the receiver is met gently afterwards");
 }
 
+/// Takes whatever it gets, each request after a while.
+struct Slow;
+
+impl Client for Slow {
+    fn send<'a>(&'a self, _request: Request<'a>) -> Sending<'a> {
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_millis(40)).await;
+            Outcome::Delivered { already_there: 0 }
+        })
+    }
+}
+
+#[test]
+fn batches_that_are_small_for_want_of_memory_go_in_parallel_to_a_receiver_that_takes_its_time() {
+    let mut all = batches(&lines(100_000), 1, RunFlags::UTF8);
+    all.iter_mut().for_each(|batch| batch.cut = true);
+    let bench = Bench::start_with(Box::new(LineEncoder::new("h")), Box::new(Slow), 4, all);
+    let until = std::time::Instant::now() + PATIENCE;
+    while bench.sink().status().in_flight_limit < 4 {
+        assert!(std::time::Instant::now() < until, "{:?}", bench.sink().status());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn bodies_stay_within_their_memory() {
     let watched = Watched::new(0);

@@ -39,7 +39,7 @@ impl Origin {
         let found = offsets(&parts);
         let rejected = if found == self.offsets { rejected.to_vec() } else { self.moved(&found, rejected) };
         let events = parts.iter().map(|part| part.count).sum();
-        Ok((Batch { id: self.id.clone(), parts, events, bytes: self.bytes, sent_before: true }, rejected))
+        Ok((Batch { id: self.id.clone(), parts, events, bytes: self.bytes, sent_before: true, cut: false }, rejected))
     }
 
     /// Items by their places among the offsets `found`; those that are not there are left out.
