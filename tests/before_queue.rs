@@ -136,6 +136,81 @@ fn what_must_not_touch_the_disk_does_not_and_the_books_balance_after_each_kill()
     assert!(shown.contains("events) by drop (1)"), "{shown}");
 }
 
+/// What a chain that makes much of little is given: `n` stands in each event, some are for nobody, some have a second line.
+fn short(numbers: std::ops::Range<u32>) -> String {
+    let line = |n: u32| match n % 5 {
+        0 => format!("{n};DEBUG;\n"),
+        1 => format!("{n};ERROR;a,b\n\tat x.y(z)\n"),
+        _ => format!("{n};INFO;a,b\n"),
+    };
+    numbers.map(line).collect()
+}
+
+#[test]
+fn what_is_made_of_short_lines_is_there_once_though_its_parts_find_no_room_and_the_agent_is_killed() {
+    let (bench, receiver) = (Bench::new(), Receiver::start().unwrap());
+    let chain = format!(
+        "    multiline: {{start_pattern: '^[0-9]', timeout: 300ms}}\n    process:\n      - regex: {{patterns: '^(?<n>[0-9]+);(?<log.level>[A-Z]+);(?<tags>[a-z,]*)'}}\n      \
+         - drop: {{when: 'log.level == \"DEBUG\"'}}\n      - split: {{field: tags, separator: ','}}\n      - convert: {{fields: {{n: integer}}}}\n      \
+         - set: {{fields: {{labels.much: {}}}}}",
+        "m".repeat(900)
+    );
+    bench.pipeline(
+        &elasticsearch_sink(&receiver.url()),
+        &chain,
+        "queue: {segment_bytes: 1MiB, batch_size: 16KiB, max_bytes: 4MiB, buffer_memory: 6MiB}",
+    );
+    let each = 8_000;
+    let (mut text, mut blocked, rounds) = (String::new(), 0, 4);
+    for round in 0..rounds {
+        let more = short(round * each..(round + 1) * each);
+        bench.append("app.log", &more);
+        text.push_str(&more);
+        // Where nothing is taken the queue is soon full, in the middle of what was made of a block.
+        receiver.set(if round % 2 == 0 { Mode::Down } else { Mode::Up });
+        let had = receiver.account(|a| a.documents().len());
+        let mut agent = bench.start();
+        if round % 2 == 0 {
+            agent.wait_status("the queue is full, and more is to be read", |s| {
+                s.queue.partitions.iter().map(|p| p.bytes).sum::<u64>() > 3 << 20
+                    && s.sources.get("app").is_some_and(|app| app.unread_bytes > 0)
+            });
+            blocked += 1;
+        } else {
+            agent.wait_for("some of it is shipped", || receiver.account(|a| a.documents().len()) > had + 1_000);
+        }
+        if round == 2 {
+            common::rename(&bench.log("app.log"), &bench.log("app.log.1"));
+        }
+        agent.kill();
+        audit(&bench);
+    }
+    assert_eq!(blocked, rounds / 2);
+    receiver.set(Mode::Up);
+    let mut agent = bench.start();
+    let mut found = Value::Null;
+    agent.wait_for("all is acknowledged", || {
+        let (code, now) = audit(&bench);
+        found = now;
+        code == Some(0)
+    });
+    let mut numbers: Vec<u64> = receiver.account(|account| {
+        assert_eq!((account.collisions, account.without_id), (0, 0));
+        let documents = account.documents().values();
+        documents
+            .map(|d| serde_json::from_str::<Value>(&d.source).unwrap())
+            .inspect(|d| assert_eq!(d["tags"], json!(["a", "b"])))
+            .map(|d| d["n"].as_u64().unwrap())
+            .collect()
+    });
+    numbers.sort_unstable();
+    let kept: Vec<u64> = (0..u64::from(rounds * each)).filter(|n| n % 5 != 0).collect();
+    assert!(numbers == kept, "{} documents rather than {}", numbers.len(), kept.len());
+    let dropped: u64 = text.lines().filter(|line| line.contains(";DEBUG;")).map(|line| line.len() as u64 + 1).sum();
+    assert_eq!(found["total"]["sinks"]["search"]["filtered"], dropped, "{found:#}");
+    assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
+}
+
 #[test]
 fn what_the_queue_loses_goes_through_the_chain_again_when_it_is_read_again() {
     let (bench, receiver) = (Bench::new(), Receiver::start().unwrap());
