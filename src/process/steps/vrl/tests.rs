@@ -206,7 +206,7 @@ const CALLS: &[&str] = &[
 
 #[test]
 fn a_hostile_line_ends_soon() {
-    const SIZE: usize = 32 << 10;
+    const SIZE: usize = 64 << 10;
     let found = functions::allowed().into_iter().filter_map(|function| {
         let (name, first) = (function.identifier(), function.parameters().first()?.keyword);
         let calls = [format!(".a, err = {name}({first}: .message)"), format!(".a = {name}({first}: .message)")];
@@ -218,7 +218,7 @@ fn a_hostile_line_ends_soon() {
     let long: Vec<String> =
         UNITS.iter().chain(&["<a>", "a: [", "a.b.", "a: &a *a ", "%7B"]).map(|unit| unit.repeat(SIZE / unit.len())).collect();
     // Each meets some of the lines, or all of them where that is asked for.
-    let every = if std::env::var_os("FOREBAY_VRL_HOSTILE").is_some() { 1 } else { 3 };
+    let every = if std::env::var_os("FOREBAY_VRL_HOSTILE").is_some() { 1 } else { 5 };
     let mut all = Vec::new();
     for (n, source) in sources.iter().enumerate() {
         let mut lines = Lines::new(&vrl(source));
@@ -230,5 +230,5 @@ fn a_hostile_line_ends_soon() {
     }
     all.sort();
     all.iter().rev().take(12).for_each(|(time, what)| println!("{time:?} {what}"));
-    assert!(all.iter().all(|(time, _)| *time < Duration::from_secs(1)), "{:?}", all.last());
+    assert!(all.iter().all(|(time, _)| *time < Duration::from_secs(2)), "{:?}", all.last());
 }
