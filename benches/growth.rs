@@ -128,7 +128,7 @@ fn rows(o: &Options, part: &str) -> Vec<Row> {
                 let lines = (mib << 20) / LINE as u64 / 2 * 2;
                 Row { backlog: true, lines, ..row(format!("backlog of {mib} MiB")) }
             };
-            let smaller = [16, 256].into_iter().filter(|n| *n < o.backlog).map(of);
+            let smaller = [64, 256].into_iter().filter(|n| *n < o.backlog).map(of);
             std::iter::once(row("fresh lines".into())).chain(smaller).chain([of(o.backlog)]).collect()
         }
         _ => {
