@@ -1,5 +1,6 @@
 //! What a source hands to the queue: a block of whole events, and the pooled memory it lives in.
 
+use super::partition::Notifier;
 use super::{Stream, Text};
 use bytes::Bytes;
 use std::sync::{Arc, Condvar, Mutex};
@@ -161,6 +162,8 @@ pub fn put_varint(out: &mut Vec<u8>, mut value: u32) {
 
 struct PoolState {
     used: usize,
+    /// Readers that cannot go on before consumers let go of what they have.
+    starving: usize,
     free: Vec<Vec<u8>>,
 }
 
@@ -175,7 +178,7 @@ pub struct BufferPool {
 impl BufferPool {
     /// A pool of at most `cap` bytes that keeps buffers of `block` bytes for reuse.
     pub fn new(cap: usize, block: usize) -> Arc<BufferPool> {
-        Arc::new(BufferPool { cap, block, state: Mutex::new(PoolState { used: 0, free: Vec::new() }), freed: Condvar::new() })
+        Arc::new(BufferPool { cap, block, state: Mutex::new(PoolState { used: 0, starving: 0, free: Vec::new() }), freed: Condvar::new() })
     }
 
     /// Bytes in use now.
@@ -186,6 +189,25 @@ impl BufferPool {
     /// The cap, bytes.
     pub fn cap(&self) -> usize {
         self.cap
+    }
+
+    /// As [`BufferPool::take`], of memory that consumers have: they are told before it waits.
+    pub(crate) fn take_from(self: &Arc<Self>, consumers: &Notifier, len: usize, wait: Duration) -> Option<Buffer> {
+        let starving = |change: fn(usize) -> usize| {
+            let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+            state.starving = change(state.starving);
+        };
+        starving(|n| n + 1);
+        consumers.notify();
+        let buffer = self.take(len, wait);
+        starving(|n| n - 1);
+        buffer
+    }
+
+    /// Whether a reader waits for memory, and `gathered` bytes, for batches that are not full yet, are half of all there is: then
+    /// it would be the linger that it waits for.
+    pub(crate) fn is_starved_by(&self, gathered: usize) -> bool {
+        gathered >= self.cap / 2 && self.state.lock().unwrap_or_else(|e| e.into_inner()).starving > 0
     }
 
     /// A buffer of `len` bytes, or `None` when there is no room within `wait`. One buffer larger than the

@@ -1,5 +1,6 @@
 //! One consumer group: cuts batches, records them before they are sent, and commits what is acked.
 
+use super::block::BufferPool;
 use super::clock::Clock;
 use super::cursor::{CatchUp, Cursor, range};
 use super::fetch::Fetcher;
@@ -33,6 +34,7 @@ pub(crate) struct GroupConsumer {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) pace: Arc<Pace>,
+    pub(crate) pool: Arc<BufferPool>,
     pub(crate) closed: Arc<AtomicBool>,
     pub(crate) acker: Arc<GroupAcker>,
 }
@@ -198,7 +200,12 @@ impl GroupConsumer {
             let key = self.cursors[at].key.clone();
             let _ = self.groups.ack(&key, self.cursors[at].generation, (first, last), &[], self.clock.age_ms());
         }
-        if !ready || self.cursors[at].parts.is_empty() {
+        if ready { self.cut(at, now) } else { Ok(None) }
+    }
+
+    /// What is gathered becomes a batch, where there is anything.
+    fn cut(&mut self, at: usize, now: Instant) -> Result<Option<Batch>, FetchError> {
+        if self.cursors[at].parts.is_empty() {
             return Ok(None);
         }
         let (parts, last) = {
@@ -211,6 +218,16 @@ impl GroupConsumer {
         let no_room = std::mem::take(&mut self.cursors[at].no_room);
         self.cursors[at].begin_next(now);
         Ok(batch.map(|batch| Batch { cut: no_room, ..batch }))
+    }
+
+    /// The place that has gathered most, where a reader waits for the memory that all of them gather in: of many partitions none may
+    /// ever fill a batch in it.
+    fn in_the_way(&self) -> Option<usize> {
+        let gathered = |cursor: &Cursor| cursor.parts.iter().map(|p| p.batch.data_len()).sum::<usize>();
+        if !self.pool.is_starved_by(self.cursors.iter().map(gathered).sum()) {
+            return None;
+        }
+        (0..self.cursors.len()).max_by_key(|at| gathered(&self.cursors[*at]))
     }
 }
 
@@ -231,6 +248,12 @@ impl Consumer for GroupConsumer {
             for at in self.order() {
                 if let Some(batch) = self.try_cut(at, limits, now)? {
                     self.turn = at + 1;
+                    return Ok(Some(batch));
+                }
+            }
+            if let Some(at) = self.in_the_way() {
+                self.cursors[at].no_room = true;
+                if let Some(batch) = self.cut(at, now)? {
                     return Ok(Some(batch));
                 }
             }

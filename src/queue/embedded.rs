@@ -43,6 +43,9 @@ pub const BLOCK_BYTES: usize = 256 << 10;
 const YIELDS: u32 = 20;
 const YIELD: Duration = Duration::from_millis(1);
 
+/// So long a reader waits for memory that consumers have, before it asks them for it.
+const SOON: Duration = Duration::from_millis(5);
+
 /// How long the source waits for what it has read again to become durable, before it does something else.
 const SETTLE_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -160,6 +163,7 @@ impl Queue {
             clock: self.clock.clone(),
             notifier: self.notifier.clone(),
             pace: self.pace.clone(),
+            pool: self.pool.clone(),
             closed: self.closed.clone(),
             acker,
         }))
@@ -371,7 +375,9 @@ impl Producer for Queue {
                 continue;
             }
             if !self.partitions.iter().any(|p| p.evict()) {
-                return self.pool.take(len, wait);
+                // What is in flight comes back soon, without anybody's being woken for it.
+                let soon = SOON.min(wait);
+                return self.pool.take(len, soon).or_else(|| self.pool.take_from(&self.notifier, len, wait - soon));
             }
         }
     }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::queue::meta::Meta;
-use crate::queue::{Acks, DEAD_LETTER_TOPIC, DeadLetterWriter, DeadLetters, OpenError};
+use crate::queue::{Acks, BLOCK_BYTES, Block, DEAD_LETTER_TOPIC, DeadLetterWriter, DeadLetters, OpenError};
 use std::time::Instant;
 
 fn texts(events: &[(u128, u64, String)]) -> Vec<String> {
@@ -161,6 +161,41 @@ fn the_linger_counts_from_the_batch_before() {
     append(3);
     assert_eq!(look(&hours), None, "right behind another batch it waits for more");
     assert_eq!(look(&LIMITS), Some(2));
+}
+
+#[test]
+fn a_reader_that_waits_for_memory_does_not_wait_for_the_linger() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut o = options(dir.path());
+    // Of four partitions none may ever fill a batch in this memory.
+    (o.partitions, o.buffer_memory) = (4, 4 << 20);
+    let queue = Queue::open(o, &["logs".into()]).unwrap();
+    let streams: Vec<_> = (0..16).map(|key| queue.declare(spec(key))).collect();
+    let mut consumer = join(&queue, "search");
+    let (each, blocks) = (1024, 32);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..blocks {
+                let mut memory = queue.buffer(BLOCK_BYTES, LONG).expect("memory, before a linger of hours is over");
+                memory.fill(b'x');
+                let stream = &streams[n % streams.len()];
+                let lines = vec!["x".repeat(BLOCK_BYTES / each - 1); each];
+                let block = block(stream, (n / streams.len() * BLOCK_BYTES) as u64, &lines);
+                queue.append(Block { data: memory.freeze(), ..block }).unwrap();
+            }
+        });
+        let limits = Limits { linger: Duration::from_secs(36_000), max_bytes: 64 << 20, max_events: u32::MAX, overhead: 0 };
+        let (until, mut seen) = (Instant::now() + LONG, 0);
+        // What the last of them leaves behind is less than anybody waits for.
+        while seen < (blocks - 8) * each && Instant::now() < until {
+            if let Some(batch) = consumer.poll(&limits, Duration::from_millis(10)).unwrap() {
+                assert!(batch.cut && batch.bytes >= BLOCK_BYTES);
+                seen += batch.events as usize;
+                consumer.acker().ack(&batch.id);
+            }
+        }
+        assert!(seen >= (blocks - 8) * each, "only {seen} events");
+    });
 }
 
 #[test]
