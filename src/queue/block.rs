@@ -204,10 +204,9 @@ impl BufferPool {
         buffer
     }
 
-    /// Whether a reader waits for memory, and `gathered` bytes, for batches that are not full yet, are half of all there is: then
-    /// it would be the linger that it waits for.
-    pub(crate) fn is_starved_by(&self, gathered: usize) -> bool {
-        gathered >= self.cap / 2 && self.state.lock().unwrap_or_else(|e| e.into_inner()).starving > 0
+    /// Whether a reader waits for memory that consumers have.
+    pub(crate) fn is_starving(&self) -> bool {
+        self.state.lock().unwrap_or_else(|e| e.into_inner()).starving > 0
     }
 
     /// A buffer of `len` bytes, or `None` when there is no room within `wait`. One buffer larger than the

@@ -220,14 +220,15 @@ impl GroupConsumer {
         Ok(batch.map(|batch| Batch { cut: no_room, ..batch }))
     }
 
-    /// The place that has gathered most, where a reader waits for the memory that all of them gather in: of many partitions none may
-    /// ever fill a batch in it.
+    /// The place that has gathered most, where a reader waits for memory and half of all is in batches that are not full yet: then
+    /// it would be the linger that it waits for. Of many partitions none may ever fill a batch.
     fn in_the_way(&self) -> Option<usize> {
-        let gathered = |cursor: &Cursor| cursor.parts.iter().map(|p| p.batch.data_len()).sum::<usize>();
-        if !self.pool.is_starved_by(self.cursors.iter().map(gathered).sum()) {
+        if !self.pool.is_starving() {
             return None;
         }
-        (0..self.cursors.len()).max_by_key(|at| gathered(&self.cursors[*at]))
+        let gathered = |cursor: &Cursor| cursor.parts.iter().map(|p| p.batch.data_len()).sum::<usize>();
+        let all: usize = self.cursors.iter().map(gathered).sum();
+        (0..self.cursors.len()).max_by_key(|at| gathered(&self.cursors[*at])).filter(|_| all >= self.pool.cap() / 2)
     }
 }
 
