@@ -101,9 +101,10 @@ fn run_why(args: &WhyArgs) -> Result<u8, Told> {
     let request = Request::Why { file: file.clone() };
     let on_files = |queue: &Managed<'_>, sources: Option<&[FileOptions]>| explain(queue, sources, None, &file).map(Answer::Why);
     let dir = args.place.dir()?;
-    let why = match (View::held(&dir), sources(&args.place)) {
-        (Err(StoppedError::Nothing { .. }), Some(sources)) => explain_before(&sources, &dir, &file),
-        _ => match answer(&args.place, &request, on_files)? {
+    let no_queue = matches!(View::held(&dir), Err(StoppedError::Nothing { .. }));
+    let why = match no_queue.then(|| sources(&args.place)).flatten() {
+        Some(sources) => explain_before(&sources, &dir, &file),
+        None => match answer(&args.place, &request, on_files)? {
             Answer::Why(why) => why,
             _ => return Err(foreign()),
         },
