@@ -7,6 +7,7 @@
 
 mod common;
 
+use common::arguments::arguments;
 use common::loops::{READERS, machine};
 use common::run::{Run, agent};
 use common::{corpus, median};
@@ -36,25 +37,18 @@ struct Options {
 fn options() -> Options {
     let agent = env!("CARGO_BIN_EXE_forebay").into();
     let mut o = Options { lines: 2_000_000, size: 200, runs: 3, set: String::new(), agent, dir: None };
-    let mut args = std::env::args().skip(1);
-    while let Some(arg) = args.next() {
-        let mut value = || args.next().unwrap_or_else(|| panic!("{arg} takes a value"));
-        match arg.as_str() {
+    arguments(HELP, |name, value| {
+        match name {
             "--lines" => o.lines = value().parse().expect("--lines N"),
             "--size" => o.size = value().parse().expect("--size BYTES"),
             "--runs" => o.runs = value().parse().expect("--runs N"),
             "--set" => o.set = value(),
             "--agent" => o.agent = value(),
             "--dir" => o.dir = Some(value().into()),
-            "--help" => {
-                println!("{HELP}");
-                std::process::exit(0);
-            }
-            // What `cargo bench` adds.
-            "--bench" => {}
-            other => panic!("unknown option {other}; --help lists them"),
+            _ => return false,
         }
-    }
+        true
+    });
     assert!(o.runs > 0 && o.size > 100 && o.lines >= 2, "--runs, --size (over 100) and --lines must be sensible");
     o
 }

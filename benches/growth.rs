@@ -7,10 +7,12 @@
 
 mod common;
 
+use common::arguments::arguments;
+use common::run::Agent;
 use common::{Receiver, corpus, usage};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -48,10 +50,8 @@ struct Options {
 fn options() -> Options {
     let (only, agent) = (PARTS.map(String::from).into(), env!("CARGO_BIN_EXE_forebay").into());
     let mut o = Options { lines: 1_000_000, runs: 3, only, backlog: 1024, check: false, agent, dir: None };
-    let mut args = std::env::args().skip(1);
-    while let Some(arg) = args.next() {
-        let mut value = || args.next().unwrap_or_else(|| panic!("{arg} takes a value"));
-        match arg.as_str() {
+    arguments(HELP, |name, value| {
+        match name {
             "--lines" => o.lines = value().parse().expect("--lines N"),
             "--runs" => o.runs = value().parse().expect("--runs N"),
             "--only" => o.only = value().split(',').map(String::from).collect(),
@@ -59,15 +59,10 @@ fn options() -> Options {
             "--check" => o.check = true,
             "--agent" => o.agent = value(),
             "--dir" => o.dir = Some(value().into()),
-            "--help" => {
-                println!("{HELP}");
-                std::process::exit(0);
-            }
-            // What `cargo bench` adds.
-            "--bench" => {}
-            other => panic!("unknown option {other}; --help lists them"),
+            _ => return false,
         }
-    }
+        true
+    });
     assert!(o.only.iter().all(|p| PARTS.contains(&p.as_str())), "--only takes some of {}", PARTS.join(","));
     assert!(o.runs > 0 && o.lines >= 10_000 && o.backlog > 0, "--lines (10000 at least), --runs and --backlog must be sensible");
     o
@@ -168,16 +163,6 @@ impl Drop for Bounded {
     }
 }
 
-/// Ends the agent, whatever happens.
-struct Agent(Child);
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Starts the agent; in `bounded` and on one core where that is asked for.
 fn start(o: &Options, pipeline: &Path, row: &Row, bounded: Option<&Bounded>) -> Agent {
     let mut command = match row.small {
@@ -212,11 +197,7 @@ fn size(dir: &Path) -> u64 {
 
 fn run(o: &Options, row: &Row, logs: &Path, bytes: u64) -> Figures {
     let receiver = Receiver::start();
-    let state = match &o.dir {
-        Some(dir) => tempfile::tempdir_in(dir),
-        None => tempfile::tempdir(),
-    }
-    .expect("a temporary folder");
+    let state = folder(o);
     let pipeline = state.path().join("pipeline.yaml");
     let sink = |n| format!("  search-{n}: {{type: elasticsearch, endpoints: [\"{}\"], index: logs-app}}\n", receiver.url());
     let text = format!(
@@ -260,9 +241,12 @@ fn run(o: &Options, row: &Row, logs: &Path, bytes: u64) -> Figures {
 }
 
 fn median(values: impl IntoIterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.into_iter().collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+    common::median(values.into_iter().collect())
+}
+
+/// A folder of its own where the bench may write.
+fn folder(o: &Options) -> tempfile::TempDir {
+    o.dir.as_ref().map_or_else(tempfile::tempdir, tempfile::tempdir_in).expect("a temporary folder")
 }
 
 /// Prints a part; gives what misses its bar.
@@ -279,11 +263,7 @@ fn part(o: &Options, part: &str) -> Vec<String> {
             let shape = (row.lines, row.size, row.files);
             if made.as_ref().is_none_or(|(_, made, _)| *made != shape) {
                 drop(made.take());
-                let dir = match &o.dir {
-                    Some(dir) => tempfile::tempdir_in(dir),
-                    None => tempfile::tempdir(),
-                };
-                let dir = dir.expect("a temporary folder");
+                let dir = folder(o);
                 let bytes = corpus(dir.path(), row.lines, row.size, row.files);
                 made = Some((dir, shape, bytes));
             }

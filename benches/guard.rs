@@ -12,6 +12,7 @@
 
 mod common;
 
+use common::arguments::arguments;
 use common::loops::{bare, warm};
 use common::run::{Run, agent};
 use common::verdict::{Verdict, interval, verdict};
@@ -48,10 +49,8 @@ struct Options {
 fn options() -> Options {
     let agent = env!("CARGO_BIN_EXE_forebay").into();
     let mut o = Options { record: false, against: None, seconds: None, percent: 15.0, lines: 2_000_000, agent, dir: None };
-    let mut args = std::env::args().skip(1);
-    while let Some(arg) = args.next() {
-        let mut value = || args.next().unwrap_or_else(|| panic!("{arg} takes a value"));
-        match arg.as_str() {
+    arguments(HELP, |name, value| {
+        match name {
             "--record" => o.record = true,
             "--against" => o.against = Some(value()),
             "--seconds" => o.seconds = Some(value().parse().expect("--seconds N")),
@@ -59,15 +58,10 @@ fn options() -> Options {
             "--lines" => o.lines = value().parse().expect("--lines N"),
             "--agent" => o.agent = value(),
             "--dir" => o.dir = Some(value().into()),
-            "--help" => {
-                println!("{HELP}");
-                std::process::exit(0);
-            }
-            // What `cargo bench` adds.
-            "--bench" => {}
-            other => panic!("unknown option {other}; --help lists them"),
+            _ => return false,
         }
-    }
+        true
+    });
     assert!(o.lines >= 2 && o.percent > 0.0, "--lines and --percent must be sensible");
     o.lines = o.lines / 2 * 2;
     o

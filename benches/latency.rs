@@ -7,10 +7,12 @@
 
 mod common;
 
+use common::arguments::arguments;
+use common::run::Agent;
 use common::{Receiver, switches, usage};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -69,10 +71,8 @@ fn options() -> Options {
     let agent = env!("CARGO_BIN_EXE_forebay").into();
     let mut o = Options { rates: Vec::new(), seconds: 5, settings, chart: false, check: false, agent };
     let (mut set, mut sink) = (None, None);
-    let mut args = std::env::args().skip(1);
-    while let Some(arg) = args.next() {
-        let mut value = || args.next().unwrap_or_else(|| panic!("{arg} takes a value"));
-        match arg.as_str() {
+    arguments(HELP, |name, value| {
+        match name {
             "--rates" => o.rates = value().split(',').map(|n| n.parse().expect("--rates N,N")).collect(),
             "--seconds" => o.seconds = value().parse().expect("--seconds N"),
             "--set" => set = Some(value()),
@@ -80,15 +80,10 @@ fn options() -> Options {
             "--chart" => o.chart = true,
             "--check" => o.check = true,
             "--agent" => o.agent = value(),
-            "--help" => {
-                println!("{HELP}");
-                std::process::exit(0);
-            }
-            // What `cargo bench` adds.
-            "--bench" => {}
-            other => panic!("unknown option {other}; --help lists them"),
+            _ => return false,
         }
-    }
+        true
+    });
     if set.is_some() || sink.is_some() {
         let sink = sink.map(|s| format!(", {s}")).unwrap_or_default();
         o.settings = vec![Setting::new("as set", &set.unwrap_or_default(), &sink)];
@@ -111,16 +106,6 @@ struct Figures {
     cpu: f64,
     requests: f64,
     waits: f64,
-}
-
-/// Ends the agent, whatever happens.
-struct Agent(Child);
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// Writes `rate` lines a second to `log` for `time`, each with its time since `begun`; gives how many.
@@ -179,8 +164,7 @@ fn run(o: &Options, rate: u64, setting: &Setting) -> Figures {
     );
     fs::write(&pipeline, text).expect("room for the pipeline");
     let mut log = OpenOptions::new().create(true).append(true).open(logs.join("app.log")).expect("a log");
-    let agent = Command::new(&o.agent).arg("run").arg(&pipeline).stderr(Stdio::null()).spawn().expect("the agent");
-    let agent = Agent(agent);
+    let agent = Agent(Command::new(&o.agent).arg("run").arg(&pipeline).stderr(Stdio::null()).spawn().expect("the agent"));
     let arrived = |lines: u64| {
         let until = Instant::now() + PATIENCE;
         let mut guard = receiver.count.changed.0.lock().expect("not poisoned");

@@ -7,13 +7,15 @@
 
 mod common;
 
+use common::arguments::arguments;
+use common::run::Agent;
 use common::shapes::{Shape, corpus};
 use common::{Receiver, secured, usage};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -121,10 +123,8 @@ struct Options {
 fn options() -> Options {
     let agent = env!("CARGO_BIN_EXE_forebay").into();
     let mut o = Options { events: 1_000_000, runs: 3, only: Vec::new(), seconds: 20, set: String::new(), check: false, agent, dir: None };
-    let mut args = std::env::args().skip(1);
-    while let Some(arg) = args.next() {
-        let mut value = || args.next().unwrap_or_else(|| panic!("{arg} takes a value"));
-        match arg.as_str() {
+    arguments(HELP, |name, value| {
+        match name {
             "--events" => o.events = value().parse().expect("--events N"),
             "--runs" => o.runs = value().parse().expect("--runs N"),
             "--only" => o.only = value().split(',').map(str::to_string).collect(),
@@ -133,15 +133,10 @@ fn options() -> Options {
             "--check" => o.check = true,
             "--agent" => o.agent = value(),
             "--dir" => o.dir = Some(value().into()),
-            "--help" => {
-                println!("{HELP}");
-                std::process::exit(0);
-            }
-            // What `cargo bench` adds.
-            "--bench" => {}
-            other => panic!("unknown option {other}; --help lists them"),
+            _ => return false,
         }
-    }
+        true
+    });
     for name in &o.only {
         assert!(name == "files" || ROUTES.iter().any(|r| r.name == name), "no path {name:?}; --help lists them");
     }
@@ -156,23 +151,11 @@ impl Options {
     }
 }
 
-/// An agent that ends with its owner.
-struct Agent(Child);
-
-impl Agent {
-    fn start(o: &Options, state: &Path, pipeline: &str) -> Agent {
-        let path = state.join("pipeline.yaml");
-        fs::write(&path, pipeline).expect("room for the pipeline");
-        let log = File::create(state.join("agent.log")).expect("room for the agent's log");
-        Agent(Command::new(&o.agent).arg("run").arg(&path).stdin(Stdio::null()).stderr(log).spawn().expect("the agent"))
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+fn start(o: &Options, state: &Path, pipeline: &str) -> Agent {
+    let path = state.join("pipeline.yaml");
+    fs::write(&path, pipeline).expect("room for the pipeline");
+    let log = File::create(state.join("agent.log")).expect("room for the agent's log");
+    Agent(Command::new(&o.agent).arg("run").arg(&path).stdin(Stdio::null()).stderr(log).spawn().expect("the agent"))
 }
 
 fn pipeline(o: &Options, state: &Path, logs: &Path, source: &str, sinks: &[String]) -> String {
@@ -213,7 +196,7 @@ fn run(o: &Options, dir: &Path, route: &Route, logs: &Path) -> Run {
     // The last event of a file waits for lines that may belong to it.
     let events = o.events - if route.shape == Shape::Java { 2 } else { 0 };
     let begun = Instant::now();
-    let agent = Agent::start(o, state.path(), &pipeline(o, state.path(), logs, route.source, &sinks));
+    let agent = start(o, state.path(), &pipeline(o, state.path(), logs, route.source, &sinks));
     for receiver in &receivers {
         if !receiver.await_documents(events, PATIENCE) {
             let (got, log) = (receiver.count.documents.load(Relaxed), fs::read_to_string(state.path().join("agent.log")));
@@ -246,7 +229,7 @@ fn files(o: &Options, dir: &Path) -> Run {
         (0..FILES).map(|n| File::create(logs.join(format!("app-{n}.log"))).expect("as many open files as the row has")).collect();
     let receiver = Receiver::start();
     let sink = format!("  search: {{type: elasticsearch, endpoints: [\"{}\"], index: logs-app}}\n", receiver.url());
-    let agent = Agent::start(o, state.path(), &pipeline(o, state.path(), &logs, "", &[sink]));
+    let agent = start(o, state.path(), &pipeline(o, state.path(), &logs, "", &[sink]));
     let (begun, mut written, mut from) = (Instant::now(), 0u64, None);
     let warm = Duration::from_secs(3);
     let end = warm + Duration::from_secs(o.seconds);

@@ -3,6 +3,7 @@
 // Each bench uses a part of it.
 #![allow(dead_code)]
 
+pub mod arguments;
 pub mod loops;
 mod relay;
 pub mod run;
@@ -229,20 +230,41 @@ fn serve(stream: impl Read + Write, count: &Count, up: &AtomicBool) -> Option<()
     }
 }
 
+/// The numbers of `/proc/PID/stat` behind the process's name and state.
+pub struct Stat {
+    /// Pages that came at a touch, without a disk.
+    pub faults: u64,
+    /// CPU seconds in user mode, and in the kernel.
+    pub user: f64,
+    pub system: f64,
+}
+
+pub fn stat(pid: u32) -> Stat {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let field = |n: usize| fields.get(n).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
+    let seconds = |n| field(n) as f64 / rustix::param::clock_ticks_per_second() as f64;
+    Stat { faults: field(7), user: seconds(11), system: seconds(12) }
+}
+
 /// CPU seconds (user and system), and peak resident bytes of a process.
 pub fn usage(pid: u32) -> (f64, u64) {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks: u64 = [11, 12].iter().filter_map(|i| fields.get(*i)?.parse::<u64>().ok()).sum();
+    let Stat { user, system, .. } = stat(pid);
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    (ticks as f64 / rustix::param::clock_ticks_per_second() as f64, peak.unwrap_or(0) * 1024)
+    (user + system, peak.unwrap_or(0) * 1024)
+}
+
+/// The sum of these lines of `/proc/PID/io`.
+pub fn io(pid: u32, names: &[&str]) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| line.split_once(": "));
+    lines.filter(|(name, _)| names.contains(name)).filter_map(|(_, n)| n.trim().parse::<u64>().ok()).sum()
 }
 
 /// Bytes that a process has read from files.
 pub fn file_reads(pid: u32) -> u64 {
-    let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
-    io.lines().find_map(|l| l.strip_prefix("rchar:")?.trim().parse().ok()).unwrap_or(0)
+    io(pid, &["rchar"])
 }
 
 /// CPU seconds (user and system) of each of a process's threads, by name.

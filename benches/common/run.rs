@@ -1,10 +1,10 @@
 //! One run of the real agent over a corpus, into a receiver that only counts.
 
-use super::{Receiver, threads, usage};
+use super::{Receiver, Stat, io, stat, threads, usage};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -27,18 +27,20 @@ pub struct Kernel {
     pub faults: u64,
 }
 
-/// User seconds of a process, and what it has asked of the kernel.
-fn asked(pid: u32) -> (f64, Kernel) {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let fields: Vec<u64> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().map(|f| f.parse().unwrap_or(0)).collect();
-    let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
-    let count = |name: &str| io.lines().find_map(|l| l.strip_prefix(name)?.trim().parse::<u64>().ok()).unwrap_or(0);
-    let kernel = Kernel {
-        bytes: count("rchar:") + count("wchar:"),
-        calls: count("syscr:") + count("syscw:"),
-        faults: fields.get(7).copied().unwrap_or(0),
-    };
-    (fields.get(11).copied().unwrap_or(0) as f64 / rustix::param::clock_ticks_per_second() as f64, kernel)
+impl Kernel {
+    fn of(pid: u32, faults: u64) -> Kernel {
+        Kernel { bytes: io(pid, &["rchar", "wchar"]), calls: io(pid, &["syscr", "syscw"]), faults }
+    }
+}
+
+/// An agent that ends with its owner.
+pub struct Agent(pub Child);
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Runs `agent` with its defaults and `set`, until the receiver has `lines` lines of the corpus; its state goes to `dir` and is deleted.
@@ -54,12 +56,13 @@ pub fn agent(agent: &str, set: &str, lines: u64, dir: &Path, corpus: &Path) -> R
     );
     fs::write(&pipeline, text).expect("room for the pipeline");
     let begun = Instant::now();
-    let mut agent = Command::new(agent).arg("run").arg(&pipeline).stderr(Stdio::null()).spawn().expect("the agent");
+    let agent = Agent(Command::new(agent).arg("run").arg(&pipeline).stderr(Stdio::null()).spawn().expect("the agent"));
     let all = receiver.await_documents(lines, PATIENCE);
     let wall = begun.elapsed().as_secs_f64();
-    let (threads, (cpu, peak), (user, kernel)) = (threads(agent.id()), usage(agent.id()), asked(agent.id()));
-    let _ = agent.kill();
-    let _ = agent.wait();
+    let pid = agent.0.id();
+    let (threads, (cpu, peak), Stat { user, faults, .. }) = (threads(pid), usage(pid), stat(pid));
+    let kernel = Kernel::of(pid, faults);
+    drop(agent);
     let got = receiver.count.documents.load(Ordering::Relaxed);
     assert!(all, "only {got} of {lines} lines came in {} s", PATIENCE.as_secs());
     Run { threads, cpu, user, kernel, wall, peak }

@@ -1,5 +1,6 @@
 //! What can be asked for.
 
+use crate::common::arguments::arguments;
 use std::path::PathBuf;
 
 const HELP: &str = "\
@@ -54,11 +55,9 @@ pub fn options() -> Options {
         // Run as a test: that it works is all that is wanted.
         o = Options { files: 300, active: 20, seconds: 1, rate: 20, noisy_seconds: 1, low_seconds: 1, ..o };
     }
-    let mut args = std::env::args().skip(1);
-    while let Some(arg) = args.next() {
-        let mut value = || args.next().unwrap_or_else(|| panic!("{arg} takes a value"));
+    arguments(HELP, |name, value| {
         let number = |text: String| text.parse::<u64>().unwrap_or_else(|_| panic!("{text} is no number"));
-        match arg.as_str() {
+        match name {
             "--files" => o.files = number(value()) as usize,
             "--lines" => o.lines = number(value()) as usize,
             "--active" => o.active = number(value()) as usize,
@@ -71,15 +70,10 @@ pub fn options() -> Options {
             "--agent" => o.agent = value().into(),
             "--dir" => o.dir = Some(value().into()),
             "--keep" => o.keep = true,
-            "--help" => {
-                println!("{HELP}");
-                std::process::exit(0);
-            }
-            // What `cargo bench` and `cargo test` add.
-            "--bench" | "--test" | "--nocapture" => {}
-            other => panic!("unknown option {other}; --help lists them"),
+            _ => return false,
         }
-    }
+        true
+    });
     assert!(o.active <= o.files && o.lines > 0 && o.rate > 0, "--active, --lines and --rate must be sensible");
     o
 }
