@@ -27,6 +27,7 @@ mod connection;
 pub mod console;
 pub(crate) mod dead_letter;
 mod delivery;
+mod driven;
 pub mod elasticsearch;
 mod endpoints;
 mod event_id;

@@ -1,6 +1,7 @@
 //! Connections that wait for the next request. None waits for ever: names get other addresses, certificates and keys are
 //! renewed, and what stands between forgets idle connections without a word.
 
+use super::driven::Driver;
 use super::proxy::ProxyServer;
 use bytes::Bytes;
 use http_body_util::Full;
@@ -27,6 +28,7 @@ impl Default for Lifetimes {
 /// A connection.
 pub(crate) struct Connection {
     pub sender: SendRequest<Full<Bytes>>,
+    pub driver: Driver,
     /// `scheme://host:port`.
     pub origin: String,
     pub proxy: Option<Arc<ProxyServer>>,

@@ -3,6 +3,7 @@
 use super::auth::Credentials;
 use super::certificate::Validity;
 use super::connect::{Connected, Connector, system};
+use super::driven::Driver;
 use super::pool::{Connection, Lifetimes, Pool};
 use super::proxy::Proxies;
 use super::retry_after::retry_after;
@@ -254,7 +255,11 @@ impl Transport {
         headers.insert(HOST, HeaderValue::from_str(&authority).map_err(|e| unsendable(&e))?);
         let mut request = Request::builder().method(method).uri(target).body(Full::new(body.clone())).map_err(|e| unsendable(&e))?;
         *request.headers_mut() = headers;
-        let response = connection.sender.try_send_request(request).await.map_err(|mut error| {
+        let response = connection.driver.answer(connection.sender.try_send_request(request)).await;
+        let Some(response) = response else {
+            return Err(Failure { reason: "closes the connection without an answer".into(), stale, unsent: true });
+        };
+        let response = response.map_err(|mut error| {
             let unsent = error.take_message().is_some();
             let error = error.into_error();
             Failure { reason: self.no_answer(url, &error), stale: stale && (unsent || closed(&error)), unsent }
@@ -276,9 +281,15 @@ impl Transport {
             self.met(origin, certificate);
         }
         let (sender, driver) = http1::handshake(TokioIo::new(io)).await.map_err(|e| format!("does not answer: {}", chain(&e)))?;
-        // It ends with the connection; its error is also that of the request.
-        tokio::spawn(driver);
-        Ok(Connection { sender, origin: origin.to_string(), proxy, generation, made: Instant::now(), used: false })
+        Ok(Connection {
+            sender,
+            driver: Driver::spawn(driver),
+            origin: origin.to_string(),
+            proxy,
+            generation,
+            made: Instant::now(),
+            used: false,
+        })
     }
 
     fn certificates(&self) -> MutexGuard<'_, BTreeMap<String, Validity>> {

@@ -88,12 +88,6 @@ fn client(url: &str, tls: &TlsOptions) -> Transport {
     Transport::new("out", &[Url::parse(url).unwrap()], &options(tls.clone(), ProxyOptions::None), 2).unwrap()
 }
 
-/// The same for who asks again and again: a request whose end nobody comes to know of holds nothing up.
-fn impatient(url: &str, tls: &TlsOptions) -> Transport {
-    let options = ConnectionOptions { timeout: PATIENCE / 10, ..options(tls.clone(), ProxyOptions::None) };
-    Transport::new("out", &[Url::parse(url).unwrap()], &options, 2).unwrap()
-}
-
 fn trusting(ca: &Path) -> TlsOptions {
     TlsOptions { ca_file: Some(ca.into()), ..TlsOptions::default() }
 }
@@ -195,11 +189,11 @@ fn a_client_certificate_that_is_renewed_is_used_without_a_restart() {
         let (authority, senders) = (Authority::new("ours"), Authority::new("senders"));
         let server = serve(&runtime, authority.server(authority.issue("127.0.0.1", 1, 365), Some(&senders), versions));
         let tls = trusting(&files.put("ca.pem", &authority.pem));
-        refused(&runtime, &impatient(&server.url, &tls), &server.url, "set tls.cert_file and tls.key_file");
+        refused(&runtime, &client(&server.url, &tls), &server.url, "set tls.cert_file and tls.key_file");
         // First one of the wrong authority, that ends soon.
         let (certificate, key) = authority.issue("web-1", 355, 365);
         let tls = TlsOptions { cert_file: Some(files.put("tls.crt", &certificate)), key_file: Some(files.put("tls.key", &key)), ..tls };
-        let transport = impatient(&server.url, &tls);
+        let transport = client(&server.url, &tls);
         refused(&runtime, &transport, &server.url, "check tls.cert_file");
         assert!(transport.notices()[0].contains("tls.crt expires in 9 days"), "{:?}", transport.notices());
         // The certificate is there before its key: what was is used on.
