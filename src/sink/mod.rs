@@ -51,6 +51,7 @@ mod target;
 pub(crate) mod testing;
 mod tls;
 pub(crate) mod transport;
+mod trusted;
 mod verdict;
 mod watched;
 mod window;

@@ -2,8 +2,10 @@
 //! are renewed while the agent runs.
 
 use super::certificate::{Validity, day};
+use super::trusted::{Trusted, is_authority};
 use super::watched::Watched;
 use crate::queue::now_ms;
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
@@ -155,6 +157,12 @@ impl Tls {
                     super::transport::excerpt(&names)
                 );
             }
+            error if is_authority(error) => {
+                return match &self.options.ca_file {
+                    None => "its certificate is its own authority: put it into a PEM file, and set tls.ca_file to that".to_string(),
+                    Some(file) => format!("its certificate is its own authority, and does not stand in {} (tls.ca_file)", file.display()),
+                };
+            }
             rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => {
                 "nothing there speaks TLS: http:// instead of https://?"
             }
@@ -206,7 +214,13 @@ fn build(options: &TlsOptions) -> Result<(Arc<ClientConfig>, Option<Validity>), 
     let builder = if options.insecure {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
     } else {
-        builder.with_root_certificates(own_roots.map_or_else(system_roots, Ok)?)
+        match own_roots {
+            None => builder.with_root_certificates(system_roots()?),
+            Some((roots, certificates)) => {
+                let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(|e| e.to_string())?;
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(Trusted { chains, certificates }))
+            }
+        }
     };
     let (mut config, own) = match (&options.cert_file, &options.key_file) {
         (Some(cert), Some(key)) => {
@@ -239,12 +253,13 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-fn roots(path: &Path) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
-        roots.add(certificate).map_err(|e| format!("{} holds no usable certificates (expected PEM): {e}", path.display()))?;
+/// Those whose word is trusted, and their certificates.
+fn roots(path: &Path) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), String> {
+    let (mut roots, certificates) = (RootCertStore::empty(), certificates(path)?);
+    for certificate in &certificates {
+        roots.add(certificate.clone()).map_err(|e| format!("{} holds no usable certificates (expected PEM): {e}", path.display()))?;
     }
-    Ok(roots)
+    Ok((roots, certificates))
 }
 
 fn system_roots() -> Result<RootCertStore, String> {

@@ -149,6 +149,55 @@ fn an_authority_of_ones_own_and_what_is_said_without_it() {
     assert!(said.ends_with("(nothing there speaks TLS: http:// instead of https://?)"), "{said}");
 }
 
+/// A certificate for `name` that is its own authority, valid from so many days ago for a year, and its key.
+fn own_authority(name: &str, ago: u64) -> (String, String) {
+    let mut params = CertificateParams::new(vec![name.to_string()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.not_before = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(now_ms() / 1000 - ago * DAY);
+    params.not_after = params.not_before + Duration::from_secs(365 * DAY);
+    let key = KeyPair::generate().unwrap();
+    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}
+
+#[test]
+fn a_certificate_that_is_its_own_authority_is_trusted_where_it_stands_in_the_file_itself() {
+    let (runtime, files, authority) = (runtime(), Files::new(), Authority::new("ours"));
+    let (certificate, key) = own_authority("127.0.0.1", 1);
+    let tls = trusting(&files.put("self.pem", &certificate));
+    for versions in [&[&rustls::version::TLS13], &[&rustls::version::TLS12]] {
+        let server = serve(&runtime, authority.server((certificate.clone(), key.clone()), None, versions));
+        assert_eq!(status(&runtime, &client(&server.url, &tls), &server.url), 200);
+        // One that looks the same, and no file at all.
+        let other = trusting(&files.put("other.pem", &own_authority("127.0.0.1", 1).0));
+        let said = refusal(&runtime, &client(&server.url, &other), &server.url);
+        assert_eq!(
+            said,
+            format!(
+                "does not answer: TLS: its certificate is its own authority, and does not stand in {} (tls.ca_file)",
+                other.ca_file.unwrap().display()
+            )
+        );
+        let said = refusal(&runtime, &client(&server.url, &TlsOptions::default()), &server.url);
+        assert_eq!(said, "does not answer: TLS: its certificate is its own authority: put it into a PEM file, and set tls.ca_file to that");
+    }
+    let all = rustls::ALL_VERSIONS;
+    for (name, ago, said) in [
+        ("search.internal", 1, "its certificate is not for 127.0.0.1, but for DnsName(\"search.internal\")"),
+        ("127.0.0.1", 375, "its certificate (or that of its authority) expired 10 days ago"),
+    ] {
+        let (certificate, key) = own_authority(name, ago);
+        let tls = trusting(&files.put("self.pem", &certificate));
+        let server = serve(&runtime, authority.server((certificate, key), None, all));
+        let got = refusal(&runtime, &client(&server.url, &tls), &server.url);
+        assert!(got.contains(said), "{got}");
+    }
+    // It speaks for no other: one that it signed is judged as any.
+    let (certificate, _) = own_authority("127.0.0.1", 1);
+    let server = serve(&runtime, authority.server(authority.issue("127.0.0.1", 1, 365), None, all));
+    let said = refusal(&runtime, &client(&server.url, &trusting(&files.put("self.pem", &certificate))), &server.url);
+    assert!(said.contains("its certificate is not of the authority in"), "{said}");
+}
+
 #[test]
 fn the_name_of_the_certificate_may_be_another_than_that_of_the_url() {
     let (runtime, files, authority) = (runtime(), Files::new(), Authority::new("ours"));
