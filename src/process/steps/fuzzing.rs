@@ -6,6 +6,7 @@ use crate::config::yaml::{Key, Pos, parse};
 use crate::process::chain::{Chain, Verdict};
 use crate::process::event::{Document, Path, Value};
 use crate::process::example::Input;
+use crate::process::pattern::Pattern;
 use serde::de::IgnoredAny;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -137,6 +138,15 @@ pub fn condition(data: &[u8]) {
     patterned(data, |when| format!("[{{json: {{}}}}, {{drop: {{when: {when}}}}}]"));
 }
 
+/// A regular expression, and a text: what is found by stepping from left to right is what `regex` finds.
+pub fn pattern(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (expression, rest) = text.split_once('\n').unwrap_or(("", &text));
+    if let Ok(mut pattern) = Pattern::new(expression) {
+        pattern.compared(rest);
+    }
+}
+
 /// Keys and values.
 pub fn kv(data: &[u8]) {
     through(&["[{kv: {}}]", "[{kv: {target: a.b, between: ',', separator: ':', overwrite: true}}]"], data);
@@ -197,6 +207,7 @@ mod tests {
             ("dissect", super::dissect),
             ("timestamp", super::timestamp),
             ("condition", super::condition),
+            ("pattern", super::pattern),
             ("kv", super::kv),
             ("json", super::json),
             ("presets", super::presets_target),
@@ -216,6 +227,7 @@ mod tests {
             super::dissect(&data);
             super::timestamp(&data);
             super::condition(&data);
+            super::pattern(&data);
             super::kv(&data);
             super::json(&data);
         }

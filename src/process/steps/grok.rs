@@ -20,8 +20,8 @@ mod time;
 use crate::config::decode::{Field, Map};
 use crate::process::chain::{Flow, Processor};
 use crate::process::event::{Document, Failure, Path, Span, Value};
+use crate::process::pattern::{self, Match};
 use expand::{Capture, Expander, Own, Type};
-use regex::{CaptureLocations, Regex};
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -33,9 +33,8 @@ struct Grok {
 
 #[derive(Clone, Debug)]
 struct Pattern {
-    regex: Regex,
+    pattern: pattern::Pattern,
     captures: Vec<Capture>,
-    locations: CaptureLocations,
     /// Fields of what is left of the line behind the match: the first has it, others nothing.
     rest: Vec<Path>,
 }
@@ -58,13 +57,13 @@ fn typed(event: &Document, span: Span, kind: Type) -> Option<Value> {
 impl Processor for Grok {
     fn apply(&mut self, event: &mut Document) -> Result<Flow, Failure> {
         let span = event.text(&self.field)?;
-        for Pattern { regex, captures, locations, rest } in &mut self.patterns {
-            if regex.captures_read(locations, event.str(span)).is_none() {
+        for Pattern { pattern, captures, rest } in &mut self.patterns {
+            if pattern.find(event.str(span), usize::MAX) != Match::Yes {
                 continue;
             }
             self.found.clear();
             for (number, Capture { group, path, kind }) in captures.iter().enumerate() {
-                let Some((from, to)) = locations.get(*group) else { continue };
+                let Some((from, to)) = pattern.group(*group) else { continue };
                 if self.found.iter().any(|(other, _)| captures[*other].path == *path) {
                     continue;
                 }
@@ -74,7 +73,7 @@ impl Processor for Grok {
                 self.found.push((number, value));
             }
             rest.iter().try_for_each(|path| event.free(path))?;
-            let end = locations.get(0).map_or(0, |(_, end)| end);
+            let end = pattern.group(0).map_or(0, |(_, end)| end);
             let text = event.str(span);
             let line = end + memchr::memchr(b'\n', &text.as_bytes()[end..]).unwrap_or(text.len() - end);
             self.found.iter().try_for_each(|(number, value)| event.set(&captures[*number].path, *value))?;
@@ -98,8 +97,8 @@ fn pattern(field: &Field<'_>, own: &Own, anchored: bool) -> Option<Pattern> {
     let (head, rest) = if anchored { (value.text.as_str(), Vec::new()) } else { expand::without_rest(&value.text, own) };
     let compiled = Expander::new(own).compile(head, anchored);
     let rest = rest.into_iter().map(expand::path).collect::<Result<Vec<Path>, String>>();
-    match compiled.and_then(|(regex, captures)| Ok((regex, captures, rest?))) {
-        Ok((regex, captures, rest)) => Some(Pattern { locations: regex.capture_locations(), regex, captures, rest }),
+    match compiled.and_then(|(pattern, captures)| Ok((pattern, captures, rest?))) {
+        Ok((pattern, captures, rest)) => Some(Pattern { pattern, captures, rest }),
         Err(why) => {
             field.report(field.is(&value).expected(EXPECTED).help(why));
             None

@@ -6,8 +6,8 @@
 
 use crate::config::decode::{Field, Map};
 use crate::process::chain::{Flow, Processor};
-use crate::process::event::{Document, Failure, Path, Value};
-use regex::{CaptureLocations, Regex};
+use crate::process::event::{Document, Failure, Path, Saved, Span, Value};
+use crate::process::pattern::{self, Match};
 
 /// Longest match, bytes.
 const LONGEST: usize = 64 << 10;
@@ -20,22 +20,28 @@ struct Matcher {
     optional: bool,
     /// What stands for nothing.
     absent: Option<String>,
+    saved: Saved,
 }
 
 #[derive(Clone, Debug)]
 struct Pattern {
-    regex: Regex,
+    pattern: pattern::Pattern,
     groups: Vec<(usize, Path)>,
-    locations: CaptureLocations,
     /// A group that goes on to the end of the text.
     rest: Option<usize>,
 }
 
 impl Pattern {
-    /// Where a group is in a text of `len` bytes.
-    fn place(&self, group: usize, len: usize) -> Option<(usize, usize)> {
-        let (from, to) = self.locations.get(group)?;
-        Some((from, if self.rest == Some(group) { len } else { to }))
+    /// Makes its groups fields: those that were found in `span`, and are not `absent`.
+    fn set(&self, event: &mut Document, span: Span, absent: Option<&str>) -> Result<(), Failure> {
+        for (group, path) in &self.groups {
+            let Some((from, to)) = self.pattern.group(*group) else { continue };
+            let found = span.part(from, if self.rest == Some(*group) { usize::MAX >> 1 } else { to });
+            if absent.is_none_or(|absent| event.str(found) != absent) {
+                event.set(path, Value::Text(found))?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -48,32 +54,16 @@ impl Processor for Matcher {
         };
         let mut long = false;
         for pattern in &mut self.patterns {
-            let text = event.str(span);
-            if text.len() > LONGEST && pattern.regex.find(text).is_some_and(|found| found.len() > LONGEST) {
-                long = true;
-                continue;
-            }
-            if pattern.regex.captures_read(&mut pattern.locations, text).is_none() {
-                continue;
-            }
-            let len = text.len();
-            let absent = self.absent.as_deref();
-            let found = |group: usize, event: &Document| {
-                let (from, to) = pattern.place(group, len)?;
-                let found = span.part(from, to);
-                absent.is_none_or(|absent| event.str(found) != absent).then_some(found)
-            };
-            for (group, path) in &pattern.groups {
-                if found(*group, event).is_some() {
-                    event.free(path)?;
+            match pattern.pattern.find(event.str(span), LONGEST) {
+                Match::No => {}
+                Match::TooLong => long = true,
+                Match::Yes => {
+                    // A field that stands in the way of one is seen when others are set already.
+                    event.save(&mut self.saved);
+                    pattern.set(event, span, self.absent.as_deref()).inspect_err(|_| event.restore(&self.saved))?;
+                    return Ok(Flow::On);
                 }
             }
-            for (group, path) in &pattern.groups {
-                if let Some(found) = found(*group, event) {
-                    event.set(path, Value::Text(found))?;
-                }
-            }
-            return Ok(Flow::On);
         }
         match long {
             _ if self.optional => Ok(Flow::On),
@@ -89,15 +79,15 @@ fn pattern(field: &Field<'_>) -> Option<Pattern> {
     let wrong = |why: String| field.report(field.is(&value).expected("a regular expression with named groups").help(why));
     let without = without_rest(&value.text);
     let (text, rest) = without.as_ref().map_or((value.text.as_str(), None), |(text, group)| (text, Some(*group)));
-    let regex = match crate::process::pattern::regex(text) {
-        Ok(regex) => regex,
+    let pattern = match pattern::Pattern::new(text) {
+        Ok(pattern) => pattern,
         Err(why) => {
             wrong(why);
             return None;
         }
     };
     let mut groups = Vec::new();
-    for (number, name) in regex.capture_names().enumerate().filter_map(|(number, name)| Some((number, name?))) {
+    for (number, name) in pattern.names() {
         match Path::parse(name) {
             Ok(path) => groups.push((number, path)),
             Err(why) => {
@@ -110,8 +100,7 @@ fn pattern(field: &Field<'_>) -> Option<Pattern> {
         wrong("it has no named group: `(?<name>…)`".into());
         return None;
     }
-    let locations = regex.capture_locations();
-    Some(Pattern { regex, groups, locations, rest })
+    Some(Pattern { pattern, groups, rest })
 }
 
 /// A pattern that ends with `(?s:.*))$` without it, and the number of the group that it ends. Both match the same texts with
@@ -167,7 +156,7 @@ pub(super) fn decode(map: &mut Map<'_>) -> Option<Box<dyn Processor>> {
         .list("a regular expression or a list of them");
     let compiled: Vec<Pattern> = patterns.iter().filter_map(pattern).collect();
     (compiled.len() == patterns.len() && !compiled.is_empty()).then_some(())?;
-    Some(Box::new(Matcher { field: field?, patterns: compiled, optional, absent }))
+    Some(Box::new(Matcher { field: field?, patterns: compiled, optional, absent, saved: Saved::default() }))
 }
 
 #[cfg(test)]
@@ -194,6 +183,14 @@ mod tests {
         assert!(run(chain, "-").contains("regex (1): no pattern matches"));
         assert!(wrong("[{regex: {patterns: 'abc'}}]").contains("no named group"));
         assert!(wrong("[{regex: {patterns: '('}}]").contains("unclosed group"));
+    }
+
+    #[test]
+    fn a_field_in_the_way_of_one_keeps_all_from_being_set() {
+        for pattern in ["^(?<a>x)(?<message.b>y)", "^(?<a>x)(?<a.b>y)"] {
+            let shown = run(&format!("[{{regex: {{patterns: '{pattern}'}}}}]"), "xy");
+            assert!(shown.contains("stands in the way") && !shown.contains(r#""a":"#), "{shown}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use super::standard;
 use crate::config::suggest::nearest;
 use crate::process::event::Path;
-use regex::Regex;
+use crate::process::pattern::Pattern;
 use std::collections::BTreeMap;
 
 /// Patterns of the configuration.
@@ -121,13 +121,13 @@ impl Expander<'_> {
     }
 
     /// The expression of `pattern`, and its captures in the order in which they stand there.
-    pub(super) fn compile(mut self, pattern: &str, anchored: bool) -> Result<(Regex, Vec<Capture>), String> {
+    pub(super) fn compile(mut self, pattern: &str, anchored: bool) -> Result<(Pattern, Vec<Capture>), String> {
         self.out.push_str(if anchored { r"\A(?m:" } else { "(?m:" });
         self.expand(pattern, 0)?;
         self.out.push_str(if anchored { r")\z" } else { ")" });
-        let regex = crate::process::pattern::regex(&self.out)?;
+        let compiled = Pattern::new(&self.out)?;
         let captures = self.fields.into_iter().enumerate().map(|(n, (path, kind))| Capture { group: n + 1, path, kind }).collect();
-        Ok((regex, captures))
+        Ok((compiled, captures))
     }
 
     /// Opens a group that becomes a field.
