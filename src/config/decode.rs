@@ -422,12 +422,14 @@ impl<'a> Map<'a> {
 pub(crate) fn report_unknown(ctx: &Ctx<'_>, path: &str, key: &Key, known: &[&'static str]) -> Option<&'static str> {
     let place = if path.is_empty() { "at the top level".to_string() } else { format!("in {path}") };
     let near = nearest(&key.text, known.iter().copied());
+    let processor = near.is_none() && !path.is_empty() && known.contains(&"process") && crate::process::steps::is_processor(&key.text);
+    let list = || format!("`{0}` is a processor: it stands in the list `process`, as in `process: [{{{0}: …}}]`", key.text);
     let own = if path.is_empty() { key.text.clone() } else { format!("{path}.{}", key.text) };
     ctx.report(
         Problem::new(key.pos, &own, format!("unknown key {} {place}", shown(&key.text)))
             .found(super::mask::without_credentials(&key.text))
             .expected(format!("one of: {}", known.join(", ")))
-            .help_if(near.map(|near| format!("did you mean `{near}`?"))),
+            .help_if(near.map(|near| format!("did you mean `{near}`?")).or_else(|| processor.then(list))),
     );
     near
 }

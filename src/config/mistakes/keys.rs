@@ -28,6 +28,27 @@ sinks:
 }
 
 #[test]
+fn a_processor_that_stands_beside_the_list() {
+    assert_snapshot!(errors(r#"sources:
+  a: {type: file, include: /var/log/nginx/access.log}
+sinks:
+  out:
+    type: console
+    parse: nginx.access
+"#), @r#"
+    error: unknown key `parse` in sinks.out
+      --> pipeline.yaml:6:5
+       |
+     6 |     parse: nginx.access
+       |     ^^^^^
+       = expected one of: type, enabled, format, previous_name, topics, batch, catch_up, in_flight, retry, process, when
+       = help: `parse` is a processor: it stands in the list `process`, as in `process: [{parse: …}]`
+
+    1 error in pipeline.yaml; nothing was started and no data was touched
+    "#);
+}
+
+#[test]
 fn unknown_key_at_the_top() {
     assert_snapshot!(errors("source:\n  a: 1\n"), @r#"
     error: unknown key `source` at the top level
