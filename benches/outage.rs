@@ -1,6 +1,6 @@
 //! An outage of the receiver, measured from outside: does memory stay flat, and how fast is the backlog gone afterwards?
 //!
-//! `cargo bench --bench outage` (`-- --seconds 600 --rate 20000 --size 200 --check --agent BINARY`) writes lines at a steady rate
+//! `cargo bench --bench outage` (`-- --help`) writes lines at a steady rate
 //! into a file that the agent follows with its defaults. After a tenth of the time the receiver goes down, and comes back after
 //! `--seconds`; with `--server HOST:PORT` it is a door in front of that real Elasticsearch or OpenSearch, and no more lines are
 //! written once it is back, since that server sets the speed. The table is the curve; below it stands how fast the backlog drained,
@@ -12,6 +12,7 @@
 
 mod common;
 
+use common::arguments::arguments;
 use common::{Receiver, resident, usage};
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -21,6 +22,16 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+
+const HELP: &str = "\
+cargo bench --bench outage -- [options]
+
+  --seconds N         how long the receiver is down (default 60)
+  --rate N            lines a second that are written meanwhile (default 20000)
+  --size BYTES        of a line with its newline (default 200)
+  --check             exit code 1 when a bar is missed
+  --agent PATH        another agent
+  --server HOST:PORT  a real Elasticsearch or OpenSearch behind the door, over plain HTTP";
 
 /// The backlog is to drain so many times as fast as lines come in.
 const BAR: f64 = 10.0;
@@ -39,21 +50,18 @@ struct Options {
 fn options() -> Options {
     let mut options =
         Options { seconds: 60, rate: 20_000, size: 200, check: false, agent: env!("CARGO_BIN_EXE_forebay").into(), server: None };
-    let mut args = std::env::args().skip(1);
-    while let Some(arg) = args.next() {
-        let mut value = || args.next().unwrap_or_else(|| panic!("{arg} takes a value"));
-        match arg.as_str() {
+    arguments(HELP, |name, value| {
+        match name {
             "--seconds" => options.seconds = value().parse().expect("--seconds N"),
             "--rate" => options.rate = value().parse().expect("--rate LINES_A_SECOND"),
             "--size" => options.size = value().parse().expect("--size BYTES"),
             "--check" => options.check = true,
             "--agent" => options.agent = value(),
             "--server" => options.server = Some(value()),
-            // What `cargo bench` adds.
-            "--bench" => {}
-            other => panic!("unknown option {other}: --seconds, --rate, --size, --check, --agent, --server"),
+            _ => return false,
         }
-    }
+        true
+    });
     options
 }
 

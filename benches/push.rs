@@ -1,20 +1,31 @@
 //! What the sources that are pushed to cost: events into the durable queue, per CPU second of the agent.
 //!
-//! `cargo bench --bench push` (`-- --events 1000000 --size 200 --only bulk --runs 3 --set 'queue: {acks: written}'`) starts the agent with
+//! `cargo bench --bench push` (`-- --help`) starts the agent with
 //! its defaults and sends to one source after the other: Elasticsearch's `_bulk` and NDJSON over HTTP (1,000 events a
 //! request, four connections), syslog over TCP (four connections), lines over standard input. Nothing is shipped: the sink's
-//! server is not there. `--indices N` sends each
-//! event of a `_bulk` to another index than the one before it, `--agent PATH` measures another build of the program. Prints wall seconds, events a second, CPU seconds of the agent, events a CPU second, its peak
+//! server is not there. Prints wall seconds, events a second, CPU seconds of the agent, events a CPU second, its peak
 //! resident memory. The senders run in this process, on the same cores.
 
 mod common;
 
+use common::arguments::arguments;
 use common::usage;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+const HELP: &str = "\
+cargo bench --bench push -- [options]
+
+  --events N    events of each run, rounded up to whole requests (default 400000)
+  --size BYTES  of an event (default 200)
+  --runs N      runs of each way in, a row each (default 1)
+  --only NAME   one of bulk, ndjson, syslog, stdin (default: all, one after the other)
+  --indices N   indices that the events of a _bulk go to in turns (default 1)
+  --set YAML    more of the pipeline, such as 'queue: {acks: written}'
+  --agent PATH  another agent";
 
 const PATIENCE: Duration = Duration::from_secs(300);
 const CONNECTIONS: u64 = 4;
@@ -41,10 +52,8 @@ fn options() -> Options {
         set: String::new(),
         agent: env!("CARGO_BIN_EXE_forebay").into(),
     };
-    let mut args = std::env::args().skip(1);
-    while let Some(arg) = args.next() {
-        let mut value = || args.next().unwrap_or_else(|| panic!("{arg} takes a value"));
-        match arg.as_str() {
+    arguments(HELP, |name, value| {
+        match name {
             "--events" => options.events = value().parse().expect("--events N"),
             "--size" => options.size = value().parse().expect("--size BYTES"),
             "--runs" => options.runs = value().parse().expect("--runs N"),
@@ -52,11 +61,10 @@ fn options() -> Options {
             "--indices" => options.indices = value().parse().expect("--indices N"),
             "--set" => options.set = value(),
             "--agent" => options.agent = value(),
-            // What `cargo bench` adds.
-            "--bench" => {}
-            other => panic!("unknown option {other}: --events, --size, --runs, --only, --indices, --set, --agent"),
+            _ => return false,
         }
-    }
+        true
+    });
     options.events = options.events.next_multiple_of(BATCH * CONNECTIONS);
     options
 }

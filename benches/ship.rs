@@ -1,6 +1,6 @@
 //! The whole way, measured from outside: files → durable queue → `_bulk` requests to a receiver that only counts.
 //!
-//! `cargo bench --bench ship` (`-- --lines 4000000 --size 200 --files 2 --runs 3 --set 'queue: {acks: written}' --sink 'batch: {max_bytes: 1MiB}'`) writes a corpus,
+//! `cargo bench --bench ship` (`-- --help`) writes a corpus,
 //! starts the agent on it with its defaults, which sync every byte, and prints for each run: wall seconds, events a
 //! second, CPU seconds of the agent, events a CPU second, its peak resident memory, and how much of the corpus came from
 //! the queue's files again, since the tail cache in memory had it no more. The receiver runs in this process, on the
@@ -8,11 +8,23 @@
 
 mod common;
 
+use common::arguments::arguments;
 use common::{Receiver, corpus, file_reads, usage};
 use std::fs;
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+
+const HELP: &str = "\
+cargo bench --bench ship -- [options]
+
+  --lines N     lines of the corpus (default 1000000)
+  --size BYTES  of a line with its newline (default 200)
+  --files N     files that they are in (default 2)
+  --runs N      runs, a row each (default 3)
+  --set YAML    more of the pipeline, such as 'queue: {acks: written}'
+  --sink YAML   more of the sink, such as 'batch: {max_bytes: 1MiB}'
+  --agent PATH  another agent";
 
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -36,10 +48,8 @@ fn options() -> Options {
         sink: String::new(),
         agent: env!("CARGO_BIN_EXE_forebay").into(),
     };
-    let mut args = std::env::args().skip(1);
-    while let Some(arg) = args.next() {
-        let mut value = || args.next().unwrap_or_else(|| panic!("{arg} takes a value"));
-        match arg.as_str() {
+    arguments(HELP, |name, value| {
+        match name {
             "--lines" => options.lines = value().parse().expect("--lines N"),
             "--size" => options.size = value().parse().expect("--size BYTES"),
             "--files" => options.files = value().parse().expect("--files N"),
@@ -47,11 +57,10 @@ fn options() -> Options {
             "--set" => options.set = value(),
             "--sink" => options.sink = format!(", {}", value()),
             "--agent" => options.agent = value(),
-            // What `cargo bench` adds.
-            "--bench" => {}
-            other => panic!("unknown option {other}: --lines, --size, --files, --runs, --set, --sink, --agent"),
+            _ => return false,
         }
-    }
+        true
+    });
     options
 }
 

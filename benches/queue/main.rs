@@ -4,151 +4,31 @@
 //! what is compared is run in turns, so that a noisy neighbour hurts both. CPU seconds are those of the whole process,
 //! all its threads, in user and kernel; a "GB" is 10⁹ bytes of events.
 
+#[path = "../common/mod.rs"]
+mod common;
+mod measure;
+mod options;
+
 use bytes::Bytes;
 use forebay::queue::{
     Acks, BLOCK_BYTES, Block, Consumer, Limits, Producer, Queue, QueueOptions, Retention, RunFlags, Stream, StreamSpec, Subscription, Tail,
     put_varint,
 };
+use measure::{Cost, Table, measure, median, memory, mib};
+use options::Options;
 use rustix::fs::{Advice, fadvise};
-use rustix::time::{ClockId, clock_gettime};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
-use std::time::{Duration, Instant};
-
-const HELP: &str = "\
-cargo bench --bench queue -- [options]
-
-  --bytes N        bytes of events of each run of append and read (default 1GiB)
-  --runs N         runs of each measurement; the median is shown (default 3)
-  --start-bytes N  bytes in the queue whose start is measured (default 1GiB)
-  --groups N       consumer groups at the head, beside one (default 100)
-  --size N         bytes of a line (default 200)
-  --only LIST      of machine,append,sync,read,groups,start (default: all)
-  --dir DIR        where the files go (default: a temporary folder in the system's)
-  --json           one JSON object a row instead of the table
-
-N may end in KiB, MiB or GiB. The files take about twice the larger of --bytes and --start-bytes.";
+use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 /// What the queue syncs at once when the disk keeps up.
 const SYNC_BLOCK: usize = 4 << 20;
 /// What a sink asks for by default, but that nobody waits for more.
 const LIMITS: Limits = Limits { max_bytes: 5 << 20, overhead: 0, max_events: 50_000, linger: Duration::ZERO };
-
-struct Options {
-    bytes: u64,
-    runs: usize,
-    start_bytes: u64,
-    groups: usize,
-    size: usize,
-    only: Vec<String>,
-    dir: Option<PathBuf>,
-    json: bool,
-}
-
-fn bytes_of(text: &str) -> u64 {
-    let (number, shift) = [("KiB", 10), ("MiB", 20), ("GiB", 30)]
-        .iter()
-        .find_map(|(unit, shift)| text.strip_suffix(unit).map(|n| (n, *shift)))
-        .unwrap_or((text, 0));
-    number.trim().parse::<u64>().unwrap_or_else(|_| panic!("{text} is no number of bytes")) << shift
-}
-
-fn options() -> Options {
-    let mut o = Options { bytes: 1 << 30, runs: 3, start_bytes: 1 << 30, groups: 100, size: 200, only: Vec::new(), dir: None, json: false };
-    let mut args = std::env::args().skip(1);
-    while let Some(arg) = args.next() {
-        let mut value = || args.next().unwrap_or_else(|| panic!("{arg} takes a value"));
-        match arg.as_str() {
-            "--bytes" => o.bytes = bytes_of(&value()),
-            "--runs" => o.runs = value().parse().expect("--runs N"),
-            "--start-bytes" => o.start_bytes = bytes_of(&value()),
-            "--groups" => o.groups = value().parse().expect("--groups N"),
-            "--size" => o.size = value().parse().expect("--size N"),
-            "--only" => o.only = value().split(',').map(str::to_string).collect(),
-            "--dir" => o.dir = Some(value().into()),
-            "--json" => o.json = true,
-            "--help" => {
-                println!("{HELP}");
-                std::process::exit(0);
-            }
-            // What `cargo bench` adds.
-            "--bench" => {}
-            other => panic!("unknown option {other}; --help lists them"),
-        }
-    }
-    assert!(o.runs > 0 && o.size > 1 && o.size <= BLOCK_BYTES, "--runs and --size must be sensible");
-    o
-}
-
-/// Seconds, bytes and CPU seconds of one run.
-#[derive(Clone, Copy, Debug, Default)]
-struct Cost {
-    bytes: u64,
-    wall: f64,
-    cpu: f64,
-}
-
-fn cpu_seconds() -> f64 {
-    let t = clock_gettime(ClockId::ProcessCPUTime);
-    t.tv_sec as f64 + t.tv_nsec as f64 / 1e9
-}
-
-/// What `work`, which gives its bytes, costs.
-fn measure(work: impl FnOnce() -> u64) -> Cost {
-    let (cpu, begun) = (cpu_seconds(), Instant::now());
-    let bytes = work();
-    Cost { bytes, wall: begun.elapsed().as_secs_f64(), cpu: cpu_seconds() - cpu }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-/// A field of `/proc/self/status`, bytes.
-fn memory(field: &str) -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kb = status.lines().find_map(|l| l.strip_prefix(field)?.strip_prefix(':')?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    kb.unwrap_or(0) * 1024
-}
-
-fn mib(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
-}
-
-/// The table, a row at a time.
-struct Table {
-    json: bool,
-}
-
-impl Table {
-    fn head(&self) {
-        if !self.json {
-            println!("| what | MB | wall s | GB/s | CPU s/GB | GB/CPU s | besides |");
-            println!("|---|---|---|---|---|---|---|");
-        }
-    }
-
-    /// Medians of `costs`.
-    fn row(&self, what: &str, costs: &[Cost], besides: &str) {
-        let bytes = costs.iter().map(|c| c.bytes).max().unwrap_or(0) as f64;
-        let wall = median(costs.iter().map(|c| c.wall).collect());
-        let cpu = median(costs.iter().map(|c| c.cpu).collect());
-        let gb = bytes / 1e9;
-        if self.json {
-            let row = serde_json::json!({"what": what, "bytes": bytes, "wall_s": wall, "cpu_s": cpu, "besides": besides});
-            println!("{row}");
-        } else if bytes == 0.0 {
-            println!("| {what} | | {wall:.3} | | | | {besides} |");
-        } else {
-            println!("| {what} | {:.0} | {wall:.3} | {:.2} | {:.3} | {:.2} | {besides} |", bytes / 1e6, gb / wall, cpu / gb, gb / cpu);
-        }
-    }
-}
 
 /// A producer of equal lines, as many whole ones in a block as a reader of files would put there.
 struct Lines {
@@ -510,7 +390,7 @@ fn start(o: &Options, dir: &Path, table: &Table) {
 }
 
 fn main() {
-    let o = options();
+    let o = options::options();
     let temporary;
     let dir = match &o.dir {
         Some(dir) => dir.as_path(),
