@@ -124,10 +124,10 @@ pub(crate) fn read_rfc3339(text: &[u8]) -> Option<i64> {
 
 /// Nanoseconds since the Unix epoch of `09/Mar/2026:10:15:02 +0100`, as access logs have it, and of nothing else.
 pub(crate) fn read_access_log(text: &[u8]) -> Option<i64> {
-    const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
+    const MONTHS: [&[u8; 3]; 12] = [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
     let (head, rest) = text.split_first_chunk::<21>()?;
     let mut wrong = [head[2], head[6], head[11], head[14], head[17], head[20]] != *b"//::: ";
-    let month = MONTHS.chunks_exact(3).position(|name| name == &head[3..6])? as u64 + 1;
+    let month = MONTHS.iter().position(|name| **name == [head[3], head[4], head[5]])? as u64 + 1;
     let day = [digits::<4>(head, 7, &mut wrong), month, digits::<2>(head, 0, &mut wrong)];
     let clock = [12, 15, 18].map(|at| digits::<2>(head, at, &mut wrong));
     if wrong {
@@ -147,13 +147,6 @@ pub(crate) fn is_rfc3339_nanos(text: &[u8]) -> bool {
     if [head[4], head[7], head[10], head[13], head[16]] != *b"--T::" || hours > 23 || minutes > 59 || seconds > 59 {
         return false;
     }
-    let most = match month {
-        4 | 6 | 9 | 11 => 30,
-        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
-        2 => 28,
-        1..=12 => 31,
-        _ => return false,
-    };
     let zone = match rest.split_first() {
         Some((b'.', rest)) => {
             let len = rest.iter().take_while(|b| b.is_ascii_digit()).count();
@@ -171,20 +164,29 @@ pub(crate) fn is_rfc3339_nanos(text: &[u8]) -> bool {
         }
         _ => false,
     };
-    zoned && (1..=most).contains(&day)
+    zoned && (1..=days_of(year, month)).contains(&day)
+}
+
+/// Days of a month (1 to 12); 0 where there is no such month.
+fn days_of(year: u64, month: u64) -> u64 {
+    match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
+        2 => 28,
+        1..=12 => 31,
+        _ => 0,
+    }
 }
 
 /// Inverse of [`date`]; `None` where there is no such day since 1970.
 fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
-    if !(1..=12).contains(&month) {
+    if !(1..=days_of(year, month)).contains(&day) {
         return None;
     }
     let (shifted, year_of_march) = if month > 2 { (month - 3, year) } else { (month + 9, year.checked_sub(1)?) };
     let (era, year_of_era) = (year_of_march / 400, year_of_march % 400);
-    let day_of_year = (153 * shifted + 2) / 5 + day.checked_sub(1)?;
-    let days = (era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year).checked_sub(719_468)?;
-    // 30 February would be a day in March.
-    (date(days * 86_400_000) == (year, month, day)).then_some(days)
+    let day_of_year = (153 * shifted + 2) / 5 + day - 1;
+    (era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year).checked_sub(719_468)
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
 use super::*;
 use crate::config::presets::{Preset, preset};
 use crate::process::example::{Example, Input};
+use crate::process::steps::fuzzing::Lines;
 use crate::process::trial::{self, Outcome, Trial};
+use proptest::prelude::*;
 use rustix::time::{ClockId, clock_gettime};
+use std::cell::{Cell, RefCell};
 
 fn all() -> impl Iterator<Item = Preset> {
     ALL.iter().map(|(name, text)| preset(name, text).unwrap_or_else(|errors| panic!("{errors}")))
@@ -34,6 +37,66 @@ fn each_gives_the_documents_of_its_own_tests() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(ALL.is_sorted_by(|a, b| a.0 < b.0));
+}
+
+/// The chain of nginx.access as one would write it who does not think of its speed.
+const PLAIN_NGINX: &str = r#"
+- regex:
+    patterns: '^(?<source.address>[^ ]+) - (?<user.name>[^ ]+) \[(?<_tmp.time>[^\]]+)\] "(?<_tmp.request>[^"]*)" (?<http.response.status_code>[0-9]{3}) (?<http.response.body.bytes>[0-9]+|-) "(?<http.request.referrer>[^"]*)" "(?<user_agent.original>[^"]*)"(?: "(?<client.address>[^", ]+)(?:[, ][^"]*)?")?'
+    absent: '-'
+    on_error: drop
+- regex:
+    field: _tmp.request
+    patterns: '^(?<http.request.method>[A-Z]+) (?<url.original>[^ ]+)(?: HTTP/(?<http.version>[0-9.]+))?$'
+    optional: true
+- timestamp: {field: _tmp.time, formats: '%d/%b/%Y:%H:%M:%S %z', on_error: drop}
+- remove: {fields: _tmp}
+- set: {copy: {source.ip: source.address, client.ip: client.address}}
+- convert: {fields: {http.response.status_code: integer, http.response.body.bytes: integer}, on_error: drop}
+- convert: {fields: {source.ip: ip, client.ip: ip}, otherwise: remove}
+"#;
+
+#[test]
+fn nginx_access_gives_what_its_plain_form_gives() {
+    let parts: [&[&str]; 13] = [
+        &["192.0.2.1", "192.0.2.1", "-", "-x", "unix:", "2001:db8::17", "é"],
+        &[" - ", " - ", " - ", " -", " "],
+        &["-", "ann", "--", "-ann"],
+        &[" [", " [", " [", " "],
+        &["09/Mar/2026:10:15:02 +0100", "09/Mar/2026:10:15:02 +0100", "09/Mar/2026:10:15:02 +0100", "-", "29/Feb/2026:10:15:02 +0100"],
+        &["] \"", "] \"", "] \"", "] "],
+        &[
+            "GET / HTTP/1.1",
+            "GET /a?b HTTP/2.0",
+            "GET - HTTP/1.0",
+            "GET -",
+            "-",
+            "",
+            "GET",
+            "get /",
+            "GET  /",
+            "GET / HTTP/x",
+            "G\u{e9}T /",
+            "\\x16",
+        ],
+        &["\" 200 ", "\" 200 ", "\" 404 ", "\" - ", "\" 20 ", "\" 2000 "],
+        &["5316", "-", "0", "-1", "99999999999999999999", ""],
+        &[" \"-\" \"", " \"\" \"", " \"https://shop.example.org/\" \"", " \"-a\" \"", " \"-\""],
+        &["-", "", "curl/8.12.1", "-x", "\u{fc}"],
+        &["\"", "\"", "\"", "", "\" "],
+        &["", "", " \"198.51.100.20, 192.0.2.11\"", " \"-\"", " \"-, x\"", " \"-a\"", " \"198.51.100.20", " \"\"", " x"],
+    ];
+    let chains = ["[{parse: {preset: nginx.access, on_error: drop}}]", PLAIN_NGINX];
+    let chains = RefCell::new(chains.map(|chain| Lines::new(chain).unwrap()));
+    let sent = Cell::new(0);
+    proptest!(ProptestConfig::with_cases(3000), |(chosen in prop::collection::vec(any::<prop::sample::Index>(), 13), odd in prop::collection::vec(0..13usize, 0..4))| {
+        // The first of each is as it should be.
+        let line: String = parts.iter().enumerate().map(|(n, of)| if odd.contains(&n) { *chosen[n].get(of) } else { of[0] }).collect();
+        let [fast, plain] = chains.borrow_mut().each_mut().map(|chain| serde_json::from_slice::<serde_json::Value>(chain.send(&line)).ok());
+        sent.set(sent.get() + u32::from(plain.is_some()));
+        prop_assert_eq!(fast, plain, "{}", line);
+    });
+    assert!(sent.get() > 500, "{sent:?} lines were sent");
 }
 
 #[test]

@@ -85,18 +85,19 @@ fn convert(value: Value, to: Type, event: &mut Document) -> Option<Value> {
 impl Processor for Convert {
     fn apply(&mut self, event: &mut Document) -> Result<Flow, Failure> {
         self.converted.clear();
+        let mut all = true;
         for (path, to) in &self.fields {
             let Some(id) = event.find(path) else { continue };
             match convert(event.value(id), *to, event) {
                 Some(value) => self.converted.push((id, value)),
-                None if self.removes => {}
+                None if self.removes => all = false,
                 None => {
                     let name = TYPES.iter().find(|(_, t)| t == to).map_or("", |(name, _)| name);
                     return Err(Failure::new(format!("the field {path} cannot be converted to {name}")));
                 }
             }
         }
-        if self.removes {
+        if !all {
             let converted = &self.converted;
             let stays = |event: &Document, path: &Path| event.find(path).is_none_or(|id| converted.iter().any(|(done, _)| *done == id));
             for (path, _) in &self.fields {
