@@ -23,6 +23,43 @@ fn put(out: &mut [u8], mut value: u64) {
     }
 }
 
+/// The last day that was rendered, and its text: most times are of one day.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LastDay(u64, Option<[u8; TIMESTAMP_LEN]>);
+
+impl LastDay {
+    /// As [`rfc3339`].
+    #[inline]
+    pub(crate) fn rfc3339(&mut self, ms: u64) -> [u8; TIMESTAMP_LEN] {
+        let day = ms / 86_400_000;
+        let mut out = match self.1 {
+            Some(text) if self.0 == day => text,
+            _ => {
+                let text = rfc3339(day * 86_400_000);
+                *self = LastDay(day, Some(text));
+                text
+            }
+        };
+        put_clock(&mut out, ms);
+        out
+    }
+}
+
+#[inline]
+fn put_clock(out: &mut [u8; TIMESTAMP_LEN], ms: u64) {
+    let ms = (ms % 86_400_000) as u32;
+    let (seconds, below) = (ms / 1000, ms % 1000);
+    let mut two = |at: usize, value: u32| {
+        out[at] = b'0' + (value / 10) as u8;
+        out[at + 1] = b'0' + (value % 10) as u8;
+    };
+    two(11, seconds / 3600);
+    two(14, seconds / 60 % 60);
+    two(17, seconds % 60);
+    two(20, below / 10);
+    out[22] = b'0' + (below % 10) as u8;
+}
+
 /// RFC 3339 in UTC with milliseconds. Years beyond 9999 cannot be written so and are shown modulo 10,000.
 pub fn rfc3339(ms: u64) -> [u8; TIMESTAMP_LEN] {
     let mut out = *b"0000-00-00T00:00:00.000Z";
@@ -30,10 +67,7 @@ pub fn rfc3339(ms: u64) -> [u8; TIMESTAMP_LEN] {
     put(&mut out[..4], year);
     put(&mut out[5..7], month);
     put(&mut out[8..10], day);
-    put(&mut out[11..13], ms / 3_600_000 % 24);
-    put(&mut out[14..16], ms / 60_000 % 60);
-    put(&mut out[17..19], ms / 1000 % 60);
-    put(&mut out[20..23], ms % 1000);
+    put_clock(&mut out, ms);
     out
 }
 
@@ -104,19 +138,25 @@ pub(crate) fn read_rfc3339(text: &[u8]) -> Option<i64> {
     let (head, rest) = text.split_first_chunk::<19>()?;
     let mut wrong = [head[4], head[7], head[13], head[16]] != *b"--::" || !matches!(head[10], b'T' | b' ');
     let day = [digits::<4>(head, 0, &mut wrong), digits::<2>(head, 5, &mut wrong), digits::<2>(head, 8, &mut wrong)];
-    let clock = [11, 14, 17].map(|at| digits::<2>(head, at, &mut wrong));
+    let clock = [digits::<2>(head, 11, &mut wrong), digits::<2>(head, 14, &mut wrong), digits::<2>(head, 17, &mut wrong)];
     if wrong {
         return None;
     }
     let (mut below, mut behind) = (0, rest);
     if let Some((b'.', fraction)) = rest.split_first() {
-        let len = fraction.iter().take_while(|b| b.is_ascii_digit()).count();
-        if !(1..=9).contains(&len) {
+        let mut len = 0;
+        while let Some(digit @ b'0'..=b'9') = fraction.get(len) {
+            if len == 9 {
+                return None;
+            }
+            below = below * 10 + i64::from(digit - b'0');
+            len += 1;
+        }
+        if len == 0 {
             return None;
         }
-        let (number, rest) = fraction.split_at(len);
-        below = number.iter().chain([b'0'; 9].iter()).take(9).fold(0, |n, b| n * 10 + i64::from(b - b'0'));
-        behind = rest;
+        below *= 10i64.pow(9 - len as u32);
+        behind = &fraction[len..];
     }
     let east = if behind == b"Z" { 0 } else { zone(behind, true)? };
     (moment(day, clock)? - east).checked_mul(1_000_000_000)?.checked_add(below)
@@ -129,7 +169,7 @@ pub(crate) fn read_access_log(text: &[u8]) -> Option<i64> {
     let mut wrong = [head[2], head[6], head[11], head[14], head[17], head[20]] != *b"//::: ";
     let month = MONTHS.iter().position(|name| **name == [head[3], head[4], head[5]])? as u64 + 1;
     let day = [digits::<4>(head, 7, &mut wrong), month, digits::<2>(head, 0, &mut wrong)];
-    let clock = [12, 15, 18].map(|at| digits::<2>(head, at, &mut wrong));
+    let clock = [digits::<2>(head, 12, &mut wrong), digits::<2>(head, 15, &mut wrong), digits::<2>(head, 18, &mut wrong)];
     if wrong {
         return None;
     }
@@ -195,6 +235,24 @@ mod tests {
 
     fn text(ms: u64) -> String {
         String::from_utf8(rfc3339(ms).to_vec()).unwrap()
+    }
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        for (year, month, day) in (1966..2110).flat_map(|y| (0..15).flat_map(move |m| (0..34).map(move |d| (y, m, d)))) {
+            let days = days_since_1970(year, month, day);
+            let civil = jiff::civil::Date::new(year as i16, month as i8, day as i8).ok().filter(|_| year >= 1970);
+            assert_eq!(days.is_some(), civil.is_some(), "{year}-{month}-{day}");
+            assert!(days.is_none_or(|days| date(days * 86_400_000) == (year, month, day)), "{year}-{month}-{day}");
+        }
+    }
+
+    #[test]
+    fn a_day_that_is_known_is_not_rendered_again() {
+        let mut day = LastDay::default();
+        for ms in [0, 1, 86_399_999, 86_400_000, 1_773_051_302_123, 1_773_051_302_124, 5, 253_402_300_799_999, u64::MAX, 0] {
+            assert_eq!(day.rfc3339(ms), rfc3339(ms), "{ms}");
+        }
     }
 
     /// What is read fast is read as the slower reader reads it, and what people write is read fast.
