@@ -213,7 +213,7 @@ fn flatten(field: &Field<'_>, node: &Node, above: &mut Vec<String>, out: &mut Ve
             }
         };
         let depth = above.len();
-        above.extend(path.parts().iter().map(|part| part.to_string()));
+        above.extend(path.parts().iter().map(|part| part.name().to_string()));
         match &node.kind {
             Kind::Map(inner) if !inner.is_empty() => right &= flatten(field, node, above, out),
             _ => out.push((above.clone(), json(node))),

@@ -148,6 +148,11 @@ impl Template {
         if self.by_offset { event.offset } else { event.position }
     }
 
+    /// Whether no byte of a plain event's message must be escaped.
+    pub(crate) fn is_clean(&self, event: &Event<'_>) -> bool {
+        self.message == Message::Copy && event.stored == Stored::AsRead
+    }
+
     /// Appends the message of a plain event as text.
     pub(crate) fn put_text(&self, event: &Event<'_>, text: &mut String) {
         match self.message {

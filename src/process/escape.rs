@@ -1,6 +1,6 @@
 //! Bytes of an event as the inside of a JSON string.
 //!
-//! Runs of bytes that need no escape are found eight at a time and copied whole. What is escaped,
+//! Runs of bytes that need no escape are found sixteen at a time and copied whole. What is escaped,
 //! and how, is exactly what `serde_json` does, so that the two may be mixed in one document.
 
 /// For each byte: 0 if it stands as it is, else the character after the backslash (`u` for `\u00xx`).
@@ -38,6 +38,9 @@ static ESCAPED: [u64; 256] = {
     table
 };
 
+/// Bytes that are looked at together.
+const BLOCK: usize = 16;
+
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
 
@@ -51,19 +54,72 @@ fn suspects(word: u64) -> u64 {
     (control | quote.wrapping_sub(ONES) & !quote | slash.wrapping_sub(ONES) & !slash) & HIGHS
 }
 
+/// How many bytes at the start of `block` can stand in a JSON string as they are.
+#[inline]
+fn plain_of(block: &[u8; BLOCK]) -> usize {
+    let whole = u128::from_le_bytes(*block);
+    let (low, high) = (suspects(whole as u64), suspects((whole >> 64) as u64));
+    // Where both are zero, so is the last number: then it is all of them.
+    let found = if low == 0 { high } else { low };
+    (found.trailing_zeros() / 8) as usize + if low == 0 { 8 } else { 0 }
+}
+
 /// Length of the part at the start of `bytes` that can stand in a JSON string as it is.
 #[inline]
 pub(super) fn plain_len(bytes: &[u8]) -> usize {
     let mut at = 0;
-    let (words, rest) = bytes.as_chunks::<8>();
-    for word in words {
-        let found = suspects(u64::from_le_bytes(*word));
-        if found != 0 {
-            return at + (found.trailing_zeros() / 8) as usize;
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    for block in blocks {
+        let plain = plain_of(block);
+        if plain < BLOCK {
+            return at + plain;
         }
-        at += 8;
+        at += BLOCK;
     }
     at + rest.iter().position(|b| ESCAPES[*b as usize] != 0).unwrap_or(rest.len())
+}
+
+/// Bytes that a byte takes at most when it is escaped.
+pub(super) const LONGEST: usize = 6;
+
+/// Bytes that [`escape_ahead`] and [`copy_ahead`] read behind the end of what they are given, and write behind what they return.
+pub(super) const AHEAD: usize = BLOCK;
+
+/// Copies `text[from..to]` to `out[at..]`; returns where it ends. Short text costs no call, since whole blocks are copied: there
+/// must be [`AHEAD`] more bytes behind `to`, and in `out` as much room behind the end.
+#[inline]
+pub(super) fn copy_ahead(text: &[u8], from: usize, to: usize, out: &mut [u8], at: usize) -> usize {
+    let (mut from, end) = (from, at + (to - from));
+    let mut at = at;
+    while from < to {
+        let block = text[from..].first_chunk::<BLOCK>().expect("room behind the text");
+        out[at..at + BLOCK].copy_from_slice(block);
+        (from, at) = (from + BLOCK, at + BLOCK);
+    }
+    end
+}
+
+/// The same as the inside of a JSON string. The room in `out` must be for [`LONGEST`] times the text.
+#[inline]
+pub(super) fn escape_ahead(text: &[u8], mut from: usize, to: usize, out: &mut [u8], mut at: usize) -> usize {
+    while from < to {
+        let block = text[from..].first_chunk::<BLOCK>().expect("room behind the text");
+        out[at..at + BLOCK].copy_from_slice(block);
+        let whole = u128::from_le_bytes(*block);
+        let (low, high) = (suspects(whole as u64), suspects((whole >> 64) as u64));
+        if low | high == 0 {
+            (from, at) = (from + BLOCK, at + BLOCK);
+            continue;
+        }
+        let plain = if low != 0 { low.trailing_zeros() / 8 } else { 8 + high.trailing_zeros() / 8 } as usize;
+        (from, at) = (from + plain, at + plain);
+        if from < to {
+            let entry = ESCAPED[text[from] as usize];
+            out[at..at + 8].copy_from_slice(&entry.to_le_bytes());
+            (from, at) = (from + 1, at + (entry >> 56) as usize);
+        }
+    }
+    at - (from - to)
 }
 
 /// Appends `text`, which must be UTF-8 already, to `out` as the inside of a JSON string.

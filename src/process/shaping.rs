@@ -117,7 +117,7 @@ impl Through {
         let document = &mut self.document;
         if template.is_plain() && !event.stored.is_document() {
             document.begin(&self.base);
-            let text = document.push_with(|text| template.put_text(event, text));
+            let text = document.push_with(|text| template.put_text(event, text)).clean(template.is_clean(event));
             let number = i64::try_from(template.number(event)).unwrap_or(i64::MAX);
             if let Some((message_at, number_at)) = self.places {
                 document.set_value(message_at, Value::Text(text));

@@ -35,7 +35,7 @@ impl Facts {
         for (path, text) in &self.texts {
             // Ours win, whatever stands in the way.
             if document.free(path).is_err()
-                && let Ok(top) = Path::parse(&path.parts()[0])
+                && let Ok(top) = Path::parse(path.parts()[0].name())
             {
                 document.remove(&top);
             }

@@ -8,13 +8,17 @@
 //! | file | idea |
 //! |---|---|
 //! | `path` | the name of a field |
-//! | `tree` | finding, setting, moving and removing fields |
+//! | `key` | names as numbers |
+//! | `tree` | finding fields, and making them |
+//! | `edit` | removing, merging, copying and rewriting what is there |
 //! | `parse` | JSON text of the event into fields |
 //! | `render` | the fields as JSON |
 //! | `constant` | a value of the configuration |
 //! | `origin` | where an event comes from, and fields as bytes |
 
 mod constant;
+mod edit;
+mod key;
 mod origin;
 mod parse;
 mod path;
@@ -22,10 +26,12 @@ mod render;
 mod tree;
 
 pub(crate) use constant::Constant;
+use key::Key;
 pub(crate) use origin::Origin;
 #[cfg(feature = "vrl")]
 pub(crate) use parse::DEEPEST as MOST_NESTED;
 pub(crate) use path::{Path, is_plain as is_name, shown};
+use render::Stage;
 #[cfg(feature = "vrl")]
 pub(crate) use tree::MOST_MEMBERS;
 
@@ -37,38 +43,74 @@ pub(crate) const ROOT: Id = 0;
 /// Buffers larger than this are given back after the event that needed them.
 const KEPT: usize = 1 << 20;
 
-/// A part of the event's text.
+/// A part of the event's text, of which may be known that it stands in a JSON string as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Span {
     start: u32,
+    /// Its end, and whether it is clean in the topmost bit.
     end: u32,
 }
 
 impl Span {
+    const CLEAN: u32 = 1 << 31;
+
+    #[inline]
     pub(crate) fn new(start: usize, end: usize) -> Span {
-        let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let small = |n: usize| n.min(Span::CLEAN as usize - 1) as u32;
         Span { start: small(start), end: small(end) }
     }
 
+    #[inline]
+    fn start(self) -> usize {
+        self.start as usize
+    }
+
+    #[inline]
+    fn end(self) -> usize {
+        (self.end & !Span::CLEAN) as usize
+    }
+
     /// The part of this span from byte `from` to byte `to` of it.
+    #[inline]
     pub(crate) fn part(self, from: usize, to: usize) -> Span {
-        Span::new(self.start as usize + from, (self.start as usize + to).min(self.end as usize))
+        let part = Span::new(self.start().saturating_add(from), self.start().saturating_add(to).min(self.end()));
+        Span { end: part.end | self.end & Span::CLEAN, ..part }
+    }
+
+    /// The same, where `clean` says that no byte of it must be escaped in a JSON string.
+    #[inline]
+    pub(crate) fn clean(self, clean: bool) -> Span {
+        if clean { Span { end: self.end | Span::CLEAN, ..self } } else { self }
+    }
+
+    #[inline]
+    fn is_clean(self) -> bool {
+        self.end & Span::CLEAN != 0
     }
 }
 
 /// Children in their order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct List {
     first: Id,
     last: Id,
+    /// Its number, which no other list of the document ever had; 0 until it gets its first child.
+    number: u32,
 }
 
 impl List {
-    pub(crate) const EMPTY: List = List { first: NONE, last: NONE };
+    pub(crate) const EMPTY: List = List { first: NONE, last: NONE, number: 0 };
 }
 
-/// What a field is.
+impl PartialEq for List {
+    fn eq(&self, other: &List) -> bool {
+        (self.first, self.last) == (other.first, other.last)
+    }
+}
+
+/// What a field is. The tag is as wide as the parts of the values, so that one is copied by whole words.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(u32)]
 pub(crate) enum Value {
     Null,
     Bool(bool),
@@ -83,11 +125,35 @@ pub(crate) enum Value {
     Object(List),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 struct Node {
+    /// The key of its name.
+    key: Key,
     name: Span,
     value: Value,
     next: Id,
+    /// The number of the list in which it is, or `NONE`. So one look at a node tells whether it is a member of an object.
+    list: u32,
+}
+
+impl PartialEq for Node {
+    fn eq(&self, other: &Node) -> bool {
+        (self.name, self.value, self.next) == (other.name, other.value, other.next)
+    }
+}
+
+impl Node {
+    /// A detached one.
+    #[inline]
+    fn new(key: Key, name: Span, value: Value) -> Node {
+        Node { key, name, value, next: NONE, list: NONE }
+    }
+
+    /// One without a name.
+    #[inline]
+    fn item(value: Value) -> Node {
+        Node::new(Key::default(), Span::default(), value)
+    }
 }
 
 /// Why a processor could not do its work; it has changed nothing then.
@@ -108,6 +174,11 @@ pub(crate) struct Document {
     scratch: Vec<u8>,
     /// Strings of JSON text that is being parsed, without their escapes.
     unescaped: Vec<u8>,
+    stage: Stage,
+    /// The bits of the keys of all names that the document's own members ever had: where a bit is missing, no member has the name.
+    seen: u64,
+    /// How many lists had a number.
+    lists: u32,
     /// When the event was appended to the queue, ms since the Unix epoch.
     pub(crate) append_ms: u64,
     /// Where it comes from, as one number: set for chains that decide by it.
@@ -133,8 +204,17 @@ pub(crate) struct Saved {
 
 impl Default for Document {
     fn default() -> Document {
-        let root = Node { name: Span::default(), value: Value::Object(List::EMPTY), next: NONE };
-        Document { text: String::new(), nodes: vec![root], scratch: Vec::new(), unescaped: Vec::new(), append_ms: 0, origin: 0 }
+        Document {
+            text: String::new(),
+            nodes: vec![Node::item(Value::Object(List::EMPTY))],
+            scratch: Vec::new(),
+            unescaped: Vec::new(),
+            stage: Stage::default(),
+            seen: 0,
+            lists: 0,
+            append_ms: 0,
+            origin: 0,
+        }
     }
 }
 
@@ -151,6 +231,7 @@ impl Document {
         self.text.push_str(&base.text);
         self.nodes.clear();
         self.nodes.extend_from_slice(&base.nodes);
+        (self.seen, self.lists) = (base.seen, base.lists);
         self.append_ms = base.append_ms;
     }
 
@@ -190,9 +271,12 @@ impl Document {
         let span = self.push(json);
         let parsed = self.parse(span)?;
         self.nodes[ROOT as usize].value = self.value(parsed);
+        self.seen = self.children(ROOT).fold(0, |seen, id| seen | self.nodes[id as usize].key.bit());
         Ok(())
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

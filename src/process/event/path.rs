@@ -1,10 +1,103 @@
 //! The name of a field: `http.response.status_code`; a part with odd characters stands in backquotes: ``labels.`a.b` ``.
 
+use super::key::Key;
+use super::{Id, NONE};
+use crate::process::escape::plain_len;
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// A parsed name; it has at least one part, and none is empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Path(Box<[Box<str>]>);
+pub(crate) struct Path(Box<[Part]>);
+
+/// A part of a name: of an object's members, the one that is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// With blanks behind it, where it has less bytes than [`PADDED`].
+    padded: Box<str>,
+    len: usize,
+    key: Key,
+    clean: bool,
+    pub(super) hint: Hint,
+}
+
+/// The node that the part meant in the document before. Events of one form have their fields in the same nodes, so that most
+/// often it is the right one again; whoever uses it looks.
+#[derive(Debug)]
+pub(super) struct Hint(AtomicU32);
+
+impl Hint {
+    #[inline]
+    pub(super) fn get(&self) -> Id {
+        self.0.load(Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn set(&self, id: Id) {
+        self.0.store(id, Relaxed);
+    }
+}
+
+impl Clone for Hint {
+    fn clone(&self) -> Hint {
+        Hint(AtomicU32::new(self.get()))
+    }
+}
+
+/// It says nothing of the name.
+impl PartialEq for Hint {
+    fn eq(&self, _: &Hint) -> bool {
+        true
+    }
+}
+
+impl Eq for Hint {}
+
+/// Length to which names are filled up, so that most are copied without a call.
+const PADDED: usize = 16;
+
+impl Part {
+    fn new(name: &str) -> Part {
+        Part {
+            padded: format!("{name:PADDED$}").into(),
+            len: name.len(),
+            key: Key::of(name.as_bytes()),
+            clean: plain_len(name.as_bytes()) == name.len(),
+            hint: Hint(AtomicU32::new(NONE)),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.padded[..self.len]
+    }
+
+    /// Appends the name.
+    #[inline]
+    pub(super) fn push_to(&self, text: &mut String) {
+        if self.len <= PADDED {
+            let end = text.len() + self.len;
+            text.push_str(&self.padded[..PADDED]);
+            text.truncate(end);
+        } else {
+            text.push_str(self.name());
+        }
+    }
+
+    pub(super) fn key(&self) -> Key {
+        self.key
+    }
+
+    /// Whether it can stand in a JSON string as it is.
+    pub(super) fn is_clean(&self) -> bool {
+        self.clean
+    }
+}
+
+impl AsRef<str> for Part {
+    fn as_ref(&self) -> &str {
+        self.name()
+    }
+}
 
 /// Most parts of a name: deeper documents are refused by receivers.
 pub(super) const DEEPEST: usize = 20;
@@ -43,7 +136,7 @@ impl Path {
             if part.is_empty() {
                 return Err("a part of the name is empty".into());
             }
-            parts.push(part.into());
+            parts.push(Part::new(part));
             if parts.len() > DEEPEST {
                 return Err(format!("the name has more than {DEEPEST} parts"));
             }
@@ -65,7 +158,7 @@ impl Path {
         (!above.is_empty()).then(|| Path(above.into()).to_string())
     }
 
-    pub(crate) fn parts(&self) -> &[Box<str>] {
+    pub(crate) fn parts(&self) -> &[Part] {
         &self.0
     }
 }

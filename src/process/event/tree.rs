@@ -1,31 +1,19 @@
-//! Finding, setting, moving and removing fields.
+//! Finding fields, and making them.
 
-use super::path::Path;
-use super::{Constant, Document, Failure, Id, List, NONE, Node, ROOT, Span, Value};
+use super::key::{Key, same_long};
+use super::path::{Part, Path};
+use super::{Document, Failure, Id, List, NONE, Node, ROOT, Span, Value};
 
 /// Most members of one object: a lookup is a walk, and no line may take long.
 pub(crate) const MOST_MEMBERS: usize = 1000;
 
-/// The bytes of a span of `text`, or of what stands in `more` behind it.
+/// The member of a list whose name has `key`; `same` tells whether a longer name is the one asked for.
 #[inline]
-pub(super) fn bytes_of<'a>(text: &'a [u8], more: &'a [u8], span: Span) -> &'a [u8] {
-    let (from, to) = (span.start as usize, span.end as usize);
-    match from.checked_sub(text.len()) {
-        None => text.get(from..to),
-        Some(from) => more.get(from..to - text.len()),
-    }
-    .unwrap_or_default()
-}
-
-/// The member of an object whose name has `len` bytes and is the one asked for.
-#[inline]
-pub(super) fn find_member(nodes: &[Node], object: Id, len: usize, same: impl Fn(Span) -> bool) -> Option<Id> {
-    let Value::Object(list) = nodes[object as usize].value else { return None };
+pub(super) fn find_member(nodes: &[Node], list: List, key: Key, same: impl Fn(Span) -> bool) -> Option<Id> {
     let mut at = list.first;
     while at != NONE {
         let node = &nodes[at as usize];
-        // Most are told apart by their lengths.
-        if (node.name.end - node.name.start) as usize == len && same(node.name) {
+        if node.key == key && (key.is_exact() || same(node.name)) {
             return Some(at);
         }
         at = node.next;
@@ -33,15 +21,28 @@ pub(super) fn find_member(nodes: &[Node], object: Id, len: usize, same: impl Fn(
     None
 }
 
-/// Puts a detached node at the end of an object or array.
+/// Puts a detached node at the end of a list; `lists` counts lists.
 #[inline]
-pub(super) fn append(nodes: &mut [Node], parent: Id, child: Id) {
-    nodes[child as usize].next = NONE;
-    let (Value::Array(list) | Value::Object(list)) = &mut nodes[parent as usize].value else { return };
-    let last = std::mem::replace(&mut list.last, child);
-    match last {
+pub(super) fn link(nodes: &mut [Node], lists: &mut u32, list: &mut List, child: Id) {
+    if list.number == 0 {
+        *lists += 1;
+        list.number = *lists;
+    }
+    let node = &mut nodes[child as usize];
+    (node.next, node.list) = (NONE, list.number);
+    match std::mem::replace(&mut list.last, child) {
         NONE => list.first = child,
         last => nodes[last as usize].next = child,
+    }
+}
+
+/// Puts a detached node at the end of an object or array.
+#[inline]
+pub(super) fn append(nodes: &mut [Node], lists: &mut u32, parent: Id, child: Id) {
+    let (Value::Array(mut list) | Value::Object(mut list)) = nodes[parent as usize].value else { return };
+    link(nodes, lists, &mut list, child);
+    if let Value::Array(own) | Value::Object(own) = &mut nodes[parent as usize].value {
+        *own = list;
     }
 }
 
@@ -82,7 +83,7 @@ pub(super) fn has_room(nodes: &[Node], object: Id) -> Result<(), Failure> {
 impl Document {
     /// The text of a span.
     pub(crate) fn str(&self, span: Span) -> &str {
-        self.text.get(span.start as usize..span.end as usize).unwrap_or_default()
+        self.text.get(span.start()..span.end()).unwrap_or_default()
     }
 
     /// Adds text.
@@ -128,20 +129,39 @@ impl Document {
         }
     }
 
-    /// A detached node.
-    pub(super) fn node(&mut self, name: Span, value: Value) -> Id {
-        self.nodes.push(Node { name, value, next: NONE });
+    pub(super) fn push_node(&mut self, node: Node) -> Id {
+        self.nodes.push(node);
         (self.nodes.len() - 1) as Id
     }
 
-    fn list(&self, id: Id) -> List {
+    /// A detached node.
+    pub(super) fn node(&mut self, name: Span, value: Value) -> Id {
+        let key = Key::of(self.str(name).as_bytes());
+        self.push_node(Node::new(key, name, value))
+    }
+
+    /// A detached node without a name.
+    pub(super) fn item(&mut self, value: Value) -> Id {
+        self.push_node(Node::item(value))
+    }
+
+    /// What an object has.
+    #[inline]
+    fn members(&self, id: Id) -> List {
+        match self.nodes[id as usize].value {
+            Value::Object(list) => list,
+            _ => List::EMPTY,
+        }
+    }
+
+    pub(super) fn list(&self, id: Id) -> List {
         match self.nodes[id as usize].value {
             Value::Array(list) | Value::Object(list) => list,
             _ => List::EMPTY,
         }
     }
 
-    fn set_list(&mut self, id: Id, new: List) {
+    pub(super) fn set_list(&mut self, id: Id, new: List) {
         if let Value::Array(list) | Value::Object(list) = &mut self.nodes[id as usize].value {
             *list = new;
         }
@@ -159,13 +179,45 @@ impl Document {
 
     /// The member `name` of an object.
     pub(crate) fn member(&self, object: Id, name: &str) -> Option<Id> {
-        let text = self.text.as_bytes();
-        find_member(&self.nodes, object, name.len(), |span| bytes_of(text, b"", span) == name.as_bytes())
+        self.named(object, Key::of(name.as_bytes()), name)
+    }
+
+    #[inline]
+    fn keyed(&self, list: List, key: Key, name: &str) -> Option<Id> {
+        find_member(&self.nodes, list, key, |span| same_long(self.str(span).as_bytes(), name.as_bytes()))
+    }
+
+    /// The member of an object that a part of a path means.
+    #[inline]
+    pub(super) fn part(&self, object: Id, part: &Part) -> Option<Id> {
+        let hint = part.hint.get();
+        if let Some(node) = self.nodes.get(hint as usize)
+            && node.list == self.members(object).number
+            && node.key == part.key()
+            && (node.key.is_exact() || same_long(self.str(node.name).as_bytes(), part.name().as_bytes()))
+        {
+            return Some(hint);
+        }
+        // Most often it is asked for what the document has not yet.
+        if object == ROOT && self.seen & part.key().bit() == 0 { None } else { self.walk(object, part) }
+    }
+
+    #[inline(never)]
+    fn walk(&self, object: Id, part: &Part) -> Option<Id> {
+        self.keyed(self.members(object), part.key(), part.name()).inspect(|id| part.hint.set(*id))
+    }
+
+    #[inline]
+    pub(super) fn named(&self, object: Id, key: Key, name: &str) -> Option<Id> {
+        if object == ROOT && self.seen & key.bit() == 0 {
+            return None;
+        }
+        self.keyed(self.members(object), key, name)
     }
 
     /// The field of a name.
     pub(crate) fn find(&self, path: &Path) -> Option<Id> {
-        path.parts().iter().try_fold(ROOT, |at, part| self.member(at, part))
+        path.parts().iter().try_fold(ROOT, |at, part| self.part(at, part))
     }
 
     /// The field's value.
@@ -184,7 +236,10 @@ impl Document {
 
     /// Puts a detached node at the end of an object or array.
     pub(super) fn append(&mut self, parent: Id, child: Id) {
-        append(&mut self.nodes, parent, child);
+        if parent == ROOT {
+            self.seen |= self.nodes[child as usize].key.bit();
+        }
+        append(&mut self.nodes, &mut self.lists, parent, child);
     }
 
     /// Takes a member out of its object; its node stays usable.
@@ -198,21 +253,25 @@ impl Document {
         if list.last == child {
             list.last = before.unwrap_or(NONE);
         }
+        self.nodes[child as usize].list = NONE;
         self.set_list(parent, list);
     }
 
     /// Where the member of this name is or will be: objects on the way are made.
-    fn place(&mut self, path: &Path) -> Result<Id, Failure> {
+    pub(super) fn place(&mut self, path: &Path) -> Result<Id, Failure> {
         let (mut at, parts) = (ROOT, path.parts());
         for (n, part) in parts.iter().enumerate() {
-            at = match self.member(at, part) {
+            at = match self.part(at, part) {
                 // Nothing was made yet: what is found stands below what is found.
-                Some(id) if n + 1 < parts.len() && !matches!(self.value(id), Value::Object(_)) => return Err(in_the_way(part)),
+                Some(id) if n + 1 < parts.len() && !matches!(self.value(id), Value::Object(_)) => return Err(in_the_way(part.name())),
                 Some(id) => id,
                 None => {
-                    let name = self.push(part);
+                    let start = self.text.len();
+                    part.push_to(&mut self.text);
+                    let name = Span::new(start, self.text.len()).clean(part.is_clean());
                     let value = if n + 1 < parts.len() { Value::Object(List::EMPTY) } else { Value::Null };
-                    let id = self.node(name, value);
+                    let id = self.push_node(Node::new(part.key(), name, value));
+                    part.hint.set(id);
                     self.append(at, id);
                     id
                 }
@@ -225,27 +284,13 @@ impl Document {
     pub(crate) fn free(&self, path: &Path) -> Result<(), Failure> {
         let (mut at, parts) = (ROOT, path.parts());
         for part in &parts[..parts.len() - 1] {
-            match self.member(at, part) {
+            match self.part(at, part) {
                 Some(id) if matches!(self.value(id), Value::Object(_)) => at = id,
-                Some(_) => return Err(in_the_way(part)),
+                Some(_) => return Err(in_the_way(part.name())),
                 None => break,
             }
         }
         Ok(())
-    }
-
-    /// Whether the members of `from` have room beside those of `into`; to be asked before [`Document::merge`].
-    pub(crate) fn fits(&self, into: Id, from: Id) -> Result<(), Failure> {
-        // All nodes together would have room.
-        if self.nodes.len() <= MOST_MEMBERS {
-            return Ok(());
-        }
-        for id in self.children(from) {
-            if let Some(there) = self.member(into, self.name(id)) {
-                self.fits(there, id)?;
-            }
-        }
-        if self.children(into).count() + self.children(from).count() > MOST_MEMBERS { Err(too_many()) } else { Ok(()) }
     }
 
     /// Sets a field, whatever it was.
@@ -260,180 +305,6 @@ impl Document {
         self.nodes[id as usize].value = value;
     }
 
-    /// A value of the configuration as one of the event.
-    pub(crate) fn constant(&mut self, constant: &Constant) -> Value {
-        match constant {
-            Constant::Null => Value::Null,
-            Constant::Bool(b) => Value::Bool(*b),
-            Constant::Int(n) => Value::Int(*n),
-            Constant::Float(n) => Value::Float(*n),
-            Constant::Text(text) => Value::Text(self.push(text)),
-            Constant::List(items) => {
-                let array = self.node(Span::default(), Value::Array(List::EMPTY));
-                for item in items {
-                    let value = self.constant(item);
-                    let id = self.node(Span::default(), value);
-                    self.append(array, id);
-                }
-                self.value(array)
-            }
-        }
-    }
-
-    /// A copy of a value that shares no nodes with it.
-    pub(crate) fn copy(&mut self, value: Value) -> Value {
-        let empty = match value {
-            Value::Array(_) => Value::Array(List::EMPTY),
-            Value::Object(_) => Value::Object(List::EMPTY),
-            plain => return plain,
-        };
-        let (from, to) = (self.node(Span::default(), value), self.node(Span::default(), empty));
-        let mut at = self.list(from).first;
-        while at != NONE {
-            let Node { name, value, next } = self.nodes[at as usize];
-            let value = self.copy(value);
-            let id = self.node(name, value);
-            self.append(to, id);
-            at = next;
-        }
-        self.value(to)
-    }
-
-    /// Removes a field, and objects that it leaves empty. Its value, if it was there.
-    pub(crate) fn remove(&mut self, path: &Path) -> Option<Value> {
-        let mut way = [ROOT; super::path::DEEPEST + 1];
-        let parts = path.parts();
-        for (n, part) in parts.iter().enumerate() {
-            way[n + 1] = self.member(way[n], part)?;
-        }
-        let value = self.value(way[parts.len()]);
-        for n in (0..parts.len()).rev() {
-            self.unlink(way[n], way[n + 1]);
-            if self.list(way[n]).first != NONE {
-                break;
-            }
-        }
-        Some(value)
-    }
-
-    /// Removes all fields but these, and objects that are left empty.
-    pub(crate) fn keep(&mut self, paths: &[Path]) {
-        self.keep_below(ROOT, paths, 0);
-    }
-
-    fn keep_below(&mut self, object: Id, paths: &[Path], depth: usize) {
-        let mut at = self.list(object).first;
-        self.set_list(object, List::EMPTY);
-        while at != NONE {
-            let next = self.nodes[at as usize].next;
-            // Paths that name this member, whole or with more behind it, where all before it agrees already.
-            let agree = |path: &&Path| path.parts().get(depth).is_some_and(|part| **part == *self.name(at));
-            let below: Vec<Path> = paths.iter().filter(agree).cloned().collect();
-            if below.iter().any(|path| path.parts().len() == depth + 1) {
-                self.append(object, at);
-            } else if !below.is_empty() && matches!(self.value(at), Value::Object(_)) {
-                self.keep_below(at, &below, depth + 1);
-                if self.list(at).first != NONE {
-                    self.append(object, at);
-                }
-            }
-            at = next;
-        }
-    }
-
-    /// A detached object.
-    pub(crate) fn fresh_object(&mut self) -> Id {
-        self.node(Span::default(), Value::Object(List::EMPTY))
-    }
-
-    /// A detached array.
-    pub(crate) fn fresh_array(&mut self) -> Id {
-        self.node(Span::default(), Value::Array(List::EMPTY))
-    }
-
-    /// Adds a member to an object that has none of this name, and room for it. A dot in the name is one.
-    #[cfg(feature = "vrl")]
-    pub(crate) fn add_named(&mut self, object: Id, name: Span, value: Value) {
-        let member = self.node(name, value);
-        self.append(object, member);
-    }
-
-    /// Adds an item to a detached array.
-    pub(crate) fn add_item(&mut self, array: Id, value: Value) {
-        let item = self.node(Span::default(), value);
-        self.append(array, item);
-    }
-
-    /// A plain value as text.
-    pub(crate) fn shown(&mut self, value: Value) -> Span {
-        let (mut out, id) = (std::mem::take(&mut self.scratch), self.node(Span::default(), value));
-        out.clear();
-        self.put(id, &mut out);
-        let span = self.push(std::str::from_utf8(&out).unwrap_or_default().trim_matches('"'));
-        self.scratch = out;
-        span
-    }
-
-    /// Rewrites all texts, or those of the fields `only`: `write` gets the old text, appends the new one, and says whether it is new.
-    pub(crate) fn rewrite_texts(&mut self, only: Option<&[Id]>, mut write: impl FnMut(&str, &mut String) -> bool) {
-        for at in 0..self.nodes.len() {
-            let Value::Text(span) = self.nodes[at].value else { continue };
-            if only.is_some_and(|only| !only.contains(&(at as Id))) {
-                continue;
-            }
-            let mut changed = false;
-            let (length, new) = (self.text.len(), self.rewrite(span, |old, new| changed = write(old, new)));
-            if changed {
-                self.nodes[at].value = Value::Text(new);
-            } else {
-                self.text.truncate(length);
-            }
-        }
-    }
-
-    /// Adds the text `tag` to the array of a field; what was there alone becomes its first item.
-    pub(crate) fn add_tag(&mut self, path: &Path, tag: &str) {
-        let text = self.push(tag);
-        let Ok(id) = self.place(path) else { return };
-        let old = self.value(id);
-        match old {
-            Value::Array(_) => {
-                if self.children(id).any(|item| matches!(self.value(item), Value::Text(t) if self.str(t) == tag)) {
-                    return;
-                }
-            }
-            old => {
-                self.nodes[id as usize].value = Value::Array(List::EMPTY);
-                if old != Value::Null {
-                    let first = self.node(Span::default(), old);
-                    self.append(id, first);
-                }
-            }
-        }
-        let item = self.node(Span::default(), Value::Text(text));
-        self.append(id, item);
-    }
-
-    /// Moves the members of `from`, a detached object, into `into`. What is there wins; with `overwrite` what comes wins, but no
-    /// object gives way to a plain value, nor a plain value to an object: receivers refuse a field that is both.
-    pub(crate) fn merge(&mut self, into: Id, from: Id, overwrite: bool) {
-        let mut at = self.list(from).first;
-        while at != NONE {
-            let next = self.nodes[at as usize].next;
-            let name = self.nodes[at as usize].name;
-            match self.member(into, self.str(name)) {
-                None => self.append(into, at),
-                Some(there) => match (self.value(there), self.value(at)) {
-                    (Value::Object(_), Value::Object(_)) => self.merge(there, at, overwrite),
-                    (Value::Object(_), _) | (_, Value::Object(_)) => {}
-                    (_, new) if overwrite => self.nodes[there as usize].value = new,
-                    _ => {}
-                },
-            }
-            at = next;
-        }
-    }
-
     /// The object of a name, made where there is none.
     pub(crate) fn object(&mut self, path: &Path) -> Result<Id, Failure> {
         let id = self.place(path)?;
@@ -446,42 +317,6 @@ impl Document {
             _ => Err(Failure::new(format!("the field {path} is no object"))),
         }
     }
-
-    /// Adds a member of a detached object, under nested objects where its name has dots. What came before under the name goes.
-    pub(crate) fn add(&mut self, object: Id, name: Span, value: Value) -> Result<(), Failure> {
-        if nests(self.str(name).as_bytes()) {
-            let (mut at, mut start) = (object, 0);
-            loop {
-                let text = self.str(name);
-                let Some(len) = text[start..].find('.') else { break };
-                let part = name.part(start, start + len);
-                start += len + 1;
-                at = match self.member(at, self.str(part)) {
-                    Some(id) if matches!(self.value(id), Value::Object(_)) => id,
-                    Some(_) => return Ok(()),
-                    None => self.fresh_member(at, part, Value::Object(List::EMPTY))?,
-                };
-            }
-            let last = name.part(start, usize::MAX >> 1);
-            return self.add_one(at, last, value);
-        }
-        self.add_one(object, name, value)
-    }
-
-    fn add_one(&mut self, object: Id, name: Span, value: Value) -> Result<(), Failure> {
-        match self.member(object, self.str(name)) {
-            Some(id) => self.nodes[id as usize].value = value,
-            None => drop(self.fresh_member(object, name, value)?),
-        }
-        Ok(())
-    }
-
-    fn fresh_member(&mut self, object: Id, name: Span, value: Value) -> Result<Id, Failure> {
-        has_room(&self.nodes, object)?;
-        let id = self.node(name, value);
-        self.append(object, id);
-        Ok(id)
-    }
 }
 
 #[cold]
@@ -490,6 +325,6 @@ fn in_the_way(part: &str) -> Failure {
 }
 
 #[cold]
-fn too_many() -> Failure {
+pub(super) fn too_many() -> Failure {
     Failure::new(format!("an object has more than {MOST_MEMBERS} members"))
 }
