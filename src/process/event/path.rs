@@ -1,7 +1,7 @@
 //! The name of a field: `http.response.status_code`; a part with odd characters stands in backquotes: ``labels.`a.b` ``.
 
 use super::key::Key;
-use super::{Id, NONE};
+use super::{Id, NONE, Span};
 use crate::process::escape::plain_len;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -71,25 +71,16 @@ impl Part {
         &self.padded[..self.len]
     }
 
-    /// Appends the name.
+    /// Appends the name, perhaps with blanks behind it; gives where it stands.
     #[inline]
-    pub(super) fn push_to(&self, text: &mut String) {
-        if self.len <= PADDED {
-            let end = text.len() + self.len;
-            text.push_str(&self.padded[..PADDED]);
-            text.truncate(end);
-        } else {
-            text.push_str(self.name());
-        }
+    pub(super) fn push_to(&self, text: &mut String) -> Span {
+        let start = text.len();
+        text.push_str(if self.len <= PADDED { &self.padded[..PADDED] } else { &self.padded });
+        Span::new(start, start + self.len).clean(self.clean)
     }
 
     pub(super) fn key(&self) -> Key {
         self.key
-    }
-
-    /// Whether it can stand in a JSON string as it is.
-    pub(super) fn is_clean(&self) -> bool {
-        self.clean
     }
 }
 

@@ -79,6 +79,31 @@ fn a_hostile_line_ends_soon() {
     assert!(d.begin_with(&"{\"a\":".repeat(200_000), 0).is_err());
 }
 
+#[test]
+fn pieces_stand_whole_wherever_the_buffer_ends() {
+    let texts: String = (0..8).map(|n| format!("\"t{n}\":\"{}\",", "x".repeat(450))).collect();
+    let small = r#""n":[-9223372036854775808,1,1.25e-7,null,true,[],{},"é"],"o":{"a_name_of_more_than_16_bytes":{"q":"\"\\","e":""}},"#;
+    for len in 0..=512 {
+        let json = format!("{{{texts}\"filler\":\"{}\",{small}\"last\":\"{}\"}}", "y".repeat(len), "\\\"".repeat(len / 4));
+        assert_eq!(rendered(&mut document(&json)), json, "{len}");
+        let mut d = document(&json);
+        d.set(&path("o"), Value::Time(1_000_000_001)).unwrap();
+        assert!(rendered(&mut d).contains(r#","o":"1970-01-01T00:00:01.000000001Z","last":"#), "{len}");
+    }
+}
+
+#[test]
+fn slices_of_a_clean_text_are_clean() {
+    let mut d = Document::default();
+    let span = d.push("all of it is clean").clean(true);
+    assert!(span.is_clean() && span.part(4, 6).is_clean() && !d.push("x").is_clean());
+    assert_eq!((d.str(span.part(4, 6)), d.str(span.part(15, 99)), d.str(span.part(99, 100))), ("of", "ean", ""));
+    d.set(&path("a"), Value::Text(span.part(4, 6))).unwrap();
+    // What is beyond the end is nothing, and no failure.
+    d.set(&path("b"), Value::Text(span.part(99, 100))).unwrap();
+    assert_eq!(rendered(&mut d), r#"{"a":"of","b":""}"#);
+}
+
 fn json() -> impl Strategy<Value = serde_json::Value> {
     use serde_json::Value;
     let leaf = prop_oneof![

@@ -266,9 +266,7 @@ impl Document {
                 Some(id) if n + 1 < parts.len() && !matches!(self.value(id), Value::Object(_)) => return Err(in_the_way(part.name())),
                 Some(id) => id,
                 None => {
-                    let start = self.text.len();
-                    part.push_to(&mut self.text);
-                    let name = Span::new(start, self.text.len()).clean(part.is_clean());
+                    let name = part.push_to(&mut self.text);
                     let value = if n + 1 < parts.len() { Value::Object(List::EMPTY) } else { Value::Null };
                     let id = self.push_node(Node::new(part.key(), name, value));
                     part.hint.set(id);
