@@ -274,7 +274,7 @@ impl Parser<'_> {
         let mut at = None;
         loop {
             let bytes = self.bytes(left);
-            let len = memchr::memchr(b'.', bytes);
+            let len = bytes.iter().position(|byte| *byte == b'.');
             let part = len.map_or(left, |len| left.part(0, len));
             let key = Key::of(self.bytes(part));
             let found = match at {

@@ -49,18 +49,15 @@ pub(super) fn append(nodes: &mut [Node], lists: &mut u32, parent: Id, child: Id)
 /// Whether a name with dots means nested objects.
 #[inline]
 pub(super) fn nests(name: &[u8]) -> bool {
-    let mut dots = 0;
-    let mut last = b'.';
+    let (mut dots, mut before) = (0, b'.');
     for byte in name {
-        if *byte == b'.' {
-            if last == b'.' {
-                return false;
-            }
-            dots += 1;
+        if *byte == b'.' && before == b'.' {
+            return false;
         }
-        last = *byte;
+        dots += usize::from(*byte == b'.');
+        before = *byte;
     }
-    dots > 0 && last != b'.' && dots + 1 < super::path::DEEPEST
+    dots > 0 && before != b'.' && dots + 1 < super::path::DEEPEST
 }
 
 /// Whether an object has room for one more member.
