@@ -8,7 +8,7 @@
 //! of bytes with which the rest of the text can begin, never too small. Where a choice has two ways, the next byte mostly says
 //! that only one of them can be right; where a run of a class ends, it mostly says that no shorter one can.
 
-use super::program::{Choice, Id, Kind, NO_GROUP, Run, Step};
+use super::program::{Choice, Id, Kind, NO_GROUP, Run, Step, Word};
 use super::scan::Scan;
 use super::set::{High, Members, Set};
 use regex_syntax::hir::{Hir, HirKind, Look, Repetition};
@@ -43,13 +43,24 @@ pub(super) fn compile(pattern: &str) -> Option<(Vec<Step>, Id, usize)> {
     let mut compiler = Compiler { steps: Vec::new(), later: u16::try_from(groups).ok()? };
     let accept = compiler.step(Kind::Accept, 0, Set::ANY)?;
     let first = compiler.compile(&hir, accept)?;
-    Some((compiler.steps, first.id, groups))
+    let first = match compiler.steps[usize::from(first.id)] {
+        // It begins there.
+        Step { kind: Kind::Start, word: Word { len: 0, .. }, next } => next,
+        _ => first.id,
+    };
+    Some((compiler.steps, first, groups))
 }
 
 impl Compiler {
     fn step(&mut self, kind: Kind, next: Id, first: Set) -> Option<Next> {
         let id = self.steps.len();
-        self.steps.push(Step { kind, next });
+        // A word behind a step is a part of it, where nothing goes back to the place between them.
+        let (word, next) = match (&kind, self.steps.get(usize::from(next))) {
+            (Kind::Run(Run { fewer: Some(_), .. }) | Kind::Choice(_) | Kind::Word, _) => (Word::default(), next),
+            (_, Some(Step { kind: Kind::Word, word, next })) => (*word, *next),
+            _ => (Word::default(), next),
+        };
+        self.steps.push(Step { kind, word, next });
         (id < MOST_STEPS).then_some(Next { id: id as Id, first })
     }
 
@@ -91,15 +102,10 @@ impl Compiler {
         // A program always stands between two characters.
         std::str::from_utf8(literal).ok()?;
         let first = Set::of(*literal.first()?);
-        let kind = match literal.len() {
-            len @ 1..=8 => {
-                let mut word = [0; 8];
-                word[..len].copy_from_slice(literal);
-                Kind::Word { bytes: u64::from_le_bytes(word), mask: u64::MAX >> (64 - 8 * len), len }
-            }
-            _ => Kind::Literal(literal.into()),
-        };
-        self.step(kind, next.id, first)
+        let Some(word) = Word::of(literal) else { return self.step(Kind::Literal(literal.into()), next.id, first) };
+        let step = self.step(Kind::Word, next.id, first)?;
+        self.steps[usize::from(step.id)].word = word;
+        Some(step)
     }
 
     fn choice(&mut self, first: Next, second: Next) -> Option<Next> {

@@ -13,7 +13,39 @@ pub(super) const NO_GROUP: u16 = u16::MAX;
 #[derive(Clone, Debug)]
 pub(super) struct Step {
     pub(super) kind: Kind,
+    /// What must stand behind it, unless it is a choice.
+    pub(super) word: Word,
     pub(super) next: Id,
+}
+
+/// At most eight bytes, as they stand in a word.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Word {
+    bytes: u64,
+    mask: u64,
+    pub(super) len: usize,
+}
+
+impl Word {
+    pub(super) fn of(text: &[u8]) -> Option<Word> {
+        let len = text.len();
+        (1..=8).contains(&len).then(|| Word { bytes: word(text), mask: u64::MAX >> (64 - 8 * len), len })
+    }
+
+    /// Whether `text` begins with it.
+    #[inline]
+    pub(super) fn begins(&self, text: &[u8]) -> bool {
+        word(text) & self.mask == self.bytes && text.len() >= self.len
+    }
+}
+
+/// The first eight bytes of a text as a number, with zeros behind its end.
+#[inline]
+fn word(text: &[u8]) -> u64 {
+    match text.first_chunk::<8>() {
+        Some(word) => u64::from_le_bytes(*word),
+        None => text.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -24,12 +56,8 @@ pub(super) enum Kind {
     Start,
     /// Here must be the end of the text.
     End,
-    /// At most eight bytes, as they stand in a word.
-    Word {
-        bytes: u64,
-        mask: u64,
-        len: usize,
-    },
+    /// What must stand here is the step's word.
+    Word,
     Literal(Box<[u8]>),
     /// A group begins.
     Open(u16),

@@ -84,14 +84,6 @@ impl Straight {
             let step = &steps[usize::from(id)];
             let rest = &bytes[at..];
             let right = match &step.kind {
-                Kind::Word { bytes, mask, len } => {
-                    let same = match rest.first_chunk::<8>() {
-                        Some(word) => u64::from_le_bytes(*word) & mask == *bytes,
-                        None => rest.starts_with(&bytes.to_le_bytes()[..*len]),
-                    };
-                    at += if same { *len } else { 0 };
-                    same
-                }
                 Kind::Run(run) => {
                     let len = run.scan.len(&rest[..rest.len().min(run.max)]);
                     let to = at + len;
@@ -123,6 +115,7 @@ impl Straight {
                         continue;
                     }
                 },
+                Kind::Word => true,
                 Kind::Open(group) => {
                     groups[usize::from(*group)].from = at as u32;
                     true
@@ -143,7 +136,8 @@ impl Straight {
                     return Outcome::Found(at);
                 }
             };
-            if right {
+            if right && step.word.begins(&bytes[at..]) {
+                at += step.word.len;
                 id = step.next;
                 continue;
             }
