@@ -1,5 +1,7 @@
-//! What `cargo bench --bench guard` decides from figures that scatter.
+//! What `cargo bench --bench guard` and `--bench growth` decide from figures that scatter.
 
+#[path = "../benches/growth/line.rs"]
+mod line;
 #[path = "../benches/common/verdict.rs"]
 mod verdict;
 
@@ -72,4 +74,18 @@ fn the_interval_holds_the_median() {
         let missed = missed.count();
         assert!(missed <= 40, "{missed} of 4000 at {n} figures");
     }
+}
+
+#[test]
+fn costs_on_a_straight_line_are_recognised_and_one_beside_it_stands_out() {
+    let true_line = line::Line { event: 100.0, byte: 1.5 };
+    let costs = |dear: f64| {
+        [50.0, 100.0, 200.0, 1024.0, 10_240.0].map(|bytes| (bytes, true_line.at(bytes) * if bytes == 1024.0 { dear } else { 1.0 }))
+    };
+    let found = line::Line::through(&costs(1.0));
+    assert!((found.event - 100.0).abs() < 1e-6 && (found.byte - 1.5).abs() < 1e-9, "{found:?}");
+    let off = costs(1.3);
+    let found = line::Line::through(&off);
+    let away: Vec<f64> = off.iter().map(|(bytes, ns)| ns / found.at(*bytes)).collect();
+    assert!(away[3] > 1.10 && away.iter().enumerate().all(|(i, a)| i == 3 || (0.80..1.10).contains(a)), "{away:?}");
 }
