@@ -145,7 +145,8 @@ impl Cursor {
                     self.gap_to = Some(end);
                     continue;
                 }
-                Fetched::Nothing => return Ok(self.ripe(limits.linger).is_some_and(|ripe| now >= ripe)),
+                // The next record batch would hardly fit, and may be long in coming: of many partitions each waits for its turn.
+                Fetched::Nothing => return Ok(self.is_nearly_full(limits) || self.ripe(limits.linger).is_some_and(|ripe| now >= ripe)),
                 // What is gathered must go before more can be read.
                 Fetched::NoRoom => {
                     self.no_room = !self.parts.is_empty();
@@ -162,7 +163,7 @@ impl Cursor {
             let cost = batch.data_len() + batch.count as usize * limits.overhead;
             let fits = skip == 0 && available == batch.count && cost <= room && available <= limits.max_events - self.events;
             // A batch that nearly fills the room is not worth being cut.
-            if !fits && !self.parts.is_empty() && room < limits.max_bytes / 4 {
+            if !fits && self.is_nearly_full(limits) {
                 self.current = Some(batch);
                 return Ok(true);
             }
@@ -191,6 +192,11 @@ impl Cursor {
                 return Ok(true);
             }
         }
+    }
+
+    /// Whether what is gathered leaves less than a quarter of the room.
+    fn is_nearly_full(&self, limits: &Limits) -> bool {
+        !self.parts.is_empty() && limits.max_bytes.saturating_sub(self.bytes) < limits.max_bytes / 4
     }
 
     /// Gives back what is gathered, and lets go of its memory: it is fetched again when it can be sent.

@@ -164,6 +164,26 @@ fn the_linger_counts_from_the_batch_before() {
 }
 
 #[test]
+fn a_batch_that_is_nearly_full_does_not_wait_for_the_linger() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = Queue::open(options(dir.path()), &["logs".into()]).unwrap();
+    let stream = queue.declare(spec(1));
+    let mut consumer = join(&queue, "search");
+    let append = |n: u64| {
+        queue.append(block(&stream, n * 1000, &["x".repeat(999)])).unwrap();
+        assert!(queue.flush(LONG));
+    };
+    let hours = Limits { linger: Duration::from_secs(36_000), max_bytes: 4500, ..LIMITS };
+    let mut look = || consumer.poll(&hours, Duration::ZERO).unwrap().map(|batch| batch.events);
+    (0..3).for_each(append);
+    assert_eq!(look(), None, "a third of it is free");
+    append(3);
+    assert_eq!(look(), Some(4), "another one would not have fitted");
+    (4..7).for_each(append);
+    assert_eq!(look(), None, "each batch for itself");
+}
+
+#[test]
 fn a_reader_that_waits_for_memory_does_not_wait_for_the_linger() {
     let dir = tempfile::tempdir().unwrap();
     let mut o = options(dir.path());
