@@ -4,6 +4,8 @@
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice};
+use std::num::NonZeroU64;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -47,8 +49,8 @@ pub trait DiskFile: Send + Sync + Debug {
     /// The system's.
     fn len(&self) -> io::Result<u64>;
 
-    /// Lets the system forget what it holds of the file in memory and has written already. Only a hint.
-    fn uncache(&self) {}
+    /// Lets the system forget what it holds in memory of these bytes of the file and has written already. Only a hint.
+    fn uncache(&self, _bytes: Range<u64>) {}
 
     /// Whether the file still has a name; without one it is gone when the process ends.
     ///
@@ -212,9 +214,10 @@ impl DiskFile for StdFile {
         Ok(self.0.metadata()?.len())
     }
 
-    fn uncache(&self) {
+    fn uncache(&self, bytes: Range<u64>) {
         // Without it the pages stay until somebody needs them: it costs nothing but memory.
-        let _ = rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::DontNeed);
+        let len = NonZeroU64::new(bytes.end.saturating_sub(bytes.start));
+        let _ = len.map(|len| rustix::fs::fadvise(&self.0, bytes.start, Some(len), rustix::fs::Advice::DontNeed));
     }
 
     fn is_linked(&self) -> io::Result<bool> {

@@ -58,6 +58,7 @@ mod repair;
 mod retention;
 mod segment;
 mod shed;
+mod side_by_side;
 mod snapshot;
 mod spare;
 mod stats;

@@ -18,6 +18,7 @@ use super::pace::Pace;
 use super::partition::{Notifier, Partition, bounded_bytes};
 use super::recovery::{Lost, Recovery, RecoveryError, RecoveryReport};
 use super::registry::Registry;
+use super::side_by_side::SideBySide;
 use super::snapshot::{Mark, Snapshots};
 use super::spare::Spare;
 use super::stats::QueueStats;
@@ -259,7 +260,9 @@ impl Queue {
             admission: admission.clone(),
             stats: stats.clone(),
             log: messages.clone(),
+            side_by_side: SideBySide::default(),
             last_housekeeping: Instant::now(),
+            unlooked: 0,
             snapshot_failed: false,
             last_marks: marks.collect(),
             absent: Watch::default(),

@@ -61,7 +61,9 @@ fn delete(c: &Context<'_>, partitions: &[&Arc<Partition>], keep: Retention, urge
                 freed += empty.size();
             }
         }
-        segments.iter().take_while(|s| s.end() <= low).for_each(|s| s.rest(&**c.disk));
+        let rest = |s: &Arc<Segment>, active| s.rest(&**c.disk, low, active);
+        segments.iter().take_while(|s| s.base < low).for_each(|s| rest(s, false));
+        active.iter().filter(|s| s.base < low).for_each(|s| rest(s, true));
         for segment in &segments {
             let acknowledged = segment.end() <= low;
             let beyond = urgent || kept > keep.bytes || segment.newest_ms() < oldest;

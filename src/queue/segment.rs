@@ -10,8 +10,11 @@ use super::{Compression, RecordBatch, Run, RunFlags, Tail};
 use bytes::Bytes;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
+
+/// Of a segment that is not read to its end the system is told no fewer bytes at a time.
+const REST_BYTES: u64 = 1 << 20;
 
 /// File name of a segment.
 pub(crate) fn file_name(base_offset: u64, segment_id: u64) -> String {
@@ -201,8 +204,8 @@ pub(crate) struct Segment {
     open: Mutex<Weak<dyn DiskFile>>,
     /// The file where it was deleted by somebody else: consumers still read it while the process lives.
     kept: Mutex<Option<Arc<dyn DiskFile>>>,
-    /// The system was told that nobody reads it soon.
-    resting: AtomicBool,
+    /// The system was told that nobody reads soon what is before this byte.
+    resting: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -235,17 +238,24 @@ impl Segment {
             index: Mutex::new(index),
             open: Mutex::new(open),
             kept: Mutex::default(),
-            resting: AtomicBool::new(false),
+            resting: AtomicU64::new(0),
         }
     }
 
-    /// Lets the system forget the file's pages, once: every group has all of it, and only a replay reads it again.
-    pub(crate) fn rest(&self, disk: &dyn Disk) {
-        if !self.resting.swap(true, Ordering::Relaxed)
-            && let Ok(file) = disk.open(&self.path)
-        {
-            file.uncache();
+    /// Lets the system forget the pages of what every group has, all before `low`: only a replay reads it again. Of an `active`
+    /// segment as well, since of many partitions none may ever fill one; but in steps, and never of the page that is written next,
+    /// which would be read for that.
+    pub(crate) fn rest(&self, disk: &dyn Disk, low: u64, active: bool) {
+        let from = self.resting.load(Ordering::Relaxed);
+        let (to, step) = if self.end() <= low && !active { (self.size(), 1) } else { (self.seek(low), REST_BYTES) };
+        if to < from.saturating_add(step) {
+            return;
         }
+        let open = self.open.lock().unwrap_or_else(|e| e.into_inner()).upgrade();
+        if let Some(file) = open.or_else(|| disk.open(&self.path).ok()) {
+            file.uncache(from..to);
+        }
+        self.resting.store(to, Ordering::Relaxed);
     }
 
     /// Creates the file with its header, durable and known to its folder.
@@ -339,4 +349,54 @@ pub(crate) fn holds_events(batch: &Located) -> bool {
 /// Whether a located batch is one of events, perhaps of dropped ones alone.
 pub(crate) fn is_data(batch: &Located) -> bool {
     batch.header.kind == Kind::Data
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::disk::StdDisk;
+    use std::ops::Range;
+
+    #[derive(Debug, Default)]
+    struct Forgetful(Mutex<Vec<Range<u64>>>);
+
+    impl DiskFile for Forgetful {
+        fn write_all_at(&self, _: &[&[u8]], _: u64) -> io::Result<()> {
+            Ok(())
+        }
+        fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<usize> {
+            Ok(0)
+        }
+        fn sync(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn len(&self) -> io::Result<u64> {
+            Ok(0)
+        }
+        fn uncache(&self, bytes: Range<u64>) {
+            self.0.lock().unwrap().push(bytes);
+        }
+    }
+
+    #[test]
+    fn what_every_group_has_is_forgotten_once_and_the_page_that_is_written_next_is_kept() {
+        let forgetful = Arc::new(Forgetful::default());
+        let file: Arc<dyn DiskFile> = forgetful.clone();
+        let segment = Segment::new(1, 0, "/nowhere".into(), 0, 0, 0, Index::default());
+        segment.remember(&file);
+        // Ten events, of 300 KiB each.
+        let at = |n: u64| n * 300 * 1024;
+        (0..10).for_each(|n| segment.wrote(at(n), at(n + 1), n, n + 1, 0));
+        let told = |low, active| {
+            segment.rest(&StdDisk, low, active);
+            forgetful.0.lock().unwrap().pop()
+        };
+        assert_eq!(told(3, true), None);
+        assert_eq!(told(4, true), Some(0..at(4)));
+        assert_eq!(told(4, true), None);
+        assert_eq!(told(10, true), Some(at(4)..at(9)), "what comes next goes into the page behind it");
+        assert_eq!(told(9, false), None, "some group has not read it to its end");
+        assert_eq!(told(10, false), Some(at(9)..at(10)));
+        assert_eq!(told(10, false), None);
+    }
 }

@@ -12,6 +12,7 @@ use super::registry::Registry;
 use super::retention;
 use super::segment::Segment;
 use super::shed;
+use super::side_by_side::SideBySide;
 use super::snapshot::{Mark, Snapshots};
 use super::stats::QueueStats;
 use super::writer::{Shared, SyncPart};
@@ -26,8 +27,6 @@ use std::time::{Duration, Instant};
 const IDLE: Duration = Duration::from_secs(30);
 /// How often the groups' journal is synced, and retention looked at, while there is work.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
-/// At most this many syncs at once: beyond it the disk gains nothing.
-const PARALLEL: usize = 4;
 
 /// What the sync thread is asked to do.
 #[derive(Debug)]
@@ -69,7 +68,10 @@ pub(crate) struct Syncer {
     pub(crate) admission: Arc<Admission>,
     pub(crate) stats: Arc<QueueStats>,
     pub(crate) log: super::inbox::Sender,
+    pub(crate) side_by_side: SideBySide,
     pub(crate) last_housekeeping: Instant,
+    /// Bytes that were synced since then.
+    pub(crate) unlooked: u64,
     /// Whether the last snapshot could not be written: said once until one can.
     pub(crate) snapshot_failed: bool,
     /// Marks of the last sync that was whole.
@@ -117,40 +119,19 @@ impl Syncer {
     }
 
     fn sync(&mut self, parts: Vec<(usize, SyncPart)>, mut marks: Vec<Mark>) {
-        let mut results = Vec::with_capacity(parts.len());
-        let mut sealed = false;
-        for chunk in parts.chunks(PARALLEL) {
-            let outcomes: Vec<io::Result<()>> = match chunk {
-                [(_, part)] => vec![sync_files(part)],
-                chunk => std::thread::scope(|scope| {
-                    let running: Vec<_> = chunk.iter().map(|(_, part)| scope.spawn(|| sync_files(part))).collect();
-                    running.into_iter().map(|t| t.join().unwrap_or_else(|_| Err(io::Error::other("sync thread died")))).collect()
-                }),
-            };
-            for ((writer, part), outcome) in chunk.iter().zip(outcomes) {
-                self.stats.syncs.fetch_add(1, Ordering::Relaxed);
-                let outcome = outcome.map(|()| {
-                    for (stream, position, filtered) in &part.positions {
-                        stream.reach(*position, filtered);
-                    }
-                    part.partition.publish(part.end);
-                    // The positions above go into the next snapshot: without the offset that belongs to
-                    // them, segments that vanish could not be missed.
-                    for mark in marks.iter_mut().chain(&mut self.last_marks) {
-                        if *mark.topic == *part.partition.topic && mark.partition == part.partition.number {
-                            mark.next_offset = mark.next_offset.max(part.end);
-                        }
-                    }
-                    self.admission.release(part.bytes);
-                    for segment in &part.seal {
-                        self.seal(segment);
-                        sealed = true;
-                    }
-                    part.end
-                });
-                results.push(SyncResult { writer: *writer, outcome, bytes: part.bytes });
-            }
-        }
+        let (mut results, mut sealed) = (Vec::with_capacity(parts.len()), false);
+        let mut side_by_side = std::mem::take(&mut self.side_by_side);
+        side_by_side.sync(parts.iter().map(|(_, part)| &part.files), |at, outcome| {
+            let (writer, part) = &parts[at];
+            self.stats.syncs.fetch_add(1, Ordering::Relaxed);
+            let outcome = outcome.map(|()| {
+                sealed |= !part.seal.is_empty();
+                self.durable(part, &mut marks);
+                part.end
+            });
+            results.push(SyncResult { writer: *writer, outcome, bytes: part.bytes });
+        });
+        self.side_by_side = side_by_side;
         let whole = results.iter().all(|r| r.outcome.is_ok());
         self.notifier.notify();
         let _ = self.log.send(super::log::Message::Synced(results));
@@ -159,8 +140,28 @@ impl Syncer {
         }
         if sealed && whole {
             self.snapshot(self.last_marks.clone());
+        }
+        if sealed && whole || self.unlooked >= self.shared.options.segment_bytes {
             self.housekeep(false);
         }
+    }
+
+    /// What a sync has made durable: only now consumers may see it, and only now it counts as where its streams are.
+    fn durable(&mut self, part: &SyncPart, marks: &mut [Mark]) {
+        for (stream, position, filtered) in &part.positions {
+            stream.reach(*position, filtered);
+        }
+        part.partition.publish(part.end);
+        // The positions above go into the next snapshot: without the offset that belongs to
+        // them, segments that vanish could not be missed.
+        for mark in marks.iter_mut().chain(&mut self.last_marks) {
+            if *mark.topic == *part.partition.topic && mark.partition == part.partition.number {
+                mark.next_offset = mark.next_offset.max(part.end);
+            }
+        }
+        self.admission.release(part.bytes);
+        self.unlooked += part.bytes as u64;
+        part.seal.iter().for_each(|segment| self.seal(segment));
     }
 
     /// Writes the index of a segment that is complete. A failure costs time at the next start, nothing else.
@@ -227,7 +228,7 @@ impl Syncer {
 
     /// Gives the bytes that were freed.
     fn housekeep(&mut self, urgent: bool) -> u64 {
-        self.last_housekeeping = Instant::now();
+        (self.last_housekeeping, self.unlooked) = (Instant::now(), 0);
         // What nobody waits for makes room also where it was somebody else who took it.
         let urgent = urgent || self.floor.short(0, self.last_housekeeping).is_some();
         let now_ms = self.clock.age_ms();
@@ -281,19 +282,4 @@ impl Syncer {
         }
         self.notifier.notify();
     }
-}
-
-fn sync_files(part: &SyncPart) -> io::Result<()> {
-    part.files.iter().try_for_each(|f| {
-        f.sync()?;
-        // Synced, and yet gone when the process ends: as good as not synced.
-        if f.is_linked()? {
-            Ok(())
-        } else {
-            Err(io::Error::new(
-                io::ErrorKind::NotFound,
-                "its file was deleted by somebody else; sinks read on in it until this process ends",
-            ))
-        }
-    })
 }
