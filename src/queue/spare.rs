@@ -33,6 +33,8 @@ struct State {
     free_bytes: usize,
     /// Bytes that are shared now.
     lent: usize,
+    /// Bytes that are being read into, and yet to be shared.
+    taken: usize,
     /// Somebody waits for room.
     wanted: bool,
     /// A buffer was taken since the last look.
@@ -72,7 +74,8 @@ impl Spare {
     /// one is always let in.
     pub(crate) fn has_room(&self, len: usize) -> bool {
         let mut state = self.lock();
-        let room = state.lent == 0 || state.lent + size(len) <= self.cap;
+        let used = state.lent + state.taken;
+        let room = used == 0 || used + size(len) <= self.cap;
         state.wanted |= !room;
         room
     }
@@ -85,20 +88,28 @@ impl Spare {
         let fits = (0..state.free.len()).filter(|i| state.free[*i].capacity() >= len).min_by_key(|i| state.free[*i].capacity());
         let found = fits.or_else(|| state.free.len().checked_sub(1)).map(|i| state.free.swap_remove(i));
         state.free_bytes -= found.as_ref().map_or(0, Vec::capacity);
+        let found = found.filter(|bytes| bytes.capacity() >= len);
+        state.taken += found.as_ref().map_or(size(len), Vec::capacity);
         drop(state);
-        let mut bytes = found.filter(|bytes| bytes.capacity() >= len).unwrap_or_else(|| vec![0; size(len)]);
+        let mut bytes = found.unwrap_or_else(|| vec![0; size(len)]);
         bytes.resize(len, 0);
         bytes
     }
 
     /// Makes a buffer shareable; it comes back when the last slice of it is dropped.
     pub(crate) fn share(self: &Arc<Self>, bytes: Vec<u8>) -> Bytes {
-        self.lock().lent += bytes.capacity();
+        let mut state = self.lock();
+        state.taken = state.taken.saturating_sub(bytes.capacity());
+        state.lent += bytes.capacity();
+        drop(state);
         Bytes::from_owner(Lent { bytes, home: self.clone() })
     }
 
     /// Takes back a buffer that was not shared.
     pub(crate) fn give(&self, bytes: Vec<u8>) {
+        let mut state = self.lock();
+        state.taken = state.taken.saturating_sub(bytes.capacity());
+        drop(state);
         self.keep(bytes, 0);
     }
 
@@ -106,7 +117,7 @@ impl Spare {
         let mut state = self.lock();
         state.lent -= lent;
         let size = bytes.capacity();
-        let gone = if size <= KEPT_BYTES && state.free_bytes + state.lent + size <= self.cap {
+        let gone = if size <= KEPT_BYTES && state.free_bytes + state.lent + state.taken + size <= self.cap {
             state.free_bytes += size;
             state.free.push(bytes);
             None
@@ -192,8 +203,11 @@ mod tests {
         assert!(notifier.version() > seen && spare.lock().free.is_empty(), "no huge one is kept");
         drop(two);
         assert_eq!((spare.used(), spare.lock().free_bytes), (0, 3 * STEP));
-        spare.give(vec![0; STEP]);
-        assert_eq!(spare.lock().free_bytes, 3 * STEP, "what is kept is under the cap too");
+        let [first, second] = [STEP, 3 * STEP].map(|n| spare.take(n));
+        assert!(!spare.has_room(1), "what is being read is in use as well");
+        spare.give(first);
+        spare.give(second);
+        assert!(spare.lock().free_bytes <= 3 * STEP, "what is kept is under the cap too");
         assert!(spare.has_room(3 * STEP));
     }
 

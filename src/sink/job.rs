@@ -55,7 +55,7 @@ impl Shared {
 
     /// Bytes that a body may have now: those in flight and the one that is being encoded share the memory.
     pub fn body_bytes(&self) -> usize {
-        self.body_limit.cut(self.memory.most() / (self.window.limit() as usize + 1))
+        self.body_limit.cut(self.memory.body(self.window.limit() as usize + 1))
     }
 }
 
