@@ -2,15 +2,13 @@
 //! are renewed while the agent runs.
 
 use super::certificate::{Validity, day};
-use super::trusted::{Trusted, is_authority};
+use super::trusted::{Trust, Verifier, is_authority};
 use super::watched::Watched;
 use crate::queue::now_ms;
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -211,16 +209,18 @@ fn build(options: &TlsOptions) -> Result<(Arc<ClientConfig>, Option<Validity>), 
     let builder = ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(versions).map_err(|e| e.to_string())?;
     // A file that is wrong is told of, also where it is not used.
     let own_roots = options.ca_file.as_deref().map(roots).transpose()?;
-    let builder = if options.insecure {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-    } else {
-        match own_roots {
-            None => builder.with_root_certificates(system_roots()?),
-            Some((roots, certificates)) => {
-                let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(|e| e.to_string())?;
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(Trusted { chains, certificates }))
-            }
+    let trust = match own_roots {
+        _ if options.insecure => Some(Trust::Anybody),
+        None => None,
+        Some((roots, certificates)) => {
+            let chains =
+                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().map_err(|e| e.to_string())?;
+            Some(Trust::Certificates { chains, certificates })
         }
+    };
+    let builder = match trust {
+        Some(trust) => builder.dangerous().with_custom_certificate_verifier(Arc::new(Verifier { provider, trust })),
+        None => builder.with_root_certificates(system_roots()?),
     };
     let (mut config, own) = match (&options.cert_file, &options.key_file) {
         (Some(cert), Some(key)) => {
@@ -272,43 +272,4 @@ fn system_roots() -> Result<RootCertStore, String> {
     }
     let why = found.errors.first().map_or_else(String::new, |e| format!(" ({e})"));
     Err(format!("this system has no certificate authorities{why}: install ca-certificates, or set tls.ca_file"))
-}
-
-/// `verify: false`. The handshake itself is still checked.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -1,24 +1,35 @@
-//! Servers whose certificate is its own authority, as `openssl req -x509` makes them, and as many an Elasticsearch has one.
+//! Which servers are trusted, where it is not just what the system trusts.
 //!
-//! Such a certificate says that it is an authority's, and webpki takes none of these for a server's, whoever trusts it. OpenSSL and
-//! Go, and so most of what ships logs, take one that stands itself in the file of what is trusted; so does this: where it is there
-//! byte for byte, its name and its dates are left to check. Nothing is trusted for which this certificate would speak.
+//! A certificate that is its own authority, as `openssl req -x509` makes it and many an Elasticsearch has one, says that it is an
+//! authority's, and webpki takes none of these for a server's, whoever trusts it. OpenSSL and Go, and so most of what ships logs, take
+//! one that stands itself in the file of what is trusted; so does this: where it is there byte for byte, its name and its dates are left
+//! to check. Nothing is trusted for which this certificate would speak.
 
 use super::certificate::Validity;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_name;
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What webpki accepts, and besides it servers with one of the certificates of `tls.ca_file`.
+/// Whose certificates are accepted.
 #[derive(Debug)]
-pub(super) struct Trusted {
-    pub(super) chains: Arc<WebPkiServerVerifier>,
-    pub(super) certificates: Vec<CertificateDer<'static>>,
+pub(super) enum Trust {
+    /// `verify: false`. The handshake itself is still checked.
+    Anybody,
+    /// Of `tls.ca_file`: what webpki accepts by them, and servers that have one of them.
+    Certificates { chains: Arc<WebPkiServerVerifier>, certificates: Vec<CertificateDer<'static>> },
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Verifier {
+    pub(super) provider: Arc<CryptoProvider>,
+    pub(super) trust: Trust,
 }
 
 /// Whether an error says no more than that an authority's certificate was shown as a server's.
@@ -40,7 +51,7 @@ fn in_time(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Certif
     Ok(())
 }
 
-impl ServerCertVerifier for Trusted {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -49,8 +60,9 @@ impl ServerCertVerifier for Trusted {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        match self.chains.verify_server_cert(certificate, intermediates, name, ocsp, now) {
-            Err(error) if is_authority(&error) && self.certificates.contains(certificate) => {
+        let Trust::Certificates { chains, certificates } = &self.trust else { return Ok(ServerCertVerified::assertion()) };
+        match chains.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+            Err(error) if is_authority(&error) && certificates.contains(certificate) => {
                 in_time(certificate, now)?;
                 verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
                 Ok(ServerCertVerified::assertion())
@@ -65,7 +77,7 @@ impl ServerCertVerifier for Trusted {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chains.verify_tls12_signature(message, certificate, signed)
+        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -74,10 +86,10 @@ impl ServerCertVerifier for Trusted {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chains.verify_tls13_signature(message, certificate, signed)
+        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chains.supported_verify_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
